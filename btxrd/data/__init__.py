@@ -1,0 +1,1 @@
+"""From a folder of films to batches on the device."""

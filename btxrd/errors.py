@@ -1,0 +1,8 @@
+"""The error that a user can mend."""
+
+
+class InputError(Exception):
+    """Wrong input: a config value, a file, a folder.
+
+    The message is one line that names the key or file, the value, and what would be right.
+    """

@@ -1,0 +1,129 @@
+"""What a config may hold: the keys, their types, ranges and choices.
+
+Plain dataclasses. Hydra composes the YAML files under `conf/` onto them, so an unknown key or a
+wrong type fails while composing; `check` adds what a type cannot say.
+"""
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from btxrd.errors import InputError
+
+REQUIRED: Any = "???"  # OmegaConf's sign for a value that must be given
+
+
+def number(default: Any, low: float, high: float | None = None) -> Any:
+    """Declare a number in [low, high]; no upper end where `high` is None."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+def choice(default: Any, *choices: str) -> Any:
+    """Declare a string that must be one of `choices`."""
+    return field(default=default, metadata={"choices": choices})
+
+
+@dataclass
+class ModelConfig:
+    """A classifier: a timm backbone, and how it starts."""
+
+    _target_: str = choice("btxrd.model.factory.create_model", "btxrd.model.factory.create_model")
+    backbone: str = REQUIRED  # a timm model name
+    pretrained: bool = True  # start from ImageNet weights
+    weights: str | None = None  # a local file to take them from
+    dropout: float = number(0.2, 0, 0.95)
+    attn_layer: str | None = None  # timm attention inside a ResNet's blocks: cbam, se, eca, ...
+    image_size: int = number(224, 32, 1024)  # pixels, height and width
+    gradcam_layer: str | None = None  # dotted name in the backbone; null: chosen by its family
+
+
+@dataclass
+class PhantomConfig:
+    """Synthetic radiographs, written once into `data.root`."""
+
+    cases: int = number(240, 60, 20000)
+    seed: int = number(0, 0)
+
+
+@dataclass
+class DataConfig:
+    """A folder in BTXRD's layout, and how its films are prepared."""
+
+    root: str = REQUIRED
+    cache: str = "outputs/cache"  # decoded films, shared by all runs
+    phantom: PhantomConfig | None = None
+    clahe_clip: float = number(2.0, 0, 40)  # contrast limit; 0 leaves the film as it is
+    clahe_tiles: int = number(8, 1, 64)
+
+
+@dataclass
+class SplitConfig:
+    """How cases are dealt to train, val and test."""
+
+    strategy: str = choice(REQUIRED, "stratified", "center")
+    val: float = number(0.15, 0.01, 0.5)  # stratified: of all cases; center: of those not held out
+    test: float = number(0.15, 0.01, 0.5)  # stratified only
+    held_out: list[int] = field(default_factory=lambda: [2, 3])  # center only: the test centers
+    seed: int = number(0, 0)
+
+
+@dataclass
+class AnnotationsConfig:
+    """What the lesion outlines are used for in training."""
+
+    kind: str = choice(REQUIRED, "none", "guided")
+    dim: float = number(0.5, 0, 1)  # guided: the surroundings of a lesion are multiplied by this
+
+
+@dataclass
+class TrainingConfig:
+    """The recipe of a fit."""
+
+    epochs: int = number(50, 1, 10000)
+    batch_size: int = number(32, 2, 4096)
+    lr: float = number(3e-4, 1e-8, 1)  # AdamW, at its peak
+    weight_decay: float = number(0.01, 0, 1)
+    warmup_epochs: int = number(3, 0)
+    patience: int = number(15, 1)  # epochs without a lower val loss
+    label_smoothing: float = number(0.1, 0, 0.9)
+    class_weights: bool = True  # inverse frequency, in the training loss only
+    flip: bool = True  # left-right
+    rotation: float = number(15.0, 0, 180)  # degrees, either way
+
+
+@dataclass
+class Config:
+    """One run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    annotations: AnnotationsConfig = field(default_factory=AnnotationsConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    seed: int = number(0, 0, 2**31 - 1)  # weights, order of the data, augmentation, dropout
+    evaluate: bool = True  # false: train only
+    device: str = choice("auto", "auto", "cpu", "cuda", "mps")
+
+
+def check(node: Any, prefix: str = "") -> None:
+    """Check every value of a config against its range or its choices.
+
+    Raises:
+        InputError: for the first value that is out of range or no choice.
+    """
+    for item in fields(node):
+        key, value = prefix + item.name, getattr(node, item.name)
+        choices, low, high = (item.metadata.get(name) for name in ("choices", "low", "high"))
+        if is_dataclass(value):
+            check(value, f"{key}.")
+        elif choices and value not in choices:
+            raise InputError(f"{key}={value}: must be one of {', '.join(choices)}")
+        elif low is not None and not (low <= value and (high is None or value <= high)):
+            span = f"at least {low}" if high is None else f"between {low} and {high}"
+            raise InputError(f"{key}={value}: must be {span}")
+    if isinstance(node, SplitConfig):
+        if node.strategy == "stratified" and node.val + node.test >= 0.9:
+            raise InputError(
+                f"split.val={node.val}, split.test={node.test}: must leave more than 0.1 to train"
+            )
+        if node.strategy == "center" and not node.held_out:
+            raise InputError("split.held_out=[]: must name at least one center")
