@@ -4,33 +4,36 @@ Only this room and `run.py` know OmegaConf. It loads no torch.
 """
 
 import difflib
+import os
 import re
-from collections.abc import Container
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import cast
 
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import MissingConfigException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from btxrd import schema
+from btxrd.configs import conf_dir
 from btxrd.errors import InputError
+from btxrd.files import write_text
 from btxrd.schema import Config, check
 
 LONGEST_NAME = 240  # bytes; file systems allow 255
-
-
-def conf_dir() -> Path:
-    """Find the YAML files: inside the package where it was built, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def register_schema() -> None:
@@ -64,10 +67,49 @@ def _refuse_unknown(node: DictConfig, owner: type, prefix: str = "") -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep before anything runs: its folder, and the config of each run by its folder's name."""
+    """What a command line asks for, composed and checked, before anything runs.
 
-    sweep_dir: Path
-    runs: dict[str, Config]
+    Attributes:
+        folder: of the run, or of the sweep.
+        pin: the override that makes Hydra use this folder, whatever the clock says by then.
+        runs: the config of each run by its folder, in order.
+        is_sweep: or one run.
+    """
+
+    folder: Path
+    pin: str
+    runs: dict[Path, Config]
+    is_sweep: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Of the runs: their folders as seen from the sweep's."""
+        return [run_dir.relative_to(self.folder).as_posix() for run_dir in self.runs]
+
+
+def plan_command_line() -> Plan | None:
+    """Plan what `sys.argv` asks for; None where it asks Hydra to show something instead.
+
+    Raises:
+        InputError, HydraException: for a config that does not compose, also one that is only shown.
+    """
+    args = get_args_parser().parse_args()
+    typed = (args.overrides, args.config_name or "config", args.config_dir)
+    if args.cfg or args.info or args.hydra_help or args.shell_completion:
+        if args.cfg and not args.multirun:
+            with _hydra(args.config_dir) as hydra:
+                _compose(hydra, typed[1], args.overrides, RunMode.RUN)
+        return None
+    return plan_sweep(*typed) if args.multirun else plan_run(*typed)
+
+
+def plan_run(overrides: list[str], config_name: str, config_dir: str | None) -> Plan:
+    """Compose and check one run; see `plan_sweep`."""
+    with _hydra(config_dir) as hydra:
+        composed = _compose(hydra, config_name, overrides, RunMode.RUN)
+        run_dir = Path(str(composed.hydra.run.dir))
+        pin = _pin("hydra.run.dir", run_dir)
+        return Plan(run_dir, pin, {run_dir: _settings(composed)}, is_sweep=False)
 
 
 def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -> Plan:
@@ -82,40 +124,90 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
         InputError: for the first point with a wrong value, and for two points with one folder.
         HydraException: for what does not compose; `explain` words it.
     """
-    if config_dir:
-        overrides = [*overrides, f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
+    with _hydra(config_dir) as hydra:
         loader = hydra.config_loader
-        base = hydra.compose_config(
-            config_name, overrides, RunMode.MULTIRUN, from_shell=False, with_log_configuration=False
-        )
+        base = _compose(hydra, config_name, overrides, RunMode.MULTIRUN)
         swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.params or {}).items()]
         parsed = OverridesParser.create(loader).parse_overrides(
             swept + list(base.hydra.overrides.task)
         )
-        runs: dict[str, Config] = {}
+        sweep_dir = Path(str(base.hydra.sweep.dir))
+        runs: dict[Path, Config] = {}
         for point in BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]:
             composed = loader.load_sweep_config(base, list(point))
             name = str(composed.hydra.sweep.subdir)
-            _check_name(name, " ".join(point), runs)
-            with open_dict(composed):
-                del composed["hydra"]
-            runs[name] = parse(composed)
-        return Plan(Path(str(base.hydra.sweep.dir)), runs)
+            _check_name(name, " ".join(point))
+            if sweep_dir / name in runs:
+                raise InputError(
+                    f"{' '.join(point)}: two runs of this sweep would share the folder {name}; "
+                    "sweep only over keys that are part of a folder's name"
+                )
+            runs[sweep_dir / name] = _settings(composed)
+        return Plan(sweep_dir, _pin("hydra.sweep.dir", sweep_dir), runs, is_sweep=True)
 
 
-def _check_name(name: str, point: str, taken: Container[str]) -> None:
+def _check_name(name: str, point: str) -> None:
     if not name:
         raise InputError("nothing to sweep over: leave out -m, or give a key several values")
-    if name in taken:
-        raise InputError(
-            f"{point}: two runs of this sweep would share the folder {name}; "
-            "sweep only over keys that are part of a folder's name"
+    if max(len(part.encode()) for part in name.split("/")) > LONGEST_NAME:
+        raise InputError(f"{point}: too long for a folder's name; put it into an experiment file")
+
+
+def _settings(composed: DictConfig) -> Config:
+    with open_dict(composed):
+        del composed["hydra"]
+    return parse(composed)
+
+
+def _pin(key: str, folder: Path) -> str:
+    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{quoted}'"
+
+
+@contextmanager
+def _hydra(config_dir: str | None) -> Iterator[Hydra]:
+    """Hydra as `run.py` will start it, over conf/ and a further folder."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        if config_dir is not None:
+            folder = Path(config_dir).resolve()
+            if not folder.is_dir():
+                raise InputError(f"--config-dir {config_dir}: no such folder")
+            search_path = hydra.config_loader.get_search_path()
+            search_path.prepend("command-line", f"file://{folder}")
+        yield hydra
+
+
+def _compose(hydra: Hydra, config_name: str, overrides: list[str], mode: RunMode) -> DictConfig:
+    try:
+        return hydra.compose_config(
+            config_name, overrides, mode, from_shell=False, with_log_configuration=False
         )
-    if max(map(len, name.split("/"))) > LONGEST_NAME:
-        raise InputError(f"{name}: longer than a folder's name may be; use an experiment file")
+    except ValueError as error:  # Hydra's own for an override such as model=null
+        raise InputError(str(error)) from error
+
+
+def save_hydra(folder: Path, config: DictConfig, hydra_config: HydraConf) -> None:
+    """Write the three files of `.hydra/` as Hydra would; `hydra.output_subdir` keeps it from it."""
+    contents = {"config": config, "hydra": hydra_config, "overrides": hydra_config.overrides.task}
+    for name, content in contents.items():
+        text = OmegaConf.to_yaml({"hydra": content} if name == "hydra" else content)
+        write_text(folder / f"{name}.yaml", text)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the process with one line for wrong input; with a traceback if HYDRA_FULL_ERROR=1."""
+    try:
+        yield
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(explain(error), file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def explain(error: Exception) -> str:

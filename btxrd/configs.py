@@ -1,0 +1,37 @@
+"""The YAML files under conf/: where they lie, and what they offer. Loads nothing, so help is at once."""
+
+from pathlib import Path
+
+GROUPS = ("experiment", "model", "annotations", "split", "training", "data")
+
+HELP = """
+Choices (GROUP=NAME):
+{choices}
+
+Examples:
+  python -m btxrd.run                                   one run on synthetic films, into outputs/
+  python -m btxrd.run -m 'experiment=glob(*)' split=stratified,center
+                                                        the grid, into multirun/
+  python -m btxrd.run data=btxrd data.root=FOLDER model=efficientnet_lite0 training.epochs=20
+  python -m btxrd.run -m hydra/launcher=joblib seed=0,1,2
+
+More:
+  --cfg job      the whole config that the command line composes, every key with its value
+  --hydra-help   Hydra's own options
+"""
+
+
+def conf_dir() -> Path:
+    """Find the YAML files: inside the package where it was built, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def help_text(head: str) -> str:
+    """Compose the help page under `head`."""
+    lines = []
+    for group in GROUPS:
+        names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+        lines.append(f"  {group:<12} {', '.join(names)}")
+    return head.rstrip() + "\n" + HELP.format(choices="\n".join(lines))

@@ -1,0 +1,138 @@
+"""Pixels -> batches on the device: augmentation and lesion guidance for training, nothing else for
+evaluation.
+
+The two are separate on purpose: `evaluation_batches` takes no outline, so none can reach a figure.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What a backbone expects of its input; one value a channel, for images in [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, grey: Tensor) -> Tensor:
+        """(B, 1, H, W) in [0, 1] -> (B, C, H, W), the film in every channel, channels last."""
+        mean, std = (grey.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
+        return ((grey - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+class TrainingBatches:
+    """The training cases as shuffled, augmented batches.
+
+    With masks, each tumour is seen a second time in every epoch, its surroundings dimmed.
+
+    All that is drawn in an epoch follows from `seed` and the epoch's number, so an epoch can be
+    repeated without the ones before it.
+    """
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        rows: npt.NDArray[np.intp],
+        labels: npt.NDArray[np.intp],
+        normalisation: Normalisation,
+        *,
+        masks: dict[int, Pixels] | None = None,
+        dim: float = 0.5,
+        batch_size: int,
+        flip: bool,
+        rotation: float,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        """Take the training cases.
+
+        Args:
+            pixels: (n, S, S) uint8, of all cases.
+            rows: of the training cases in `pixels`.
+            labels: (n,) of all cases.
+            normalisation: of the backbone.
+            masks: (S, S) uint8 lesion masks by row; None leaves guidance out.
+            dim: what the surroundings are multiplied by.
+            batch_size: at most; batches of an epoch are as equal as can be, so that none is tiny.
+            flip: left-right, half of the time.
+            rotation: at most, in degrees either way.
+            seed: of the order and the augmentation.
+            device: that the batches end on.
+        """
+        guided = np.array([row for row in rows if masks and row in masks], dtype=np.intp)
+        self._pixels, self._labels, self._masks = pixels, labels, masks or {}
+        self._rows = np.concatenate([rows, guided])
+        self._guided = np.arange(len(self._rows)) >= len(rows)
+        self._normalisation, self._dim = normalisation, dim
+        self._flip, self._rotation = flip, rotation
+        self._seed, self._device = seed, device
+        self.batches = -(-len(self._rows) // batch_size)
+        self.views = len(self._rows)
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (B, C, S, S) float32, normalised, and labels (B,) int64."""
+        order = np.random.default_rng((self._seed, number)).permutation(self.views)
+        draw = torch.Generator().manual_seed(epoch_seed(self._seed, number))
+        for chosen in np.array_split(order, self.batches):
+            rows = self._rows[chosen]
+            grey = torch.from_numpy(self._pixels[rows]).to(self._device)[:, None].float() / 255
+            weight = self._guidance(rows, self._guided[chosen])
+            if weight is not None:
+                grey = grey * weight
+            grey = turn(grey, flip=self._flip, rotation=self._rotation, draw=draw)
+            labels = torch.from_numpy(self._labels[rows]).to(self._device)
+            yield self._normalisation(grey), labels
+
+    def _guidance(self, rows: npt.NDArray[np.intp], guided: npt.NDArray[np.bool_]) -> Tensor | None:
+        """(B, 1, S, S): 1 on lesions and on films that are not guided, `dim` around lesions."""
+        if not guided.any():
+            return None
+        weight = torch.ones(len(rows), 1, *self._pixels.shape[1:])
+        for index in np.flatnonzero(guided):
+            lesion = torch.from_numpy(self._masks[int(rows[index])]) > 0
+            weight[index, 0] = torch.where(lesion, 1.0, self._dim)
+        return weight.to(self._device)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Name the randomness of an epoch; two epochs of two seeds never share one."""
+    return seed * 1_000_003 + epoch
+
+
+def turn(grey: Tensor, *, flip: bool, rotation: float, draw: torch.Generator) -> Tensor:
+    """Flip and rotate each film of a batch (B, 1, H, W) by itself; what turns in is black."""
+    count = len(grey)
+    angle = (torch.rand(count, generator=draw) * 2 - 1) * torch.pi / 180 * rotation
+    sign = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
+    if not flip:
+        sign = torch.ones(count)
+    zero = torch.zeros(count)
+    cos, sin = angle.cos(), angle.sin()
+    matrix = torch.stack(
+        [torch.stack([cos * sign, -sin, zero], 1), torch.stack([sin * sign, cos, zero], 1)], 1
+    ).to(grey.device)
+    grid = functional.affine_grid(matrix, list(grey.shape), align_corners=False)
+    return functional.grid_sample(grey, grid, align_corners=False)
+
+
+def evaluation_batches(
+    pixels: Pixels,
+    rows: Sequence[int] | npt.NDArray[np.intp],
+    normalisation: Normalisation,
+    *,
+    batch_size: int = 64,
+    device: torch.device,
+) -> Iterator[Tensor]:
+    """Yield the films of `rows` once each, in their order, as images (B, C, S, S), normalised."""
+    for start in range(0, len(rows), batch_size):
+        films = torch.from_numpy(pixels[np.asarray(rows[start : start + batch_size])])
+        yield normalisation(films.to(device)[:, None].float() / 255)

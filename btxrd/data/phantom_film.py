@@ -1,0 +1,252 @@
+"""One synthetic radiograph: attenuation of soft tissue, bone and lesion, then a center's machine.
+
+Lengths are in units of the film's height, so a film of any size shows the same limb.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.float32]
+CORNERS = 36
+
+
+@dataclass(frozen=True)
+class Limb:
+    """A bone that runs down the film to a joint, perhaps with a thinner one beside it."""
+
+    radius: float  # of the shaft
+    flare: float  # of the end, in shaft radii more
+    joint: float  # where the bone ends, from the top
+    tilt: float  # radians
+    bow: float
+    offset: float  # of the axis, from the middle of the film
+    paired: bool
+    cortex: float  # inner over outer radius
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, *, paired: bool) -> Self:
+        """Draw a limb at random."""
+        return cls(
+            radius=rng.uniform(0.042, 0.06) * (0.8 if paired else 1.0),
+            flare=rng.uniform(0.6, 1.0),
+            joint=rng.uniform(0.66, 0.8),
+            tilt=rng.uniform(-0.1, 0.1),
+            bow=rng.uniform(-0.03, 0.03),
+            offset=rng.uniform(-0.04, 0.04),
+            paired=paired,
+            cortex=rng.uniform(0.62, 0.75),
+        )
+
+    def turned(self, view: int, rng: np.random.Generator) -> Self:
+        """The same limb in another projection: 0 frontal, 1 lateral, 2 oblique."""
+        return replace(
+            self,
+            flare=self.flare * (1.0, 0.7, 0.85)[view],
+            tilt=self.tilt + rng.uniform(-0.05, 0.05),
+            offset=self.offset + rng.uniform(-0.03, 0.03),
+            joint=self.joint + rng.uniform(-0.03, 0.03),
+            bow=self.bow * (1.0, -1.5, 0.5)[view],
+        )
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A tumour at the end of the main bone."""
+
+    kind: str  # a BTXRD subtype
+    above: float  # its centre, this far above the joint
+    aside: float  # and this far from the axis, in local bone radii
+    radius: float
+    waves: tuple[tuple[int, float, float], ...]  # how its edge departs from a circle
+    texture: int  # seed of what is inside, equal in all views
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, limb: Limb, kind: str) -> Self:
+        """Draw a lesion at random; `kind` is the subtype as the table names it."""
+        malignant = kind in ("osteosarcoma", "other mt")
+        side = float(rng.choice((-1.0, 1.0)))
+        roughness = 0.14 if malignant else 0.05
+        waves = tuple(
+            (order, rng.uniform(0, roughness), rng.uniform(0, 2 * np.pi)) for order in range(2, 7)
+        )
+        scale = rng.uniform(1.3, 2.0) if malignant else rng.uniform(0.75, 1.2)
+        aside = rng.uniform(0.2, 0.7) * side if malignant else rng.uniform(0, 0.3) * side
+        if kind == "osteochondroma":
+            aside, scale = 1.15 * side, rng.uniform(0.6, 0.9)
+        return cls(
+            kind=kind,
+            above=rng.uniform(0.06, 0.2),
+            aside=aside,
+            radius=limb.radius * scale,
+            waves=waves,
+            texture=int(rng.integers(2**31)),
+        )
+
+    def turned(self, view: int, rng: np.random.Generator) -> Self:
+        """The same lesion in another projection."""
+        return replace(
+            self,
+            aside=self.aside * (1.0, 0.8, -0.9)[view],
+            radius=self.radius * rng.uniform(0.92, 1.08),
+        )
+
+    def edge(self, angle: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Distance of the edge from the centre at `angle`, in units of the film's height."""
+        wave = sum(size * np.cos(order * angle + phase) for order, size, phase in self.waves)
+        return np.asarray(self.radius * (1 + wave))
+
+
+def draw_film(
+    height: int,
+    width: int,
+    limb: Limb,
+    lesion: Lesion | None,
+    center: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.uint8]:
+    """Draw one film.
+
+    Returns:
+        (height, width) uint8, bone bright.
+    """
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
+    tissue, bone, t = _anatomy(y, x, limb, width / height, rng)
+    if lesion is not None:
+        tissue, bone = _with_lesion(y, x, t, tissue, bone, limb, lesion, width / height)
+    return _expose(0.62 * tissue + bone, center, rng)
+
+
+def outline(height: int, width: int, limb: Limb, lesion: Lesion) -> npt.NDArray[np.float64]:
+    """The lesion's outline on that film: (CORNERS, 2) x and y in pixels, inside the frame."""
+    angle = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
+    cy, cx = _centre(limb, lesion, width / height)
+    reach = lesion.edge(angle) * height
+    points = np.stack([cx * height + reach * np.cos(angle), cy * height + reach * np.sin(angle)], 1)
+    return np.clip(points, 0, (width - 1, height - 1))
+
+
+def _axis(y: npt.NDArray[np.floating], limb: Limb, aspect: float) -> npt.NDArray[np.floating]:
+    """Where the main bone's axis crosses height `y`."""
+    return np.asarray(
+        aspect / 2 + limb.offset + limb.tilt * (y - 0.5) + limb.bow * np.sin(np.pi * y)
+    )
+
+
+def _half_width(y: npt.NDArray[np.floating], limb: Limb, radius: float) -> npt.NDArray[np.floating]:
+    """Half the width of a bone at height `y`: a shaft that flares to a rounded end at the joint."""
+    left = np.clip(limb.joint - y, 0, None)
+    flared = radius * (1 + limb.flare * np.exp(-((left / 0.085) ** 1.6)))
+    return np.asarray(flared * np.clip(left / 0.03, 0, 1) ** 0.3)
+
+
+def _centre(limb: Limb, lesion: Lesion, aspect: float) -> tuple[float, float]:
+    y = np.array(limb.joint - lesion.above)
+    x = _axis(y, limb, aspect) + lesion.aside * _half_width(y, limb, limb.radius)
+    return float(y), float(x)
+
+
+def _tube(t: Plane, cortex: Plane | float) -> Plane:
+    """Attenuation across a hollow bone at `t` half-widths from its axis: dense wall, spongy core."""
+    outer = np.sqrt(np.clip(1 - t**2, 0, None))
+    inner = np.sqrt(np.clip(1 - (t / np.clip(cortex, 0.05, None)) ** 2, 0, None)) * cortex
+    return (outer - 0.72 * inner).astype(np.float32)
+
+
+def _noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> Plane:
+    """Smooth noise of mean 0 and deviation 1; `grain` in pixels."""
+    white = rng.standard_normal(shape).astype(np.float32)
+    smooth = cv2.GaussianBlur(white, (0, 0), grain)
+    return np.asarray((smooth - smooth.mean()) / smooth.std(), dtype=np.float32)
+
+
+def _anatomy(
+    y: Plane, x: Plane, limb: Limb, aspect: float, rng: np.random.Generator
+) -> tuple[Plane, Plane, Plane]:
+    """Soft tissue, bone, and the distance from the main bone's axis in its half-widths."""
+    height = y.shape[0]
+    axis = _axis(y, limb, aspect)
+    aside = 2.6 * limb.radius if limb.paired else 0.0
+    middle = axis + aside / 2
+    thick = (3.4 if not limb.paired else 4.2) * limb.radius * (1.05 - 0.25 * np.sin(np.pi * y))
+    tissue = np.sqrt(np.clip(1 - ((x - middle) / thick) ** 2, 0, None))
+    tissue = cv2.GaussianBlur(tissue.astype(np.float32), (0, 0), height * 0.006)
+    tissue *= 1 + 0.05 * _noise(y.shape, height * 0.02, rng)
+
+    spongy = 1 + 0.09 * _noise(y.shape, height * 0.0035, rng)
+    near_joint = np.exp(-((limb.joint - y) / 0.09) ** 2)
+    half = _half_width(y, limb, limb.radius)
+    t = np.asarray((x - axis) / np.clip(half, 1e-4, None), dtype=np.float32)
+    bone = _tube(t, limb.cortex + (0.95 - limb.cortex) * near_joint) * (half > 0)
+    if limb.paired:
+        thin = _half_width(y + 0.015, limb, limb.radius * 0.55)
+        beside = (x - axis - aside) / np.clip(thin, 1e-4, None)
+        bone = np.maximum(bone, 0.75 * _tube(beside, limb.cortex) * (thin > 0))
+    below = y - limb.joint - 0.018  # the next bone, past the joint space
+    wide = limb.radius * (1 + limb.flare * np.exp(-((np.clip(below, 0, None) / 0.08) ** 1.6)))
+    wide = wide * np.clip(below / 0.02, 0, 1) ** 0.3
+    other = (x - _axis(y, limb, aspect) - aside / 4) / np.clip(wide, 1e-4, None)
+    bone = np.maximum(bone, _tube(other, 0.5 + 0.42 * np.exp(-((below / 0.08) ** 2))) * (below > 0))
+    bone = cv2.GaussianBlur((bone * spongy).astype(np.float32), (0, 0), height * 0.0015)
+    return tissue, bone, t
+
+
+def _with_lesion(
+    y: Plane, x: Plane, t: Plane, tissue: Plane, bone: Plane, limb: Limb, lesion: Lesion, aspect: float
+) -> tuple[Plane, Plane]:
+    """Change tissue and bone as the lesion does."""
+    height = y.shape[0]
+    rng = np.random.default_rng(lesion.texture)
+    cy, cx = _centre(limb, lesion, aspect)
+    angle = np.arctan2(y - cy, x - cx)
+    d = (np.hypot(y - cy, x - cx) / lesion.edge(angle)).astype(np.float32)  # 1 on the outline
+    pixel = 1 / (lesion.radius * height)
+    if lesion.kind == "osteochondroma":
+        bump = np.sqrt(np.clip(1 - d**2, 0, None))
+        shell = np.exp(-(((d - 0.93) / (0.06 + pixel)) ** 2))
+        return tissue, np.maximum(bone, 0.55 * bump) + 0.3 * shell * (np.abs(t) > 0.8)
+    if lesion.kind in ("simple bone cyst", "giant cell tumor"):
+        inside = np.clip((1 - d) / (2 * pixel), 0, 1)
+        rim = np.exp(-(((d - 1.0) / (0.07 + pixel)) ** 2)) * (np.abs(t) < 1.25)
+        septa = 0.12 * (np.abs(_noise(y.shape, lesion.radius * height * 0.25, rng)) < 0.12)
+        return tissue, bone * (1 - (0.72 - septa) * inside) + 0.3 * rim
+    fade = np.clip(1.25 - d, 0, 0.6) / 0.6
+    holes = _noise(y.shape, lesion.radius * height * 0.07, rng) > 0.0
+    eaten = cv2.GaussianBlur(holes.astype(np.float32), (0, 0), height * 0.002)
+    bone = bone * (1 - 0.85 * fade * eaten)
+    cloud = np.clip(_noise(y.shape, lesion.radius * height * 0.16, rng), 0, None)
+    bone = bone + 0.2 * fade * cloud * (0.5 if lesion.kind == "other mt" else 1.2)
+    spikes = 0.5 + 0.5 * np.cos(26 * angle + 3 * d)
+    outside = np.clip((np.abs(t) - 0.95) / 0.15, 0, 1)
+    bone = bone + 0.22 * spikes * outside * np.clip(1.15 - d, 0, 0.5) * 2
+    mass = 0.3 * np.clip(1.3 - d, 0, 0.8) * outside
+    return (tissue + mass).astype(np.float32), bone.astype(np.float32)
+
+
+def _expose(attenuation: Plane, center: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Turn attenuation into the film that a center's machine and archive leave."""
+    height, width = attenuation.shape
+    gamma, grain, gain = {1: (0.85, 0.012, 0.60), 2: (1.15, 0.03, 0.68), 3: (0.7, 0.045, 0.52)}[center]
+    film = np.clip(attenuation * gain * rng.uniform(0.92, 1.08), 0, 1) ** gamma
+    if center == 3:
+        film = 0.12 + 0.8 * film
+    film = cv2.GaussianBlur(film.astype(np.float32), (0, 0), (0.6, 0.8, 1.2)[center - 1])
+    film += grain * _noise((height, width), 0.8, rng)
+    pixels = (np.clip(film, 0, 1) * 255).astype(np.uint8)
+    edge = int(height * rng.uniform(0.015, 0.05))
+    if center == 2:
+        pixels[:edge], pixels[-edge:], pixels[:, :edge], pixels[:, -edge:] = 0, 0, 0, 0
+    elif center == 3 and rng.random() < 0.6:
+        pixels[:, : edge // 2], pixels[:, -edge // 2 :] = 245, 245
+    letter = str(rng.choice(("L", "R")))
+    text = {1: letter, 2: f"{letter} AP", 3: f"{letter} {rng.integers(10, 99)}"}[center]
+    size = height / 620 * (1.3, 0.8, 0.6)[center - 1]
+    left = int(width * (0.06 if letter == "R" else 0.74))
+    where = (left, int(height * (0.12, 0.94, 0.1)[center - 1]))
+    cv2.putText(
+        pixels, text, where, cv2.FONT_HERSHEY_SIMPLEX, size, 250, 1 + (center == 1), cv2.LINE_AA
+    )
+    return pixels

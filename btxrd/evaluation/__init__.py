@@ -1,0 +1,1 @@
+"""From a model to figures that can be defended."""

@@ -1,0 +1,139 @@
+"""Figures with bootstrap intervals, and paired differences between two models."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from btxrd.data.cases import CLASSES
+from btxrd.evaluation.metrics import (
+    HEADLINE,
+    PER_CLASS,
+    Floats,
+    Labels,
+    confusion,
+    figures,
+    macro_auc,
+)
+
+RESAMPLES = 2000
+LEVEL = 0.95
+SEED = 0
+Groups = npt.NDArray[np.generic]
+
+WHY = {
+    "auc": "all cases are of this class, or none is",
+    "average_precision": "no case is of this class",
+    "sensitivity": "no case is of this class",
+    "specificity": "all cases are of this class",
+    "precision": "no case is called this class",
+    "macro_auc": "a class is absent",
+}
+
+
+def bootstrap_weights(groups: Groups, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
+    """Draw groups with replacement.
+
+    Args:
+        groups: (n,) names; cases of one group are drawn together.
+        resamples: rows.
+        seed: of the draw.
+
+    Returns:
+        (resamples, n): how often each case is in each resample.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    draw = np.random.default_rng(seed)
+    counts = draw.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    return counts[:, group].astype(float)
+
+
+def interval(value: float, resampled: Floats) -> tuple[float | None, float | None]:
+    """Percentile interval (Efron and Tibshirani 1993), over the resamples that have a value.
+
+    It is widened to hold `value`: the calibration error is larger in nearly every resample than in
+    the sample, so its plain percentiles can miss it.
+    """
+    known = resampled[~np.isnan(resampled)]
+    if not len(known):
+        return None, None
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(min(low, value)), float(max(high, value))
+
+
+def scores(labels: Labels, probs: Floats, groups: Groups, centers: Labels) -> dict[str, Any]:
+    """Score one partition: every figure with its interval, as metrics.json holds it.
+
+    Args:
+        labels: (n,) in 0..k-1.
+        probs: (n, k), rows sum to 1.
+        groups: (n,) the resampled units.
+        centers: (n,).
+
+    Returns:
+        `n`, the HEADLINE figures, `per_class`, `per_center`, `confusion`, and `notes`: why a figure
+        is null, by its name.
+    """
+    weights = bootstrap_weights(groups)
+    found = _with_intervals(labels, probs, weights)
+    result: dict[str, Any] = {"n": len(labels)} | {name: found[name] for name in HEADLINE}
+    result["per_class"] = {
+        title: {name: found[f"{title}.{name}"] for name in PER_CLASS}
+        | {"support": int((labels == label).sum())}
+        for label, title in enumerate(CLASSES)
+    }
+    notes = _notes(found, "")
+    result["per_center"] = {}
+    for center in np.unique(centers):
+        here = centers == center
+        own = _with_intervals(labels[here], probs[here], weights[:, here])
+        kept = {name: own[name] for name in ("accuracy", "macro_auc")}
+        result["per_center"][str(center)] = {"n": int(here.sum())} | kept
+        notes |= _notes(kept, f"per_center.{center}.")
+    result["confusion"] = confusion(labels, probs).tolist()
+    result["notes"] = notes
+    return result
+
+
+def _with_intervals(
+    labels: Labels, probs: Floats, weights: Floats
+) -> dict[str, dict[str, float | None]]:
+    values = figures(labels, probs, np.ones((1, len(labels))))
+    resampled = figures(labels, probs, weights)
+    found: dict[str, dict[str, float | None]] = {}
+    for name, (value,) in values.items():
+        if np.isnan(value):
+            found[name] = {"value": None, "low": None, "high": None}
+        else:
+            low, high = interval(float(value), resampled[name])
+            found[name] = {"value": float(value), "low": low, "high": high}
+    return found
+
+
+def _notes(found: dict[str, dict[str, float | None]], prefix: str) -> dict[str, str]:
+    return {
+        prefix + name: WHY[name.rpartition(".")[2]]
+        for name, figure in found.items()
+        if figure["value"] is None
+    }
+
+
+def paired_difference(labels: Labels, one: Floats, other: Floats, groups: Groups) -> dict[str, Any]:
+    """Macro AUC of one model less that of another on the same cases, resampled together.
+
+    Args:
+        labels: (n,) in 0..k-1.
+        one: (n, k) probabilities.
+        other: (n, k) probabilities.
+        groups: (n,) the resampled units.
+
+    Returns:
+        `value`, `low`, `high`; the two models differ where the interval leaves out 0.
+    """
+    weights = np.vstack([np.ones(len(labels)), bootstrap_weights(groups)])
+    difference = macro_auc(labels, one, weights) - macro_auc(labels, other, weights)
+    value = float(difference[0])
+    if np.isnan(value):
+        return {"value": None, "low": None, "high": None}
+    low, high = interval(value, difference[1:])
+    return {"value": value, "low": low, "high": high}

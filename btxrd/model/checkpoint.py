@@ -1,0 +1,57 @@
+"""Weights and sidecar on disk: neither can carry code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from btxrd.errors import InputError
+from btxrd.files import replacing, write_json
+from btxrd.model.classifier import BTXRDClassifier
+
+WEIGHTS, SIDECAR, LAST = "best.safetensors", "best.json", "last.pt"
+
+
+def save_checkpoint(folder: Path, model: nn.Module, sidecar: dict[str, Any]) -> None:
+    """Write the weights, then the sidecar that tells how to use them."""
+    weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    with replacing(folder / WEIGHTS) as beside:
+        save_file(weights, beside)
+    write_json(folder / SIDECAR, sidecar)
+
+
+def load_checkpoint(folder: Path) -> tuple[BTXRDClassifier, dict[str, Any]]:
+    """Rebuild the classifier of a run from its `checkpoints` folder.
+
+    Returns:
+        The model in evaluation mode on the CPU, and its sidecar.
+
+    Raises:
+        InputError: for a file that is missing, damaged, or does not fit the other.
+    """
+    try:
+        sidecar = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
+        model = BTXRDClassifier(**sidecar["arguments"], pretrained=False)
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{folder}: holds no usable {WEIGHTS} and {SIDECAR} ({error})") from error
+    return model.eval(), sidecar
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write all that is needed to go on with a training."""
+    with replacing(folder / LAST) as beside:
+        torch.save(state, beside)
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """Read what `save_state` wrote; None where nothing was."""
+    path = folder / LAST
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

@@ -1,0 +1,124 @@
+"""BTXRDClassifier: a timm backbone, and the layer that Grad-CAM looks at."""
+
+from pathlib import Path
+from typing import Any
+
+from timm.data import resolve_model_data_config
+from timm.models.efficientnet import EfficientNet
+from timm.models.resnet import ResNet
+from torch import Tensor, nn
+
+from btxrd.errors import InputError
+from btxrd.model.pretrained import create_backbone
+
+
+class BTXRDClassifier(nn.Module):
+    """A timm backbone that gives a raw logit a class.
+
+    Attributes:
+        arguments: what it was made from, save for the weights; `BTXRDClassifier(**arguments,
+            pretrained=False)` has the same layers.
+        mean: of each input channel, as the backbone was trained with.
+        std: likewise.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        num_classes: int = 3,
+        pretrained: bool = True,
+        drop_rate: float = 0.0,
+        *,
+        weights: Path | None = None,
+        gradcam_layer: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Build the backbone.
+
+        Args:
+            backbone: a timm model name.
+            num_classes: logits.
+            pretrained: start from ImageNet weights.
+            drop_rate: dropout before the last layer.
+            weights: a local file to take the ImageNet weights from.
+            gradcam_layer: dotted name in the backbone, for families that are not known here.
+            kwargs: passed on to `timm.create_model`; `block_args` reaches a ResNet's blocks.
+
+        Raises:
+            InputError: for an unknown backbone, or weights that cannot be had.
+        """
+        super().__init__()
+        self.arguments = {
+            "backbone": backbone,
+            "num_classes": num_classes,
+            "drop_rate": drop_rate,
+            "gradcam_layer": gradcam_layer,
+            **kwargs,
+        }
+        self.backbone = create_backbone(
+            backbone,
+            pretrained=pretrained,
+            weights=weights,
+            attention=kwargs.pop("block_args", None),
+            num_classes=num_classes,
+            drop_rate=drop_rate,
+            **kwargs,
+        )
+        self._gradcam_layer = gradcam_layer
+        expects = resolve_model_data_config(self.backbone)
+        channels = expects["input_size"][0]
+        self.mean = tuple(float(value) for value in expects["mean"][:channels])
+        self.std = tuple(float(value) for value in expects["std"][:channels])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) float, normalised -> logits (B, num_classes)."""
+        logits: Tensor = self.backbone(images)
+        return logits
+
+    @property
+    def gradcam_target_layer(self) -> nn.Module:
+        """The last layer that still has a place for every part of the film.
+
+        Raises:
+            InputError: where no layer is known for the backbone, or the named one is not there.
+        """
+        name = self._gradcam_layer or _last_spatial_layer(self.backbone)
+        if name is None:
+            tops = ", ".join(child for child, _ in self.backbone.named_children())
+            raise InputError(
+                f"model.gradcam_layer: must be named for {self.arguments['backbone']}: a layer whose "
+                f"output keeps height and width, inside one of {tops}"
+            )
+        try:
+            return self.backbone.get_submodule(name)
+        except AttributeError as error:
+            raise InputError(
+                f"model.gradcam_layer={name}: {self.arguments['backbone']} has no such layer"
+            ) from error
+
+    def spatial(self, activation: Tensor) -> Tensor:
+        """Bring a layer's output to (B, C, H, W), also where the backbone keeps tokens or NHWC."""
+        if activation.ndim == 4:
+            last = getattr(self.backbone, "num_features", None)
+            nhwc = activation.shape[-1] == last and activation.shape[1] != last
+            return activation.permute(0, 3, 1, 2) if nhwc else activation
+        tokens = activation[:, getattr(self.backbone, "num_prefix_tokens", 0) :]
+        side = round(tokens.shape[1] ** 0.5)
+        return tokens.transpose(1, 2).unflatten(2, (side, side))
+
+
+def _last_spatial_layer(backbone: nn.Module) -> str | None:
+    """Name the layer: by family, else from timm's own list of a backbone's feature stages."""
+    if isinstance(backbone, EfficientNet):
+        return "bn2"
+    if isinstance(backbone, ResNet):
+        return f"layer4.{len(backbone.layer4) - 1}"
+    if hasattr(backbone, "num_prefix_tokens"):
+        # After the last block only the class token is read, so its input is the last to matter.
+        last = f"blocks.{len(backbone.blocks) - 1}.norm1"
+        return last if last in dict(backbone.named_modules()) else None
+    stages = getattr(backbone, "feature_info", None)
+    if not stages:
+        return None
+    name: str = (stages.get_dicts() if hasattr(stages, "get_dicts") else stages)[-1]["module"]
+    return name if name in dict(backbone.named_modules()) else None

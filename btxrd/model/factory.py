@@ -1,0 +1,55 @@
+"""create_model: the function that Hydra instantiates."""
+
+from pathlib import Path
+from typing import Any
+
+from timm.models import get_pretrained_cfg
+
+from btxrd.errors import InputError
+from btxrd.model.classifier import BTXRDClassifier
+
+
+def create_model(
+    *,
+    backbone: str,
+    num_classes: int = 3,
+    pretrained: bool = True,
+    weights: str | None = None,
+    dropout: float = 0.0,
+    attn_layer: str | None = None,
+    image_size: int = 224,
+    gradcam_layer: str | None = None,
+) -> BTXRDClassifier:
+    """Build a classifier from the `model` group of a config.
+
+    Args:
+        backbone: a timm model name.
+        num_classes: logits.
+        pretrained: start from ImageNet weights.
+        weights: a local file to take them from.
+        dropout: before the last layer.
+        attn_layer: timm's name of an attention module for each block of a ResNet, such as `cbam`.
+        image_size: height and width in pixels; told to backbones that are built for one size.
+        gradcam_layer: dotted name in the backbone; None where the family is known.
+
+    Raises:
+        InputError: for values that do not go together.
+    """
+    kwargs: dict[str, Any] = {}
+    if attn_layer is not None:
+        if "resne" not in backbone:
+            raise InputError(f"model.attn_layer={attn_layer}: {backbone} takes none; only a ResNet does")
+        kwargs["block_args"] = {"attn_layer": attn_layer}
+    built_for = get_pretrained_cfg(backbone)
+    if built_for is not None and built_for.fixed_input_size:
+        kwargs["img_size"] = image_size
+    source = None if weights is None else Path(weights)
+    return BTXRDClassifier(
+        backbone,
+        num_classes,
+        pretrained,
+        dropout,
+        weights=source,
+        gradcam_layer=gradcam_layer,
+        **kwargs,
+    )

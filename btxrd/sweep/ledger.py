@@ -1,0 +1,175 @@
+"""The state of every run: what it is, what became of it, what must not be touched."""
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from btxrd import __version__
+from btxrd.errors import InputError
+from btxrd.files import read_json, replacing, write_json, write_text
+from btxrd.schema import Config
+
+log = logging.getLogger(__name__)
+
+STATUS, CONFIG, PLAN = "status.json", "config.yaml", "plan.json"
+NO_NUMBER = {"data": ("root", "cache"), "": ("device",)}  # keys that cannot change a figure
+
+
+def fingerprint(config: Config) -> str:
+    """Name all that can change a number of a run; paths and the device are left out.
+
+    A file of weights counts by its content, not by its place.
+    """
+    content = asdict(config)
+    for group, keys in NO_NUMBER.items():
+        for key in keys:
+            (content[group] if group else content).pop(key)
+    weights = content["model"]["weights"]
+    if weights is not None and Path(weights).is_file():
+        with Path(weights).open("rb") as file:
+            content["model"]["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_status(run_dir: Path) -> dict[str, Any] | None:
+    """Read a run's status.json; None where there is none."""
+    path = run_dir / STATUS
+    if not path.is_file():
+        return None
+    status: dict[str, Any] = read_json(path)
+    return status
+
+
+def is_complete(run_dir: Path, config: Config) -> bool:
+    """Tell whether a folder holds the complete run of `config`.
+
+    Raises:
+        InputError: where it holds the complete run of another config, naming the keys that differ.
+    """
+    status = read_status(run_dir)
+    if status is None or status["state"] != "complete":
+        return False
+    if status["fingerprint"] != fingerprint(config):
+        stored = yaml.safe_load((run_dir / CONFIG).read_text(encoding="utf-8"))
+        old, new = _flat(stored), _flat(asdict(config))
+        ignored = {f"{group}.{key}".lstrip(".") for group in NO_NUMBER for key in NO_NUMBER[group]}
+        differing = [key for key in new if key not in ignored and old.get(key) != new[key]]
+        changes = ", ".join(f"{key}={old.get(key)} there, {new[key]} now" for key in differing)
+        raise InputError(f"{run_dir}: holds a complete run of another config ({changes})")
+    return True
+
+
+def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callable[[], str]) -> str:
+    """Do a run, and keep record of it in status.json however it ends.
+
+    Args:
+        run_dir: of the run; not that of a complete run.
+        config: of the run.
+        choices: the config group options it was composed from.
+        work: does the run; returns a description of the device.
+
+    Returns:
+        `complete` or `failed`: an exception is recorded and not raised; an interrupt is recorded
+        and raised.
+    """
+    before = read_status(run_dir)
+    started = time.time()
+    status: dict[str, Any] = {
+        "state": "running",
+        "fingerprint": fingerprint(config),
+        "started": _now(),
+        "ended": None,
+        "seconds": None,
+        "attempts": 1 + (before["attempts"] if before else 0),
+        "error": None,
+        "versions": versions(),
+        "device": config.device,
+        "pid": os.getpid(),
+    }
+    write_text(run_dir / CONFIG, yaml.safe_dump(asdict(config) | {"choices": choices}, sort_keys=False))
+    write_json(run_dir / STATUS, status)
+
+    def close(state: str, error: BaseException | None = None) -> str:
+        status.update(state=state, ended=_now(), seconds=round(time.time() - started, 3))
+        if error is not None:
+            status["error"] = {
+                "type": type(error).__name__,
+                "message": str(error),
+                "traceback": "".join(traceback.format_exception(error)),
+            }
+        write_json(run_dir / STATUS, status)
+        return state
+
+    try:
+        status["device"] = work()
+    except Exception as error:
+        show = not isinstance(error, InputError) or os.environ.get("HYDRA_FULL_ERROR") == "1"
+        log.error("Failed: %s", error, exc_info=error if show else None)
+        return close("failed", error)
+    except BaseException as error:
+        log.error("Interrupted: %s", type(error).__name__)
+        close("interrupted", error)
+        raise
+    return close("complete")
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what a number depends on, without loading it."""
+    found: dict[str, str | None] = {"python": platform.python_version(), "btxrd": __version__}
+    found |= {name: version(name) for name in ("torch", "timm")}
+    here = Path(__file__).resolve().parent
+    git = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    answer = subprocess.run(git, capture_output=True, text=True) if shutil.which("git") else None
+    in_git = answer is not None and answer.returncode == 0
+    return found | {"git": answer.stdout.strip() if answer is not None and in_git else None}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_plan(sweep_dir: Path, names: list[str]) -> None:
+    """Note which runs a sweep is to hold; those of earlier calls stay planned."""
+    known = read_plan(sweep_dir)
+    write_json(sweep_dir / PLAN, known + [name for name in names if name not in known])
+
+
+def read_plan(sweep_dir: Path) -> list[str]:
+    """Read which runs a sweep is to hold."""
+    path = sweep_dir / PLAN
+    return list(read_json(path)) if path.is_file() else []
+
+
+def backup_checkpoints(folder: Path) -> None:
+    """Copy the *.pt files that lie in `folder` into its backup_b0_baseline/, each once.
+
+    A copy that is there is never replaced, so the first baseline survives.
+    """
+    backup = folder / "backup_b0_baseline"
+    for path in sorted(folder.glob("*.pt")):
+        copy = backup / path.name
+        if not copy.exists():
+            with replacing(copy) as beside:
+                shutil.copy2(path, beside)
+            log.info("Copied %s to %s", path, copy)

@@ -1,0 +1,228 @@
+"""The epoch loop: loss, optimiser, schedule, early stop, exact resume."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from timm.optim import create_optimizer_v2
+from torch import Tensor, nn
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from btxrd.data.batches import TrainingBatches, epoch_seed
+from btxrd.device import autocast
+from btxrd.files import replacing
+from btxrd.model.checkpoint import load_state, save_state
+
+log = logging.getLogger(__name__)
+
+
+class DivergedError(RuntimeError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Figures of the val partition after an epoch, unweighted; `macro_auc` is NaN if undefined."""
+
+    loss: float
+    accuracy: float
+    macro_auc: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of history.csv."""
+
+    epoch: int  # from 1
+    lr: float  # of the last step
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    val_macro_auc: float
+    seconds: float
+    images_per_second: float  # of the training steps
+
+
+def fit(
+    model: nn.Module,
+    batches: TrainingBatches,
+    validate: Callable[[nn.Module], Validation],
+    keep_best: Callable[[Epoch], None],
+    *,
+    class_weights: Tensor | None,
+    epochs: int,
+    lr: float,
+    weight_decay: float,
+    warmup_epochs: int,
+    patience: int,
+    label_smoothing: float,
+    seed: int,
+    device: torch.device,
+    run_dir: Path,
+) -> list[Epoch]:
+    """Train until the val loss has not fallen for `patience` epochs, or for `epochs`.
+
+    After each epoch history.csv and checkpoints/last.pt are written; where a last.pt lies, training
+    goes on from it. All randomness of an epoch follows from `seed` and its number, so a training
+    that was cut off ends as it would have.
+
+    Args:
+        model: on `device`.
+        batches: of the training partition.
+        validate: scores the model on the val partition.
+        keep_best: called after each epoch whose val loss is the lowest so far.
+        class_weights: (num_classes,) float32 for the training loss, or None.
+        epochs: at most.
+        lr: of AdamW, after the warm-up.
+        weight_decay: of AdamW, on weights of two or more dimensions.
+        warmup_epochs: over which the learning rate rises from 0.
+        patience: epochs.
+        label_smoothing: in the training loss only.
+        seed: of dropout.
+        device: of the model.
+        run_dir: where history.csv and checkpoints/ go.
+
+    Raises:
+        DivergedError: as soon as a loss is not finite.
+    """
+    optimiser = create_optimizer_v2(model, opt="adamw", lr=lr, weight_decay=weight_decay)
+    loss_function = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing)
+    checkpoints = run_dir / "checkpoints"
+    history: list[Epoch] = []
+    state = load_state(checkpoints)
+    if state is not None:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        history = [Epoch(**row) for row in state["history"]]
+        log.info("Going on after epoch %d", len(history))
+
+    rate = Schedule(optimiser, lr, batches.batches, warmup_epochs, epochs)
+    steps = tqdm(
+        total=epochs * batches.batches,
+        initial=len(history) * batches.batches,
+        desc=run_dir.name,
+        unit="step",
+        disable=None,
+    )
+    with steps, logging_redirect_tqdm():
+        while len(history) < epochs and not _is_stale(history, patience):
+            number = len(history) + 1
+            torch.manual_seed(epoch_seed(seed, number))
+            start = time.perf_counter()
+            train_loss = 0.0
+            model.train()
+            for step, (images, labels) in enumerate(batches.epoch(number)):
+                rate.set((number - 1) * batches.batches + step)
+                loss = _step(model, images, labels, loss_function, optimiser, device)
+                if not math.isfinite(loss):
+                    raise DivergedError(f"the training loss is {loss} in epoch {number}")
+                train_loss += loss * len(images) / batches.views
+                steps.update()
+            trained = time.perf_counter() - start
+            val = validate(model)
+            if not math.isfinite(val.loss):
+                raise DivergedError(f"the val loss is {val.loss} after epoch {number}")
+            row = Epoch(
+                epoch=number,
+                lr=rate.value,
+                train_loss=train_loss,
+                val_loss=val.loss,
+                val_accuracy=val.accuracy,
+                val_macro_auc=val.macro_auc,
+                seconds=time.perf_counter() - start,
+                images_per_second=batches.views / trained,
+            )
+            history.append(row)
+            if best_epoch(history) is row:
+                keep_best(row)
+            write_history(run_dir / "history.csv", history)
+            save_state(
+                checkpoints,
+                {
+                    "model": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "history": [asdict(past) for past in history],
+                },
+            )
+            log.info("%s", _line(row, epochs))
+    return history
+
+
+def _step(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    loss_function: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    device: torch.device,
+) -> float:
+    with autocast(device):
+        logits = model(images)
+    loss: Tensor = loss_function(logits.float(), labels)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return loss.item()
+
+
+class Schedule:
+    """Learning rate by step: a line from 0 to the peak, then half a cosine back to 0."""
+
+    def __init__(
+        self,
+        optimiser: torch.optim.Optimizer,
+        peak: float,
+        steps_per_epoch: int,
+        warmup_epochs: int,
+        epochs: int,
+    ) -> None:
+        self._optimiser, self._peak = optimiser, peak
+        self._warmup = warmup_epochs * steps_per_epoch
+        self._total = epochs * steps_per_epoch
+        self.value = 0.0
+
+    def set(self, step: int) -> None:
+        """Set the rate of the optimiser for `step`, counted from 0."""
+        self.value = self._peak * self._share(step)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.value
+
+    def _share(self, step: int) -> float:
+        if step < self._warmup:
+            return (step + 1) / self._warmup
+        done = (step - self._warmup) / (self._total - self._warmup)
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def best_epoch(history: list[Epoch]) -> Epoch:
+    """The epoch with the lowest val loss, the earliest of equals."""
+    return min(history, key=lambda row: row.val_loss)
+
+
+def _is_stale(history: list[Epoch], patience: int) -> bool:
+    return bool(history) and history[-1].epoch - best_epoch(history).epoch >= patience
+
+
+def write_history(path: Path, history: list[Epoch]) -> None:
+    """Write history.csv, a row an epoch."""
+    with replacing(path) as beside:
+        pd.DataFrame([asdict(row) for row in history]).to_csv(beside, index=False)
+
+
+def _line(row: Epoch, epochs: int) -> str:
+    return (
+        f"epoch {row.epoch}/{epochs}  train loss {row.train_loss:.3f}  val loss {row.val_loss:.3f}  "
+        f"accuracy {row.val_accuracy:.3f}  macro AUC {row.val_macro_auc:.3f}  "
+        f"{row.images_per_second:.0f} images/s"
+    )
+
+
+def inverse_frequency(counts: Tensor) -> Tensor:
+    """Class weights from class counts: their mean over the cases is 1."""
+    return (counts.sum() / (len(counts) * counts)).float()
