@@ -46,6 +46,7 @@ def parse(config: DictConfig) -> Config:
 
     Raises:
         InputError: where a value is missing, out of range or no choice.
+
     """
     for key in sorted(OmegaConf.missing_keys(config)):
         raise InputError(f"{key}: has no value; give it as {key}=VALUE")
@@ -74,6 +75,7 @@ class Plan:
         pin: the override that makes Hydra use this folder, whatever the clock says by then.
         runs: the config of each run by its folder, in order.
         is_sweep: or one run.
+
     """
 
     folder: Path
@@ -92,6 +94,7 @@ def plan_command_line() -> Plan | None:
 
     Raises:
         InputError, HydraException: for a config that does not compose, also one that is only shown.
+
     """
     args = get_args_parser().parse_args()
     typed = (args.overrides, args.config_name or "config", args.config_dir)
@@ -123,6 +126,7 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
     Raises:
         InputError: for the first point with a wrong value, and for two points with one folder.
         HydraException: for what does not compose; `explain` words it.
+
     """
     with _hydra(config_dir) as hydra:
         loader = hydra.config_loader

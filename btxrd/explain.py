@@ -47,6 +47,7 @@ def gradcam_maps(
 
     Raises:
         InputError: where the layer does not give a map.
+
     """
     layer = model.gradcam_target_layer
     wanted = [ClassifierOutputTarget(int(target)) for target in targets]
@@ -76,6 +77,7 @@ def score_maps(maps: Maps, masks: list[npt.NDArray[np.uint8]]) -> pd.DataFrame:
         A row a map: `lesion_share` of the film, which is what chance gives for the other two;
         `peak_inside` (1 or 0), the pointing game of Zhang et al. 2018; `energy_inside`, the share
         of the map's sum (Wang et al. 2020). The last two are empty for a map that is 0 everywhere.
+
     """
     rows = []
     for heat, mask in zip(maps, masks, strict=True):
@@ -109,6 +111,7 @@ def explain_run(
         outlines: by stem.
         normalisation: of the backbone.
         device: of the model.
+
     """
     tumours = test[test["stem"].isin(list(outlines)) & (test["label"] > 0)]
     rows, labels = tumours.index.to_numpy(), tumours["label"].to_numpy()
@@ -128,7 +131,9 @@ def explain_run(
 
     shown = choose_examples(test)
     called = test.loc[list(shown.values()), "called"].to_numpy()
-    maps = gradcam_maps(model, pixels, np.array(list(shown.values())), called, normalisation, device)
+    maps = gradcam_maps(
+        model, pixels, np.array(list(shown.values())), called, normalisation, device
+    )
     for (name, row), heat in zip(shown.items(), maps, strict=True):
         case = test.loc[row]
         lesion = lesion_mask(outlines[case["stem"]], size) if case["stem"] in outlines else None

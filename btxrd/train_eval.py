@@ -52,6 +52,7 @@ def train_eval(
 
     Raises:
         InputError: for data, weights or a device that cannot be used.
+
     """
     device = choose_device(config.device)
     log.info("%s on %s", run_dir.name, describe(device))
@@ -75,7 +76,9 @@ def train_eval(
     model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalisation = Normalisation(model.mean, model.std)
     first = np.array([0])
-    gradcam_maps(model.eval(), pixels, first, first, normalisation, device)  # fails now, not hours later
+    gradcam_maps(
+        model.eval(), pixels, first, first, normalisation, device
+    )  # fails now, not hours later
     _train(model, config, cases, outlines, pixels, normalisation, device, run_dir, fingerprint)
     if config.evaluate:
         best, _ = load_checkpoint(run_dir / "checkpoints")
@@ -185,7 +188,9 @@ def _guidance(
         folder = Path(config.data.root) / "Annotations"
         raise InputError(f"annotations.kind=guided: {folder} outlines no training tumour")
     if len(masks) < len(tumours):
-        log.warning("%d of %d training tumours have no outline", len(tumours) - len(masks), len(tumours))
+        log.warning(
+            "%d of %d training tumours have no outline", len(tumours) - len(masks), len(tumours)
+        )
     return masks
 
 
@@ -209,7 +214,9 @@ def _evaluate(
             labels, probs, chosen["group"].to_numpy(str), chosen["center"].to_numpy()
         )
         table = chosen[["image_id", "partition"]].assign(label=[CLASSES[label] for label in labels])
-        tables.append(table.assign(**{f"prob_{name}": p for name, p in zip(CLASSES, probs.T, strict=True)}))
+        tables.append(
+            table.assign(**{f"prob_{name}": p for name, p in zip(CLASSES, probs.T, strict=True)})
+        )
     _write_table(run_dir / "predictions.csv", pd.concat(tables))
     write_json(run_dir / "metrics.json", metrics)
     draw_figures(run_dir / "figures", labels, probs, pd.read_csv(run_dir / "history.csv"))

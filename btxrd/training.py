@@ -90,6 +90,7 @@ def fit(
 
     Raises:
         DivergedError: as soon as a loss is not finite.
+
     """
     optimiser = create_optimizer_v2(model, opt="adamw", lr=lr, weight_decay=weight_decay)
     loss_function = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing)

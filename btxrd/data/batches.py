@@ -67,6 +67,7 @@ class TrainingBatches:
             rotation: at most, in degrees either way.
             seed: of the order and the augmentation.
             device: that the batches end on.
+
         """
         guided = np.array([row for row in rows if masks and row in masks], dtype=np.intp)
         self._pixels, self._labels, self._masks = pixels, labels, masks or {}

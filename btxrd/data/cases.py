@@ -25,6 +25,7 @@ def load_cases(root: Path) -> pd.DataFrame:
     Raises:
         InputError: for a missing folder, file or column, and for the first row that contradicts
             itself or has no image.
+
     """
     if not root.is_dir():
         raise InputError(
@@ -67,7 +68,9 @@ def _check_columns(cases: pd.DataFrame, source: Path) -> None:
     if missing:
         raise InputError(f"{source}: lacks the columns {', '.join(missing)}")
     if cases.columns.has_duplicates:
-        raise InputError(f"{source}: has the column {cases.columns[cases.columns.duplicated()][0]} twice")
+        raise InputError(
+            f"{source}: has the column {cases.columns[cases.columns.duplicated()][0]} twice"
+        )
     if cases.empty:
         raise InputError(f"{source}: holds no cases")
     cases["image_id"] = cases["image_id"].astype(str).str.strip()
@@ -106,7 +109,9 @@ def _image_paths(cases: pd.DataFrame, root: Path, source: Path) -> list[str]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith((".", "~")):
             if path.stem in by_stem:
-                raise InputError(f"{path}: {by_stem[path.stem].name} is there too; keep one of them")
+                raise InputError(
+                    f"{path}: {by_stem[path.stem].name} is there too; keep one of them"
+                )
             by_stem[path.stem] = path
     absent = [name for name in cases["stem"] if name not in by_stem]
     if absent:

@@ -58,6 +58,7 @@ def write_phantom(root: Path, cases: int, seed: int) -> None:
 
     Raises:
         InputError: where `root` holds something else.
+
     """
     made = {"version": VERSION, "cases": cases, "seed": seed}
     if root.exists():

@@ -112,6 +112,7 @@ def draw_film(
 
     Returns:
         (height, width) uint8, bone bright.
+
     """
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
     tissue, bone, t = _anatomy(y, x, limb, width / height, rng)
@@ -177,7 +178,7 @@ def _anatomy(
     tissue *= 1 + 0.05 * _noise(y.shape, height * 0.02, rng)
 
     spongy = 1 + 0.09 * _noise(y.shape, height * 0.0035, rng)
-    near_joint = np.exp(-((limb.joint - y) / 0.09) ** 2)
+    near_joint = np.exp(-(((limb.joint - y) / 0.09) ** 2))
     half = _half_width(y, limb, limb.radius)
     t = np.asarray((x - axis) / np.clip(half, 1e-4, None), dtype=np.float32)
     bone = _tube(t, limb.cortex + (0.95 - limb.cortex) * near_joint) * (half > 0)
@@ -195,7 +196,14 @@ def _anatomy(
 
 
 def _with_lesion(
-    y: Plane, x: Plane, t: Plane, tissue: Plane, bone: Plane, limb: Limb, lesion: Lesion, aspect: float
+    y: Plane,
+    x: Plane,
+    t: Plane,
+    tissue: Plane,
+    bone: Plane,
+    limb: Limb,
+    lesion: Lesion,
+    aspect: float,
 ) -> tuple[Plane, Plane]:
     """Change tissue and bone as the lesion does."""
     height = y.shape[0]
@@ -229,7 +237,9 @@ def _with_lesion(
 def _expose(attenuation: Plane, center: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Turn attenuation into the film that a center's machine and archive leave."""
     height, width = attenuation.shape
-    gamma, grain, gain = {1: (0.85, 0.012, 0.60), 2: (1.15, 0.03, 0.68), 3: (0.7, 0.045, 0.52)}[center]
+    gamma, grain, gain = {1: (0.85, 0.012, 0.60), 2: (1.15, 0.03, 0.68), 3: (0.7, 0.045, 0.52)}[
+        center
+    ]
     film = np.clip(attenuation * gain * rng.uniform(0.92, 1.08), 0, 1) ** gamma
     if center == 3:
         film = 0.12 + 0.8 * film

@@ -42,6 +42,7 @@ def assign_partitions(
 
     Raises:
         InputError: where a partition would lack a class.
+
     """
     partition = np.full(len(cases), "test", dtype="<U5")
     shares = {"train": 1 - val - test, "val": val, "test": test}
@@ -66,28 +67,29 @@ def assign_partitions(
 
 
 def _deal(cases: pd.DataFrame, shares: dict[str, float], seed: int) -> npt.NDArray[np.str_]:
-    """Deal groups out, largest first, each to the partition that is furthest from its share of them.
+    """Deal groups out, largest first, each to where it brings the counts nearest to the wanted ones.
 
-    The wants are counted by class and by class within center, as in scikit-learn's
-    StratifiedGroupKFold, which knows equal shares only.
+    Counted are cases, cases by class, and cases by class within center; nearness is chi-squared. It
+    is scikit-learn's StratifiedGroupKFold for unequal shares.
     """
     by_class = np.eye(len(CLASSES))[cases["label"]]
     by_stratum = pd.get_dummies(cases["label"].astype(str) + "@" + cases["center"].astype(str))
-    traits = np.hstack([by_class, by_stratum.to_numpy(float)])
+    traits = np.hstack([np.ones((len(cases), 1)), by_class, by_stratum.to_numpy(float)])
+    traits = traits[:, traits.any(axis=0)]
     group, names = pd.factorize(cases["group"])
     counts = np.zeros((len(names), traits.shape[1]))
     np.add.at(counts, group, traits)
 
     order = np.random.default_rng(seed).permutation(len(names))
-    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
-    total = counts.sum(axis=0)
-    share = np.array(list(shares.values()))[:, None]
-    have = np.zeros((len(shares), traits.shape[1]))
+    order = order[np.argsort(-counts[order, 0], kind="stable")]
+    wanted = np.array(list(shares.values()))[:, None] * counts.sum(axis=0)
+    have = np.zeros_like(wanted)
     chosen = np.zeros(len(names), int)
     for index in order:
-        lack = (share * total - have) / (share * total)
-        chosen[index] = np.argmax((lack * counts[index]).sum(axis=1))
-        have[chosen[index]] += counts[index]
+        more = counts[index]
+        growth = (more * (more + 2 * (have - wanted)) / wanted).sum(axis=1)
+        chosen[index] = np.argmin(growth)
+        have[chosen[index]] += more
     return np.array(list(shares), dtype="<U5")[chosen[group]]
 
 

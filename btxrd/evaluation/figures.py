@@ -38,6 +38,7 @@ def draw_figures(folder: Path, labels: Labels, probs: Floats, history: pd.DataFr
         labels: (n,) in 0..2.
         probs: (n, 3), rows sum to 1.
         history: the rows of history.csv.
+
     """
     _save(folder / "roc.png", lambda axes: draw_roc(axes, labels, probs))
     _save(folder / "pr.png", lambda axes: draw_precision_recall(axes, labels, probs))

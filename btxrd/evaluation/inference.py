@@ -20,10 +20,13 @@ def predict(
 
     Returns:
         (n, num_classes) float64 probabilities, rows sum to 1.
+
     """
     was_training = model.training
     model.eval()
-    logits = [model(images) for images in evaluation_batches(pixels, rows, normalisation, device=device)]
+    logits = [
+        model(images) for images in evaluation_batches(pixels, rows, normalisation, device=device)
+    ]
     model.train(was_training)
     probs: npt.NDArray[np.float64] = torch.cat(logits).cpu().double().softmax(dim=1).numpy()
     return probs

@@ -28,6 +28,7 @@ def figures(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Floats]
 
     Returns:
         (resamples,) each, under the names of HEADLINE and `CLASS.name` for those of PER_CLASS.
+
     """
     called = probs.argmax(axis=1)
     found: dict[str, Floats] = {}

@@ -32,13 +32,16 @@ def load_checkpoint(folder: Path) -> tuple[BTXRDClassifier, dict[str, Any]]:
 
     Raises:
         InputError: for a file that is missing, damaged, or does not fit the other.
+
     """
     try:
         sidecar = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
         model = BTXRDClassifier(**sidecar["arguments"], pretrained=False)
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{folder}: holds no usable {WEIGHTS} and {SIDECAR} ({error})") from error
+        raise InputError(
+            f"{folder}: holds no usable {WEIGHTS} and {SIDECAR} ({str(error)[:200]})"
+        ) from error
     return model.eval(), sidecar
 
 

@@ -20,6 +20,7 @@ class BTXRDClassifier(nn.Module):
             pretrained=False)` has the same layers.
         mean: of each input channel, as the backbone was trained with.
         std: likewise.
+
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class BTXRDClassifier(nn.Module):
 
         Raises:
             InputError: for an unknown backbone, or weights that cannot be had.
+
         """
         super().__init__()
         self.arguments = {
@@ -64,6 +66,10 @@ class BTXRDClassifier(nn.Module):
             drop_rate=drop_rate,
             **kwargs,
         )
+        head = self.backbone.get_classifier()
+        if isinstance(head, nn.Linear):
+            # timm draws an EfficientNet's in +-1/sqrt(num_classes): logits of +-10 for three classes.
+            head.reset_parameters()
         self._gradcam_layer = gradcam_layer
         expects = resolve_model_data_config(self.backbone)
         channels = expects["input_size"][0]
@@ -81,6 +87,7 @@ class BTXRDClassifier(nn.Module):
 
         Raises:
             InputError: where no layer is known for the backbone, or the named one is not there.
+
         """
         name = self._gradcam_layer or _last_spatial_layer(self.backbone)
         if name is None:

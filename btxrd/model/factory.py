@@ -34,11 +34,14 @@ def create_model(
 
     Raises:
         InputError: for values that do not go together.
+
     """
     kwargs: dict[str, Any] = {}
     if attn_layer is not None:
         if "resne" not in backbone:
-            raise InputError(f"model.attn_layer={attn_layer}: {backbone} takes none; only a ResNet does")
+            raise InputError(
+                f"model.attn_layer={attn_layer}: {backbone} takes none; only a ResNet does"
+            )
         kwargs["block_args"] = {"attn_layer": attn_layer}
     built_for = get_pretrained_cfg(backbone)
     if built_for is not None and built_for.fixed_input_size:

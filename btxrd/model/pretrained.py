@@ -37,6 +37,7 @@ def create_backbone(
 
     Raises:
         InputError: for a name that timm does not know, and weights that cannot be had or do not fit.
+
     """
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "timm.list_models()"
@@ -65,7 +66,7 @@ def _create(name: str, *, pretrained: bool, **kwargs: Any) -> nn.Module:
             "or model=efficientnet_lite0, whose weights are installed"
         ) from error
     except UNFIT as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = str(error)[:200]
         raise InputError(f"model.backbone={name}: cannot be built so ({reason})") from error
     return model
 

@@ -59,6 +59,7 @@ def is_complete(run_dir: Path, config: Config) -> bool:
 
     Raises:
         InputError: where it holds the complete run of another config, naming the keys that differ.
+
     """
     status = read_status(run_dir)
     if status is None or status["state"] != "complete":
@@ -76,12 +77,16 @@ def is_complete(run_dir: Path, config: Config) -> bool:
 def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in node.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
     return flat
 
 
 def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callable[[], str]) -> str:
     """Do a run, and keep record of it in status.json however it ends.
+
+    A training of another config that was cut off in the same folder is not gone on with.
 
     Args:
         run_dir: of the run; not that of a complete run.
@@ -92,8 +97,11 @@ def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callab
     Returns:
         `complete` or `failed`: an exception is recorded and not raised; an interrupt is recorded
         and raised.
+
     """
     before = read_status(run_dir)
+    if before is not None and before["fingerprint"] != fingerprint(config):
+        (run_dir / "checkpoints" / "last.pt").unlink(missing_ok=True)
     started = time.time()
     status: dict[str, Any] = {
         "state": "running",
@@ -107,7 +115,9 @@ def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callab
         "device": config.device,
         "pid": os.getpid(),
     }
-    write_text(run_dir / CONFIG, yaml.safe_dump(asdict(config) | {"choices": choices}, sort_keys=False))
+    write_text(
+        run_dir / CONFIG, yaml.safe_dump(asdict(config) | {"choices": choices}, sort_keys=False)
+    )
     write_json(run_dir / STATUS, status)
 
     def close(state: str, error: BaseException | None = None) -> str:

@@ -17,6 +17,7 @@ def write_report(sweep_dir: Path, summary: dict[str, Any]) -> None:
     Args:
         sweep_dir: of the sweep.
         summary: the content of summary.json.
+
     """
     environment = Environment(
         loader=PackageLoader("btxrd.sweep", ""),
@@ -28,6 +29,6 @@ def write_report(sweep_dir: Path, summary: dict[str, Any]) -> None:
     environment.filters["link"] = quote
     environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
     page = environment.get_template("report.html.j2").render(
-        title=sweep_dir.resolve().name, figures=FIGURES, **summary
+        title="/".join(sweep_dir.resolve().parts[-2:]), figures=FIGURES, **summary
     )
     write_text(sweep_dir / "report.html", page)

@@ -39,6 +39,7 @@ def summarize(sweep_dir: Path) -> bool:
 
     Returns:
         Whether all its runs are complete.
+
     """
     runs = read_runs(sweep_dir)
     rows = [run.row for run in runs]
@@ -60,7 +61,9 @@ def read_runs(sweep_dir: Path) -> list[Run]:
     """Read every run that was planned or is there, in the order of the plan."""
     found = sorted(path.parent for path in sweep_dir.rglob(STATUS))
     names = read_plan(sweep_dir)
-    names += [name for path in found if (name := path.relative_to(sweep_dir).as_posix()) not in names]
+    names += [
+        name for path in found if (name := path.relative_to(sweep_dir).as_posix()) not in names
+    ]
     return [_read_run(sweep_dir, name) for name in names]
 
 
@@ -75,7 +78,9 @@ def _read_run(sweep_dir: Path, name: str) -> Run:
     row |= {
         "state": status["state"],
         "experiment": config["choices"].get("experiment"),
-        "model": "_".join(filter(None, (config["model"]["backbone"], config["model"]["attn_layer"]))),
+        "model": "_".join(
+            filter(None, (config["model"]["backbone"], config["model"]["attn_layer"]))
+        ),
         "split": config["split"]["strategy"],
         "annotations": config["annotations"]["kind"],
         "seed": config["seed"],
@@ -157,7 +162,9 @@ def _difference(one: Path, other: Path) -> dict[str, Any]:
     for run_dir in (one, other):
         table = pd.read_csv(run_dir / "predictions.csv", dtype={"image_id": str})
         tables.append(table[table["partition"] == "test"].set_index("image_id").sort_index())
-    label = tables[0]["label"].map({name.removeprefix("prob_"): i for i, name in enumerate(columns)})
+    label = tables[0]["label"].map(
+        {name.removeprefix("prob_"): i for i, name in enumerate(columns)}
+    )
     probs = [table[columns].to_numpy() for table in tables]
     return paired_difference(label.to_numpy(), *probs, group.loc[tables[0].index].to_numpy(str))
 

@@ -1,0 +1,49 @@
+"""Checks, each in an environment of its own making: `nox -l` lists them."""
+
+import os
+import tempfile
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = (
+    "virtualenv"  # uv would fetch another torch than pip is set up for
+)
+nox.options.sessions = ["tests", "lint", "types"]
+
+WITH_TORCH = ".nox/btxrd"  # one environment of several gigabytes, not one a session
+
+
+@nox.session(venv_location=WITH_TORCH, reuse_venv=True)
+def tests(session: nox.Session) -> None:
+    """Run the tests; `nox -s tests -- -m slow` runs the long ones."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(reuse_venv=True)
+def lint(session: nox.Session) -> None:
+    """Check style and formatting with ruff."""
+    session.install("ruff>=0.9")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(venv_location=WITH_TORCH, reuse_venv=True)
+def types(session: nox.Session) -> None:
+    """Check the types with mypy."""
+    session.install("-e", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session(venv_location=WITH_TORCH, reuse_venv=True)
+def grid(session: nox.Session) -> None:
+    """Run the grid of eight on synthetic films, in a folder of its own; takes minutes."""
+    session.install("-e", ".")
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="btxrd-grid-"))
+    session.log(f"the sweep goes into {folder}")
+    session.chdir(folder)
+    session.run(
+        *("python", "-m", "btxrd.run", "-m", "experiment=glob(*)", "split=stratified,center"),
+        *session.posargs,
+    )

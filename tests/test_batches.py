@@ -1,0 +1,103 @@
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from btxrd.data.batches import Normalisation, TrainingBatches, evaluation_batches, turn
+
+PLAIN = Normalisation((0.0,), (1.0,))
+CPU = torch.device("cpu")
+SIZE = 16
+
+
+@pytest.fixture
+def pixels():
+    """Ten films; film i is grey i * 20 all over."""
+    return np.broadcast_to(np.arange(0, 200, 20, dtype=np.uint8)[:, None, None], (10, SIZE, SIZE))
+
+
+def training(pixels, **changes):
+    settings = {"batch_size": 4, "flip": False, "rotation": 0.0, "seed": 0, "device": CPU}
+    rows, labels = np.arange(1, 10), np.arange(10) % 3
+    return TrainingBatches(pixels, rows, labels, PLAIN, **settings | changes)
+
+
+def seen(batches, epoch=1):
+    """Films and labels of an epoch: the mean grey of each view, in order."""
+    pairs = list(batches.epoch(epoch))
+    grey = torch.cat([images.mean(dim=(1, 2, 3)) for images, _ in pairs])
+    return (grey * 255 / 20).numpy(), torch.cat([labels for _, labels in pairs]).numpy()
+
+
+def test_every_training_film_is_seen_once_with_its_label(pixels):
+    grey, labels = seen(training(pixels))
+    films = grey.round().astype(int)
+    assert sorted(films) == list(range(1, 10))
+    assert (films % 3 == labels).all()
+
+
+def test_no_batch_is_tiny(pixels):
+    sizes = [len(labels) for _, labels in training(pixels, batch_size=8).epoch(1)]
+    assert sorted(sizes) == [4, 5]
+
+
+def test_order_follows_from_seed_and_epoch(pixels):
+    order = seen(training(pixels))[0]
+    assert (order == seen(training(pixels))[0]).all()
+    assert (order != seen(training(pixels), epoch=2)[0]).any()
+    assert (order != seen(training(pixels, seed=1))[0]).any()
+
+
+def test_tumours_are_seen_again_with_their_surroundings_dimmed(pixels):
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[4:8, 4:12] = 1
+    batches = training(pixels, masks={6: mask}, dim=0.5, batch_size=100)
+    ((images, _),) = batches.epoch(1)
+    films = (images[:, 0] * 255 / 20).numpy()
+    plain = [film for film in films if np.allclose(film, film[0, 0])]
+    (guided,) = [film for film in films if not np.allclose(film, film[0, 0])]
+    assert len(plain) == 9
+    assert np.allclose(guided, np.where(mask, 6, 3))
+
+
+def test_evaluation_cannot_be_given_an_outline():
+    words = set(inspect.signature(evaluation_batches).parameters)
+    assert not {word for word in words if "mask" in word or "outline" in word}
+
+
+def test_evaluation_sees_each_film_once_in_order(pixels):
+    batches = evaluation_batches(pixels, np.array([7, 2, 5]), PLAIN, batch_size=2, device=CPU)
+    grey = torch.cat([images.mean(dim=(1, 2, 3)) for images in batches]) * 255 / 20
+    assert grey.round().tolist() == [7, 2, 5]
+
+
+def test_normalisation_fills_the_channels_of_the_backbone():
+    out = Normalisation((0.5, 0.25), (0.5, 1.0))(torch.ones(3, 1, 4, 4))
+    assert out.shape == (3, 2, 4, 4)
+    assert out[0, :, 0, 0].tolist() == [1.0, 0.75]
+
+
+def test_turn_leaves_films_alone_when_told_to():
+    films = torch.rand(4, 1, SIZE, SIZE)
+    turned = turn(films, flip=False, rotation=0.0, draw=torch.Generator())
+    assert torch.allclose(turned, films, atol=1e-6)
+
+
+def test_turn_flips_about_half_of_the_films():
+    films = torch.rand(200, 1, 8, 8)
+    turned = turn(films, flip=True, rotation=0.0, draw=torch.Generator().manual_seed(0))
+    flipped = [torch.allclose(a.flip(-1), b, atol=1e-5) for a, b in zip(films, turned, strict=True)]
+    kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(films, turned, strict=True)]
+    assert all(f != k for f, k in zip(flipped, kept, strict=True))
+    assert 70 < sum(flipped) < 130
+
+
+def test_turn_rotates_by_no_more_than_asked():
+    films = torch.zeros(50, 1, 65, 65)
+    films[:, :, 32, 60] = 1.0  # a dot right of the middle, 28 pixels from it
+    draw = torch.Generator().manual_seed(0)
+    turned = turn(films, flip=False, rotation=20.0, draw=draw)[:, 0].flatten(1).argmax(1)
+    angles = torch.rad2deg(torch.atan2(turned // 65 - 32.0, turned % 65 - 32.0))
+    assert 12 < angles.abs().max() < 22
+    assert angles.min() < 0 < angles.max()

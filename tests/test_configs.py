@@ -1,0 +1,121 @@
+import subprocess
+import sys
+
+import pytest
+
+from btxrd import compose
+from btxrd.compose import explain, plan_run, plan_sweep, register_schema
+from btxrd.errors import InputError
+
+GRID = {
+    "E1_b0_baseline": ("efficientnet_b0", None, 224, 32, 0.2, "none"),
+    "E2_b0_annotated": ("efficientnet_b0", None, 224, 32, 0.2, "guided"),
+    "E3_b3_annotated": ("efficientnet_b3", None, 300, 16, 0.3, "guided"),
+    "E4_resnet50_cbam": ("resnet50", "cbam", 224, 16, 0.3, "guided"),
+}
+BTXRD = ["data=btxrd", "data.root=somewhere"]
+
+
+@pytest.fixture(autouse=True)
+def schema():
+    register_schema()
+
+
+def config(*overrides):
+    (composed,) = plan_run(list(overrides), "config", None).runs.values()
+    return composed
+
+
+@pytest.mark.parametrize("name", GRID)
+def test_experiment_is_the_one_of_the_grid(name):
+    c = config(f"experiment={name}", *BTXRD)
+    model = c.model
+    got = (model.backbone, model.attn_layer, model.image_size, c.training.batch_size, model.dropout)
+    assert (*got, c.annotations.kind) == GRID[name]
+    assert model.pretrained
+    assert (c.training.epochs, c.training.lr, c.training.patience) == (50, 3e-4, 15)
+
+
+def test_glob_gives_exactly_the_grid():
+    plan = plan_sweep(["experiment=glob(*)", "split=stratified,center"], "config", None)
+    assert plan.names == [
+        f"experiment={name},split={split}" for name in GRID for split in ("stratified", "center")
+    ]
+
+
+def test_default_data_is_the_phantom_with_a_recipe_that_needs_no_network():
+    c = config()
+    assert c.data.phantom is not None
+    assert not c.model.pretrained
+    assert c.training.epochs < 10
+
+
+def test_command_line_wins_over_the_recipe_of_the_data():
+    assert config(*BTXRD, "training=smoke").training.epochs == 4
+    assert config("training.epochs=7", "model.pretrained=true").training.epochs == 7
+    assert config("experiment=E3_b3_annotated", "model.dropout=0.1").model.dropout == 0.1
+
+
+def test_same_name_of_two_runs_is_refused():
+    with pytest.raises(InputError, match="share the folder"):
+        plan_sweep(["data=btxrd", "data.root=a,b"], "config", None)
+
+
+def test_long_or_empty_names_are_refused():
+    with pytest.raises(InputError, match="too long"):
+        plan_sweep([f"split.held_out=[{','.join('2' * 130)}]"], "config", None)
+    with pytest.raises(InputError, match="nothing to sweep over"):
+        plan_sweep([], "config", None)
+
+
+WRONG = {
+    "model.dropout=2": r"model.dropout=2.0: must be between 0 and 0.95",
+    "split=centre": r"split=centre: no such choice; must be one of center, stratified",
+    "experiment=E9": r"experiment=E9: no such choice; must be one of E1_b0_baseline, .*",
+    "trainig.epochs=3": r"trainig: no such key; did you mean training\?",
+    "training.epoch=3": r"training.epoch: no such key; did you mean epochs\?",
+    "+foo=1": r"foo: no such key; known here: model, data, .*",
+    "+training.foo=1": r"training.foo: no such key; known here: epochs, .*",
+    "training.epochs=abc": r"training.epochs: Value 'abc' .* could not be converted to Integer",
+    "training.epochs=0": r"training.epochs=0: must be between 1 and 10000",
+    "training.lr=nan": r"training.lr=nan: must be between 1e-08 and 1",
+    "seed=1.5": r"seed: Value '1.5' .* could not be converted to Integer",
+    "annotations.kind=some": r"annotations.kind=some: must be one of none, guided",
+    "device=gpu": r"device=gpu: must be one of auto, cpu, cuda, mps",
+    "data=btxrd": r"data.root: has no value; give it as data.root=VALUE",
+    "model=null": r".*Got NoneType",
+    "split.test=0.5,split.val=0.5": r"split.val=0.5, split.test=0.5: must leave .*",
+    "model._target_=os.system": r"model._target_=os.system: must be one of .*create_model",
+    "seed=[1": r".*no viable alternative.*",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+@pytest.mark.parametrize("in_sweep", [False, True], ids=["run", "sweep"])
+def test_wrong_value_is_one_line(override, in_sweep):
+    import re
+
+    overrides = override.split(",") + (["evaluate=true,false"] if in_sweep else [])
+    plan = plan_sweep if in_sweep else plan_run
+    with pytest.raises((InputError, compose.HydraException, compose.OmegaConfBaseException)) as got:
+        plan(overrides, "config", None)
+    message = explain(got.value)
+    assert "\n" not in message
+    assert re.fullmatch(WRONG[override], message.split("; See http")[0]), message
+
+
+def test_one_wrong_point_stops_the_whole_sweep():
+    with pytest.raises(InputError, match=r"model.dropout=2.0"):
+        plan_sweep(["model.dropout=0.1,2"], "config", None)
+
+
+@pytest.mark.parametrize("argument", ["--help", "--cfg=job"])
+def test_showing_loads_no_torch(argument, tmp_path):
+    code = f"import sys; sys.argv = ['x', '{argument}']; from btxrd.run import main; main(); "
+    code += "sys.exit('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "efficientnet_b0" in done.stdout
+    assert list(tmp_path.iterdir()) == []

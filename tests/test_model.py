@@ -1,0 +1,132 @@
+import json
+
+import pytest
+import timm
+import torch
+
+from btxrd.errors import InputError
+from btxrd.model import pretrained
+from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
+from btxrd.model.classifier import BTXRDClassifier
+from btxrd.model.factory import create_model
+
+CBAM = {"attn_layer": "cbam"}
+
+
+def test_cbam_reaches_every_block_of_a_resnet():
+    model = BTXRDClassifier("resnet50", 3, False, 0.3, block_args=CBAM)
+    found = [name for name, part in model.named_modules() if type(part).__name__ == "CbamModule"]
+    assert len(found) == 16
+    assert model(torch.randn(2, 3, 64, 64)).shape == (2, 3)
+    assert model.gradcam_target_layer is model.backbone.layer4[-1]
+    assert type(model.gradcam_target_layer).__name__ == "Bottleneck"
+
+
+def test_efficientnet_gives_raw_logits_and_its_last_norm():
+    model = BTXRDClassifier("efficientnet_b0", 3, False, 0.2).eval()
+    logits = model(torch.randn(2, 3, 64, 64))
+    assert not torch.allclose(logits.sum(dim=1), torch.ones(2))
+    assert model.gradcam_target_layer is model.backbone.bn2
+    assert type(model.gradcam_target_layer).__name__ == "BatchNormAct2d"
+
+
+def test_dropout_and_input_statistics_come_from_where_they_should():
+    model = create_model(backbone="efficientnet_b0", pretrained=False, dropout=0.37)
+    assert model.backbone.drop_rate == 0.37
+    expects = timm.data.resolve_model_data_config(model.backbone)
+    assert (model.mean, model.std) == (expects["mean"], expects["std"])
+
+
+def test_logits_of_an_untrained_efficientnet_are_small():
+    model = create_model(backbone="efficientnet_b0", pretrained=False).eval()
+    assert model(torch.randn(8, 3, 64, 64)).abs().max() < 3
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "vit_tiny_patch16_224", "mobilenetv3_small_050"])
+def test_other_backbones_have_a_layer_that_keeps_its_place(name):
+    model = create_model(backbone=name, pretrained=False, image_size=64).eval()
+    kept = []
+    model.gradcam_target_layer.register_forward_hook(lambda *hook: kept.append(hook[-1]))
+    assert model(torch.randn(1, 3, 64, 64)).shape == (1, 3)
+    assert model.spatial(kept[0]).shape[2:] in [(2, 2), (4, 4)]
+
+
+def test_layer_can_be_named_and_a_wrong_name_is_refused():
+    model = create_model(backbone="resnet18", pretrained=False, gradcam_layer="layer2.0")
+    assert model.gradcam_target_layer is model.backbone.layer2[0]
+    model = create_model(backbone="resnet18", pretrained=False, gradcam_layer="layer9")
+    with pytest.raises(InputError, match=r"model.gradcam_layer=layer9: resnet18 has no such layer"):
+        _ = model.gradcam_target_layer
+
+
+def test_lite0_starts_from_the_installed_weights():
+    ours = create_model(backbone="tf_efficientnet_lite0", pretrained=True).state_dict()
+    packaged = pretrained.packaged_weights()
+    same = [
+        name for name, value in packaged.items() if torch.equal(ours[f"backbone.{name}"], value)
+    ]
+    assert set(packaged) - set(same) == {"classifier.weight", "classifier.bias"} & set(packaged)
+
+
+def test_local_file_gives_the_weights_and_attention_starts_at_random(tmp_path):
+    source = timm.create_model("resnet18", pretrained=False)
+    torch.save(source.state_dict(), tmp_path / "w.pth")
+    model = create_model(backbone="resnet18", attn_layer="cbam", weights=str(tmp_path / "w.pth"))
+    got = model.backbone.state_dict()
+    shared = [name for name in source.state_dict() if not name.startswith("fc.")]
+    assert all(torch.equal(got[name], source.state_dict()[name]) for name in shared)
+
+
+def test_weights_that_cannot_be_fetched_are_one_line_with_three_ways_out(monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(pretrained.timm, "create_model", unreachable)
+    with pytest.raises(InputError) as got:
+        create_model(backbone="efficientnet_b0", pretrained=True)
+    for way in ("model.weights=FILE", "model.pretrained=false", "model=efficientnet_lite0"):
+        assert way in str(got.value)
+    assert "\n" not in str(got.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backbone": "resnet51"}, "model.backbone=resnet51: timm has no such model; see resnet"),
+        ({"backbone": "resnet18", "weights": "/none"}, "model.weights=/none: no such file"),
+        ({"backbone": "efficientnet_b0", "attn_layer": "cbam"}, "efficientnet_b0 takes none"),
+        (
+            {"backbone": "resnet18", "attn_layer": "cbm", "pretrained": False},
+            "cannot be built so (Invalid attn module (cbm))",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_named(arguments, message):
+    with pytest.raises(InputError) as got:
+        create_model(**arguments)
+    assert message in str(got.value)
+    assert "\n" not in str(got.value)
+
+
+def test_checkpoint_gives_the_same_logits(tmp_path):
+    model = create_model(backbone="resnet18", attn_layer="cbam", pretrained=False).eval()
+    save_checkpoint(tmp_path, model, {"arguments": model.arguments})
+    again, _ = load_checkpoint(tmp_path)
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(again(images), model(images))
+
+
+@pytest.mark.parametrize("damage", ["weights", "sidecar", "other"])
+def test_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
+    model = create_model(backbone="resnet18", pretrained=False)
+    save_checkpoint(tmp_path, model, {"arguments": model.arguments})
+    if damage == "weights":
+        (tmp_path / "best.safetensors").write_bytes(b"short")
+    elif damage == "sidecar":
+        (tmp_path / "best.json").write_text("{")
+    else:
+        other = {"arguments": model.arguments | {"backbone": "resnet50"}}
+        (tmp_path / "best.json").write_text(json.dumps(other))
+    with pytest.raises(InputError, match="holds no usable") as got:
+        load_checkpoint(tmp_path)
+    assert "\n" not in str(got.value)

@@ -1,0 +1,86 @@
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from btxrd.data.annotations import lesion_mask, read_outlines
+from btxrd.data.phantom import COLUMNS, write_phantom
+from btxrd.errors import InputError
+
+
+def digest(root):
+    files = sorted(path for path in (root / "images").iterdir())
+    return [hashlib.md5(np.asarray(Image.open(path)).tobytes()).hexdigest() for path in files]
+
+
+def test_layout_is_that_of_btxrd(phantom, cases):
+    table = pd.read_excel(phantom / "dataset.xlsx")
+    assert tuple(table.columns) == COLUMNS
+    assert len(COLUMNS) == 37
+    assert {path.suffix for path in (phantom / "images").iterdir()} == {".jpeg", ".jpg"}
+    assert list((phantom / "Annotations" / "Annotations").glob("*.json"))
+    assert (phantom / "~$dataset.xlsx").is_file()
+    modes = {Image.open(path).mode for path in cases["path"]}
+    assert modes == {"L", "RGB"}
+
+
+def test_every_center_has_every_class(cases):
+    assert set(cases.groupby("center")["label"].nunique()) == {3}
+
+
+def test_some_patients_have_several_films(cases):
+    from btxrd.data.groups import likely_patients
+
+    assert likely_patients(cases).value_counts().max() > 1
+
+
+def test_sites_are_empty_for_normals_only(cases):
+    sites = cases[["femur", "tibia", "humerus", "radius"]].sum(axis=1)
+    assert (sites[cases["label"] == 0] == 0).all()
+    assert (sites[cases["label"] > 0] == 1).all()
+
+
+def test_each_tumour_and_nothing_else_is_outlined_within_the_frame(phantom, cases):
+    outlines = read_outlines(phantom, cases["stem"].tolist())
+    assert set(outlines) == set(cases.loc[cases["label"] > 0, "stem"])
+    for outline in outlines.values():
+        (points,) = outline.polygons
+        assert (points >= 0).all()
+        assert (points <= [outline.width - 1, outline.height - 1]).all()
+        assert 0.002 < lesion_mask(outline, 128).mean() < 0.2
+
+
+def test_cysts_are_darker_inside_than_the_bone_around_them(phantom, cases):
+    cysts = cases[(cases["simple bone cyst"] == 1) & (cases["center"] == 1)]
+    outlines = read_outlines(phantom, cysts["stem"].tolist())
+    for _, case in cysts.iterrows():
+        film = np.asarray(Image.open(case["path"]).convert("L").resize((256, 256)), float)
+        lesion = lesion_mask(outlines[case["stem"]], 256).astype(bool)
+        rows, columns = np.nonzero(lesion)
+        above = film[max(rows.min() - 25, 0) : rows.min() - 8, columns.min() : columns.max()]
+        core = lesion[rows, columns] & (abs(rows - rows.mean()) < np.ptp(rows) / 4)
+        assert film[rows[core], columns[core]].mean() < np.percentile(above, 75)
+
+
+def test_seed_decides_every_pixel(tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        write_phantom(tmp_path / name, 60, seed)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    assert digest(tmp_path / "a") != digest(tmp_path / "c")
+
+
+def test_whole_phantom_is_not_written_again(phantom, tmp_path):
+    before = (phantom / "dataset.xlsx").stat().st_mtime_ns
+    made = json.loads((phantom / "phantom.json").read_text())
+    write_phantom(phantom, made["cases"], made["seed"])
+    assert (phantom / "dataset.xlsx").stat().st_mtime_ns == before
+
+
+def test_other_folder_is_never_overwritten(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(InputError, match=r"mine: is there already"):
+        write_phantom(tmp_path / "mine", 60, 0)
+    assert list((tmp_path / "mine").iterdir()) == []

@@ -1,0 +1,24 @@
+"""The real radiographs, where they are there."""
+
+import numpy as np
+
+from btxrd.data.annotations import lesion_mask, read_outlines
+from btxrd.data.cases import load_cases
+from btxrd.data.pixels import decode_film
+
+
+def test_sample_is_read_as_it_ships(sample):
+    cases = load_cases(sample)
+    assert len(cases) == 1200
+    assert np.bincount(cases["label"]).tolist() == [602, 489, 109]
+    outlines = read_outlines(sample, cases["stem"].tolist())
+    assert set(outlines) == set(cases.loc[cases["label"] > 0, "stem"])
+    shares = [lesion_mask(outline, 224).mean() for outline in outlines.values()]
+    assert min(shares) > 0
+    assert 0.005 < np.median(shares) < 0.05
+
+
+def test_sample_films_decode_to_what_they_show(sample):
+    cases = load_cases(sample).sample(20, random_state=0)
+    films = [decode_film(sample / path, 128, 2.0, 8) for path in cases["path"]]
+    assert all(film.std() > 10 for film in films)

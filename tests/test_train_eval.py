@@ -1,0 +1,159 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+
+from btxrd.data.annotations import read_outlines
+from btxrd.data.batches import Normalisation
+from btxrd.data.cases import CLASSES, load_cases
+from btxrd.data.pixels import load_pixels
+from btxrd.device import choose_device
+from btxrd.evaluation.inference import predict
+from btxrd.model.checkpoint import load_checkpoint
+from btxrd.sweep.ledger import read_status
+
+PROBS = [f"prob_{name}" for name in CLASSES]
+
+
+@pytest.fixture
+def tables(guided_run):
+    names = ("split", "predictions", "history", "gradcam")
+    return {name: pd.read_csv(guided_run.run_dir / f"{name}.csv") for name in names}
+
+
+def test_all_files_are_there_and_nothing_else(guided_run):
+    found = {
+        path.relative_to(guided_run.run_dir).as_posix() for path in guided_run.run_dir.rglob("*.*")
+    }
+    pictures = {name for name in found if name.startswith("gradcam/")}
+    assert 2 <= len(pictures) <= 9
+    assert found - pictures == {
+        "status.json", "config.yaml", "split.csv", "history.csv", "predictions.csv", "metrics.json",
+        "gradcam.csv", "checkpoints/best.safetensors", "checkpoints/best.json",
+        *(f"figures/{name}.png" for name in ("roc", "pr", "confusion", "calibration", "history")),
+    }  # fmt: skip
+
+
+def test_status_tells_how_it_went(guided_run):
+    status = read_status(guided_run.run_dir)
+    assert (status["state"], status["attempts"], status["error"]) == ("complete", 1, None)
+    assert status["seconds"] > 0
+    assert {"python", "torch", "timm", "btxrd", "git"} <= set(status["versions"])
+    assert status["device"].startswith(choose_device("auto").type)
+
+
+def test_every_val_and_test_case_is_predicted_exactly_once(tables):
+    split, predictions = tables["split"], tables["predictions"]
+    judged = split[split["partition"] != "train"]
+    merged = predictions.merge(judged, on=["image_id", "partition", "label"], validate="one_to_one")
+    assert len(merged) == len(judged) == len(predictions)
+    assert np.allclose(predictions[PROBS].sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("partition", ["val", "test"])
+def test_stored_figures_are_those_of_the_stored_predictions(guided_run, tables, partition):
+    rows = tables["predictions"].query("partition == @partition")
+    labels = rows["label"].map({name: i for i, name in enumerate(CLASSES)}).to_numpy()
+    probs = rows[PROBS].to_numpy()
+    called = probs.argmax(axis=1)
+    stored = json.loads((guided_run.run_dir / "metrics.json").read_text())[partition]
+    want = {
+        "accuracy": sk.accuracy_score(labels, called),
+        "balanced_accuracy": sk.balanced_accuracy_score(labels, called),
+        "macro_auc": sk.roc_auc_score(labels, probs, multi_class="ovr"),
+        "macro_f1": sk.f1_score(labels, called, average="macro", zero_division=0),
+    }
+    for name, value in want.items():
+        assert stored[name]["value"] == pytest.approx(value), name
+    for label, title in enumerate(CLASSES):
+        of_class = stored["per_class"][title]
+        assert of_class["support"] == (labels == label).sum()
+        assert of_class["auc"]["value"] == pytest.approx(
+            sk.roc_auc_score(labels == label, probs[:, label])
+        )
+    assert stored["confusion"] == sk.confusion_matrix(labels, called, labels=[0, 1, 2]).tolist()
+
+
+def test_stored_checkpoint_reproduces_the_stored_predictions(guided_run, tables):
+    model, sidecar = load_checkpoint(guided_run.run_dir / "checkpoints")
+    data = guided_run.config.data
+    root = Path(data.root)
+    cases = load_cases(root)
+    prepared = sidecar["preprocessing"]
+    pixels = load_pixels(
+        cases["path"].tolist(),
+        sidecar["image_size"],
+        clahe_clip=prepared["clahe_clip"],
+        clahe_tiles=prepared["clahe_tiles"],
+        cache=root.parent / "other-cache",
+    )
+    device = choose_device("auto")
+    look = Normalisation(tuple(prepared["mean"]), tuple(prepared["std"]))
+    stored = tables["predictions"].set_index("image_id")
+    rows = np.flatnonzero(cases["image_id"].isin(stored.index))
+    probs = predict(model.to(device), pixels, rows, look, device)
+    want = stored.loc[cases["image_id"].iloc[rows], PROBS].to_numpy()
+    assert np.abs(probs - want).max() < 1e-5
+
+
+def test_kept_epoch_is_the_one_with_the_lowest_val_loss(guided_run, tables):
+    history = tables["history"]
+    sidecar = json.loads((guided_run.run_dir / "checkpoints" / "best.json").read_text())
+    best = history.loc[history["val_loss"].idxmin()]
+    assert sidecar["epoch"] == best["epoch"]
+    assert sidecar["val"]["val_loss"] == pytest.approx(best["val_loss"])
+    assert sidecar["fingerprint"] == read_status(guided_run.run_dir)["fingerprint"]
+
+
+def test_gradcam_has_a_row_for_each_test_tumour(tables):
+    split = tables["split"].query("partition == 'test' and label != 'normal'")
+    assert sorted(tables["gradcam"]["image_id"]) == sorted(split["image_id"])
+    mapped = tables["gradcam"].dropna()
+    assert len(mapped) > 0
+    assert mapped[["lesion_share", "energy_inside"]].stack().between(0, 1).all()
+
+
+def test_same_seed_gives_the_same_run_and_another_does_not(guided_run, do_run, compose):
+    again = do_run(compose("annotations=guided"))
+    other = do_run(compose("annotations=guided", "seed=1"))
+    files = [(run.run_dir / "predictions.csv").read_text() for run in (guided_run, again, other)]
+    assert files[0] == files[1] != files[2]
+    splits = {(run.run_dir / "split.csv").read_text() for run in (guided_run, again, other)}
+    assert len(splits) == 1
+
+
+def test_outlines_of_val_and_test_change_no_prediction(
+    guided_run, do_run, compose, phantom, tmp_path
+):
+    """Guidance reads the outlines of training tumours, and no other."""
+    root = tmp_path / "phantom"
+    shutil.copytree(phantom, root)
+    split = pd.read_csv(guided_run.run_dir / "split.csv")
+    judged = split.query("partition != 'train'")["image_id"].str.split(".").str[0].tolist()
+    moved = read_outlines(root, judged)
+    assert moved
+    for path in (root / "Annotations").rglob("*.json"):
+        if path.stem in moved:
+            content = json.loads(path.read_text())
+            content["shapes"][0] |= {"shape_type": "rectangle", "points": [[1, 1], [40, 40]]}
+            path.write_text(json.dumps(content))
+    other = do_run(compose("annotations=guided", f"data.root={root}"))
+    for name in ("predictions.csv", "metrics.json"):
+        assert (other.run_dir / name).read_text() == (guided_run.run_dir / name).read_text()
+
+
+def test_guidance_changes_what_is_learnt(guided_run, do_run, compose):
+    plain = do_run(compose("annotations=none"))
+    read = [(run.run_dir / "predictions.csv").read_text() for run in (plain, guided_run)]
+    assert read[0] != read[1]
+
+
+def test_evaluate_false_trains_only(do_run, compose):
+    run = do_run(compose("evaluate=false", "training.epochs=1"))
+    assert (run.run_dir / "checkpoints" / "best.safetensors").is_file()
+    assert not (run.run_dir / "metrics.json").exists()
+    assert not (run.run_dir / "predictions.csv").exists()

@@ -1,0 +1,135 @@
+import math
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from btxrd.data.batches import Normalisation, TrainingBatches
+from btxrd.training import DivergedError, Schedule, Validation, fit, inverse_frequency
+
+CPU = torch.device("cpu")
+LABELS = np.arange(24) % 3
+PIXELS = np.random.default_rng(0).integers(0, 80, (24, 8, 8), np.uint8)
+PIXELS[LABELS == 1, :4] += 120
+PIXELS[LABELS == 2, 4:] += 120
+
+
+def make_model():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(144, 3))
+
+
+def train(run_dir, *, val_losses=None, epochs=4, **changes):
+    """Fit a small net; `val_losses` stands in for its val loss. Returns net, history, best epochs."""
+    torch.manual_seed(99)  # what another run would leave behind
+    model, kept = make_model(), []
+    settings = {"flip": True, "rotation": 10.0, "seed": 5, "batch_size": 8, "device": CPU}
+    batches = TrainingBatches(
+        PIXELS, np.arange(24), LABELS, Normalisation((0.5,), (0.2,)), **settings
+    )
+    losses = iter(val_losses or [1 / n for n in range(1, 100)])
+    recipe = {"lr": 0.01, "weight_decay": 0.01, "warmup_epochs": 1, "patience": 2}
+    history = fit(
+        model,
+        batches,
+        lambda _: Validation(next(losses), 0.5, 0.5),
+        lambda row: kept.append(row.epoch),
+        **recipe | {"label_smoothing": 0.1, "class_weights": None, "epochs": epochs} | changes,
+        seed=5,
+        device=CPU,
+        run_dir=run_dir,
+    )
+    return model, history, kept
+
+
+def numbers(history):
+    return [(row.epoch, row.lr, row.train_loss, row.val_loss) for row in history]
+
+
+def test_training_lowers_the_loss(tmp_path):
+    _, history, _ = train(tmp_path, epochs=8)
+    assert history[-1].train_loss < 0.7 * history[0].train_loss
+
+
+def test_same_seed_gives_the_same_weights_bit_for_bit(tmp_path):
+    one, first, _ = train(tmp_path / "a")
+    other, second, _ = train(tmp_path / "b")
+    assert numbers(first) == numbers(second)
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_training_that_was_cut_off_ends_as_it_would_have(tmp_path, monkeypatch):
+    whole, history, _ = train(tmp_path / "whole")
+
+    def cut(row):
+        if row.epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_cut = train.__globals__["fit"]
+
+        def interrupted(model, batches, validate, keep_best, **settings):
+            return fit_cut(model, batches, validate, cut, **settings)
+
+        monkeypatch.setitem(train.__globals__, "fit", interrupted)
+        train(tmp_path / "cut")
+    monkeypatch.undo()
+    shutil.copytree(tmp_path / "cut", tmp_path / "moved")
+    again, resumed, _ = train(tmp_path / "moved", val_losses=[1 / 3, 1 / 4])
+    assert numbers(resumed) == numbers(history)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_stops_when_the_val_loss_has_not_fallen_and_keeps_the_best(tmp_path):
+    _, history, kept = train(tmp_path, val_losses=[3, 2, 2.5, 2, 1, 0.5], epochs=9)
+    assert len(history) == 4
+    assert kept == [1, 2]
+
+
+def test_a_loss_that_is_no_number_stops_at_once(tmp_path):
+    with pytest.raises(DivergedError, match="training loss is nan in epoch 1"):
+        train(tmp_path / "a", class_weights=torch.full((3,), math.nan))
+    with pytest.raises(DivergedError, match="val loss is inf after epoch 2"):
+        train(tmp_path / "b", val_losses=[1.0, math.inf])
+
+
+def test_history_on_disk_has_a_row_an_epoch(tmp_path):
+    _, history, _ = train(tmp_path)
+    table = pd.read_csv(tmp_path / "history.csv")
+    assert list(table.columns) == [
+        "epoch", "lr", "train_loss", "val_loss", "val_accuracy", "val_macro_auc", "seconds",
+        "images_per_second",
+    ]  # fmt: skip
+    assert table["epoch"].tolist() == [1, 2, 3, 4]
+    assert table["train_loss"].tolist() == pytest.approx([row.train_loss for row in history])
+
+
+def test_state_on_disk_carries_no_code(tmp_path):
+    train(tmp_path)
+    state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
+    assert set(state) == {"model", "optimiser", "history"}
+
+
+def test_rate_rises_to_its_peak_then_follows_a_cosine():
+    optimiser = torch.optim.AdamW(nn.Linear(1, 1).parameters())
+    schedule = Schedule(optimiser, 0.4, steps_per_epoch=10, warmup_epochs=2, epochs=6)
+    rates = []
+    for step in range(60):
+        schedule.set(step)
+        rates.append(optimiser.param_groups[0]["lr"])
+    assert rates[:20] == pytest.approx([0.02 * n for n in range(1, 21)])
+    assert rates[20] == pytest.approx(0.4)
+    assert rates[40] == pytest.approx(0.2)
+    assert 0 < rates[59] < 0.002
+
+
+def test_rare_classes_weigh_more_and_a_case_one_on_average():
+    weights = inverse_frequency(torch.tensor([50, 40, 10]))
+    assert weights.tolist() == pytest.approx([2 / 3, 5 / 6, 10 / 3])
+    assert (weights * torch.tensor([50, 40, 10])).sum().item() == pytest.approx(100)
