@@ -11,10 +11,8 @@ nox.options.default_venv_backend = (
 )
 nox.options.sessions = ["tests", "lint", "types"]
 
-WITH_TORCH = ".nox/btxrd"  # one environment of several gigabytes, not one a session
 
-
-@nox.session(venv_location=WITH_TORCH, reuse_venv=True)
+@nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
     """Run the tests; `nox -s tests -- -m slow` runs the long ones."""
     session.install("-e", ".[dev]")
@@ -29,14 +27,14 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
 
 
-@nox.session(venv_location=WITH_TORCH, reuse_venv=True)
+@nox.session(reuse_venv=True)
 def types(session: nox.Session) -> None:
     """Check the types with mypy."""
     session.install("-e", ".[dev]")
     session.run("mypy")
 
 
-@nox.session(venv_location=WITH_TORCH, reuse_venv=True)
+@nox.session(reuse_venv=True)
 def grid(session: nox.Session) -> None:
     """Run the grid of eight on synthetic films, in a folder of its own; takes minutes."""
     session.install("-e", ".")

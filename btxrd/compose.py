@@ -46,7 +46,6 @@ def parse(config: DictConfig) -> Config:
 
     Raises:
         InputError: where a value is missing, out of range or no choice.
-
     """
     for key in sorted(OmegaConf.missing_keys(config)):
         raise InputError(f"{key}: has no value; give it as {key}=VALUE")
@@ -58,12 +57,13 @@ def parse(config: DictConfig) -> Config:
 
 def _refuse_unknown(node: DictConfig, owner: type, prefix: str = "") -> None:
     """Refuse keys that `+key=value` added: a typed node takes them without a word."""
-    for key in node:
-        if str(key) not in {item.name for item in fields(owner)}:
-            raise InputError(f"{prefix}{key}: no such key{_nearest(str(key), owner)}")
+    for key in map(str, node):
+        if key not in {item.name for item in fields(owner)}:
+            raise InputError(f"{prefix}{key}: no such key{_nearest(key, owner)}")
         child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none():
-            _refuse_unknown(child, OmegaConf.get_type(child), f"{prefix}{key}.")
+        inner = OmegaConf.get_type(child) if isinstance(child, DictConfig) else None
+        if isinstance(child, DictConfig) and inner is not None:
+            _refuse_unknown(child, inner, f"{prefix}{key}.")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,6 @@ class Plan:
         pin: the override that makes Hydra use this folder, whatever the clock says by then.
         runs: the config of each run by its folder, in order.
         is_sweep: or one run.
-
     """
 
     folder: Path
@@ -94,7 +93,6 @@ def plan_command_line() -> Plan | None:
 
     Raises:
         InputError, HydraException: for a config that does not compose, also one that is only shown.
-
     """
     args = get_args_parser().parse_args()
     typed = (args.overrides, args.config_name or "config", args.config_dir)
@@ -126,7 +124,6 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
     Raises:
         InputError: for the first point with a wrong value, and for two points with one folder.
         HydraException: for what does not compose; `explain` words it.
-
     """
     with _hydra(config_dir) as hydra:
         loader = hydra.config_loader

@@ -1,4 +1,7 @@
-"""The YAML files under conf/: where they lie, and what they offer. Loads nothing, so help is at once."""
+"""The YAML files under conf/: where they lie, and what they offer.
+
+It loads nothing, so that help is there at once.
+"""
 
 from pathlib import Path
 

@@ -1,17 +1,17 @@
 """Grad-CAM, and how it lies on the lesion."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from btxrd.data.annotations import Outline, lesion_mask
-from btxrd.data.batches import Normalisation, Pixels, evaluation_batches
+from btxrd.data.batches import Pixels, evaluation_batches
 from btxrd.data.cases import CLASSES
 from btxrd.errors import InputError
 from btxrd.evaluation.figures import save_figure
@@ -28,18 +28,14 @@ def gradcam_maps(
     pixels: Pixels,
     rows: npt.NDArray[np.intp],
     targets: npt.NDArray[np.intp],
-    normalisation: Normalisation,
-    device: torch.device,
 ) -> Maps:
     """Map what speaks for a class in each film (Selvaraju et al. 2017).
 
     Args:
-        model: in evaluation mode, on `device`.
+        model: in evaluation mode.
         pixels: (n, S, S) uint8, of all cases.
         rows: of the films to map.
         targets: the class to map in each.
-        normalisation: of the backbone.
-        device: of the model.
 
     Returns:
         (len(rows), S, S) float32 in [0, 1], each scaled by its own largest value; all 0 where
@@ -47,13 +43,14 @@ def gradcam_maps(
 
     Raises:
         InputError: where the layer does not give a map.
-
     """
     layer = model.gradcam_target_layer
     wanted = [ClassifierOutputTarget(int(target)) for target in targets]
     maps = [np.zeros((0, *pixels.shape[1:]), np.float32)]
     with GradCAM(model, [layer], reshape_transform=model.spatial) as cam:
-        batches = evaluation_batches(pixels, rows, normalisation, batch_size=BATCH, device=device)
+        batches = evaluation_batches(
+            pixels, rows, model.normalisation, batch_size=BATCH, device=model.device
+        )
         for index, images in enumerate(batches):
             chosen = wanted[index * BATCH : (index + 1) * BATCH]
             try:
@@ -77,7 +74,6 @@ def score_maps(maps: Maps, masks: list[npt.NDArray[np.uint8]]) -> pd.DataFrame:
         A row a map: `lesion_share` of the film, which is what chance gives for the other two;
         `peak_inside` (1 or 0), the pointing game of Zhang et al. 2018; `energy_inside`, the share
         of the map's sum (Wang et al. 2020). The last two are empty for a map that is 0 everywhere.
-
     """
     rows = []
     for heat, mask in zip(maps, masks, strict=True):
@@ -97,62 +93,47 @@ def explain_run(
     pixels: Pixels,
     test: pd.DataFrame,
     outlines: dict[str, Outline],
-    normalisation: Normalisation,
-    device: torch.device,
 ) -> None:
     """Write gradcam.csv, a row a test tumour, and gradcam/, a picture a kind of outcome and class.
 
     Args:
         run_dir: of the run.
-        model: in evaluation mode, on `device`.
+        model: in evaluation mode.
         pixels: (n, S, S) uint8, of all cases.
         test: the test cases, indexed by their row in `pixels`: `image_id`, `stem`, `label`,
             `center`, `called`, and `confidence` in the class called.
         outlines: by stem.
-        normalisation: of the backbone.
-        device: of the model.
-
     """
-    tumours = test[test["stem"].isin(list(outlines)) & (test["label"] > 0)]
-    rows, labels = tumours.index.to_numpy(), tumours["label"].to_numpy()
-    maps = gradcam_maps(model, pixels, rows, labels, normalisation, device)
-    size = pixels.shape[1]
-    masks = [lesion_mask(outlines[stem], size) for stem in tumours["stem"]]
-    table = pd.DataFrame(
-        {
-            "image_id": tumours["image_id"],
-            "label": [CLASSES[label] for label in tumours["label"]],
-            "called": [CLASSES[label] for label in tumours["called"]],
-            "center": tumours["center"],
-        }
-    ).reset_index(drop=True)
+    masks = {stem: lesion_mask(outline, pixels.shape[1]) for stem, outline in outlines.items()}
+    tumours = test[test["stem"].isin(masks) & (test["label"] > 0)]
+    maps = gradcam_maps(model, pixels, tumours.index.to_numpy(), tumours["label"].to_numpy())
+    table = tumours[["image_id", "label", "called", "center"]].reset_index(drop=True)
+    table[["label", "called"]] = table[["label", "called"]].replace(dict(enumerate(CLASSES)))
+    table = table.join(score_maps(maps, [masks[stem] for stem in tumours["stem"]]))
     with replacing(run_dir / "gradcam.csv") as beside:
-        pd.concat([table, score_maps(maps, masks)], axis=1).to_csv(beside, index=False)
+        table.to_csv(beside, index=False)
 
-    shown = choose_examples(test)
-    called = test.loc[list(shown.values()), "called"].to_numpy()
-    maps = gradcam_maps(
-        model, pixels, np.array(list(shown.values())), called, normalisation, device
-    )
-    for (name, row), heat in zip(shown.items(), maps, strict=True):
-        case = test.loc[row]
-        lesion = lesion_mask(outlines[case["stem"]], size) if case["stem"] in outlines else None
-        title = (
-            f"{case['image_id']}: {CLASSES[case['label']]}, "
-            f"called {CLASSES[case['called']]} ({case['confidence']:.2f})"
-        )
-        _draw_overlay(run_dir / "gradcam" / f"{name}.png", pixels[row], heat, lesion, title)
+    examples = choose_examples(test)
+    rows = np.array(list(examples.values()))
+    maps = gradcam_maps(model, pixels, rows, test.loc[rows, "called"].to_numpy())
+    for name, row, heat in zip(examples, rows, maps, strict=True):
+        case: dict[str, Any] = test.loc[row].to_dict()
+        label, called = CLASSES[case["label"]], CLASSES[case["called"]]
+        title = f"{case['image_id']}: {label}, called {called} ({case['confidence']:.2f})"
+        path = run_dir / "gradcam" / f"{name}.png"
+        _draw_overlay(path, pixels[row], heat, masks.get(case["stem"]), title)
 
 
 def choose_examples(test: pd.DataFrame) -> dict[str, int]:
-    """Pick the surest hit, miss and false alarm of each class: rows of `test` by `CLASS_OUTCOME`."""
+    """Pick the surest hit, miss and false alarm of each class: rows of `test` by their kind."""
     chosen = {}
     for label, title in enumerate(CLASSES):
         true, called = test["label"] == label, test["called"] == label
         outcomes = {"hit": true & called, "miss": true & ~called, "false_alarm": ~true & called}
         for outcome, of_kind in outcomes.items():
             if of_kind.any():
-                chosen[f"{title}_{outcome}"] = int(test.loc[of_kind, "confidence"].idxmax())
+                surest = test["confidence"].where(of_kind, -1.0).to_numpy().argmax()
+                chosen[f"{title}_{outcome}"] = int(test.index.to_numpy()[surest])
     return chosen
 
 

@@ -109,7 +109,6 @@ def check(node: Any, prefix: str = "") -> None:
 
     Raises:
         InputError: for the first value that is out of range or no choice.
-
     """
     for item in fields(node):
         key, value = prefix + item.name, getattr(node, item.name)

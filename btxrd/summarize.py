@@ -1,4 +1,4 @@
-"""Write the summary and the page of a sweep again, from disk: python -m btxrd.summarize SWEEP_DIR."""
+"""Write the summary and the page of a sweep again, from what is on disk."""
 
 import argparse
 import sys

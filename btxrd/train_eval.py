@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import nn
 
 from btxrd.data.annotations import Outline, lesion_mask, read_outlines
-from btxrd.data.batches import Normalisation, Pixels, TrainingBatches
+from btxrd.data.batches import Pixels, TrainingBatches
 from btxrd.data.cases import CLASSES
 from btxrd.data.dataset import split_cases
 from btxrd.data.pixels import load_pixels
@@ -52,7 +50,6 @@ def train_eval(
 
     Raises:
         InputError: for data, weights or a device that cannot be used.
-
     """
     device = choose_device(config.device)
     log.info("%s on %s", run_dir.name, describe(device))
@@ -60,7 +57,8 @@ def train_eval(
     sizes = cases["partition"].value_counts()
     counts = ", ".join(f"{sizes[name]} {name}" for name in PARTITIONS)
     log.info("%d cases: %s", len(cases), counts)
-    outlines = read_outlines(Path(config.data.root), _tumours(cases)["stem"].tolist())
+    tumours = cases.loc[cases["label"] > 0, "stem"].tolist()
+    outlines = read_outlines(Path(config.data.root), tumours)
     pixels = load_pixels(
         cases["path"].tolist(),
         config.model.image_size,
@@ -68,32 +66,37 @@ def train_eval(
         clahe_tiles=config.data.clahe_tiles,
         cache=Path(config.data.cache),
     )
-    columns = ["image_id", "label", "center", "group", "partition"]
-    _write_table(run_dir / "split.csv", cases[columns].replace({"label": dict(enumerate(CLASSES))}))
+    split = cases[["image_id", "label", "center", "group", "partition"]]
+    _write_table(run_dir / "split.csv", split.replace({"label": dict(enumerate(CLASSES))}))
 
     make_reproducible(config.seed)
-    model = build_model(num_classes=len(CLASSES))
-    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    normalisation = Normalisation(model.mean, model.std)
-    first = np.array([0])
-    gradcam_maps(
-        model.eval(), pixels, first, first, normalisation, device
-    )  # fails now, not hours later
-    _train(model, config, cases, outlines, pixels, normalisation, device, run_dir, fingerprint)
+    model = _place(build_model(num_classes=len(CLASSES)), device)
+    # A layer that gives no map fails here, not after the training.
+    gradcam_maps(model.eval(), pixels, np.array([0]), np.array([0]))
+    keep = {
+        "arguments": model.arguments,
+        "classes": list(CLASSES),
+        "image_size": config.model.image_size,
+        "preprocessing": {
+            "clahe_clip": config.data.clahe_clip,
+            "clahe_tiles": config.data.clahe_tiles,
+            **asdict(model.normalisation),
+        },
+        "fingerprint": fingerprint,
+        "split_hash": split_hash(cases),
+    }
+    _train(model, config, cases, outlines, pixels, keep, run_dir)
     if config.evaluate:
         best, _ = load_checkpoint(run_dir / "checkpoints")
-        best = best.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        _evaluate(best, cases, outlines, pixels, normalisation, device, run_dir)
+        _evaluate(_place(best, device), cases, outlines, pixels, run_dir)
     (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
     return describe(device)
 
 
-def _tumours(cases: pd.DataFrame) -> pd.DataFrame:
-    return cases[cases["label"] > 0]
-
-
-def _rows(cases: pd.DataFrame, partition: str) -> npt.NDArray[np.intp]:
-    return np.flatnonzero(cases["partition"] == partition)
+def _place(model: BTXRDClassifier, device: torch.device) -> BTXRDClassifier:
+    placed = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert isinstance(placed, BTXRDClassifier)
+    return placed
 
 
 def _train(
@@ -102,56 +105,38 @@ def _train(
     cases: pd.DataFrame,
     outlines: dict[str, Outline],
     pixels: Pixels,
-    normalisation: Normalisation,
-    device: torch.device,
+    keep: dict[str, Any],
     run_dir: Path,
-    fingerprint: str,
 ) -> None:
+    """Fit `model`; the best epoch goes into checkpoints/, its sidecar with what is in `keep`."""
     recipe = config.training
     labels = cases["label"].to_numpy()
-    train, val = _rows(cases, "train"), _rows(cases, "val")
+    train, val = (np.flatnonzero(cases["partition"] == name) for name in ("train", "val"))
     batches = TrainingBatches(
         pixels,
         train,
         labels,
-        normalisation,
+        model.normalisation,
         masks=_guidance(config, cases, outlines),
         dim=config.annotations.dim,
         batch_size=recipe.batch_size,
         flip=recipe.flip,
         rotation=recipe.rotation,
         seed=config.seed,
-        device=device,
+        device=model.device,
     )
     log.info("%d training views in %d steps an epoch", batches.views, batches.batches)
 
-    def validate(model: nn.Module) -> Validation:
-        probs = predict(model, pixels, val, normalisation, device)
+    def validate() -> Validation:
+        probs = predict(model, pixels, val)
         found = figures(labels[val], probs, np.ones((1, len(val))))
-        return Validation(
-            loss=cross_entropy(labels[val], probs),
-            accuracy=float(found["accuracy"][0]),
-            macro_auc=float(found["macro_auc"][0]),
-        )
-
-    sidecar = {
-        "arguments": model.arguments,
-        "classes": list(CLASSES),
-        "image_size": config.model.image_size,
-        "preprocessing": {
-            "clahe_clip": config.data.clahe_clip,
-            "clahe_tiles": config.data.clahe_tiles,
-            "mean": list(normalisation.mean),
-            "std": list(normalisation.std),
-        },
-        "fingerprint": fingerprint,
-        "split_hash": split_hash(cases),
-    }
+        loss = cross_entropy(labels[val], probs)
+        return Validation(loss, float(found["accuracy"][0]), float(found["macro_auc"][0]))
 
     def keep_best(epoch: Epoch) -> None:
         val_figures = {name: value for name, value in asdict(epoch).items() if "val_" in name}
-        kept = sidecar | {"epoch": epoch.epoch, "val": val_figures}
-        save_checkpoint(run_dir / "checkpoints", model, kept)
+        sidecar = keep | {"epoch": epoch.epoch, "val": val_figures}
+        save_checkpoint(run_dir / "checkpoints", model, sidecar)
 
     counts = torch.bincount(torch.from_numpy(labels[train]), minlength=len(CLASSES))
     fit(
@@ -159,7 +144,7 @@ def _train(
         batches,
         validate,
         keep_best,
-        class_weights=inverse_frequency(counts).to(device) if recipe.class_weights else None,
+        class_weights=inverse_frequency(counts) if recipe.class_weights else None,
         epochs=recipe.epochs,
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
@@ -167,7 +152,7 @@ def _train(
         patience=recipe.patience,
         label_smoothing=recipe.label_smoothing,
         seed=config.seed,
-        device=device,
+        device=model.device,
         run_dir=run_dir,
     )
 
@@ -175,22 +160,22 @@ def _train(
 def _guidance(
     config: Config, cases: pd.DataFrame, outlines: dict[str, Outline]
 ) -> dict[int, Pixels] | None:
-    """Lesion masks of the training tumours by row, or None: no other partition's outline is read."""
+    """Lesion masks of the training tumours by row, or None; no other partition's are looked at."""
     if config.annotations.kind == "none":
         return None
-    tumours = _tumours(cases[cases["partition"] == "train"])["stem"]
+    stems = cases["stem"].to_numpy()
+    tumours = np.flatnonzero((cases["partition"] == "train") & (cases["label"] > 0))
     masks = {
-        int(row): lesion_mask(outlines[stem], config.model.image_size)
-        for row, stem in tumours.items()
-        if stem in outlines
+        int(row): lesion_mask(outlines[stems[row]], config.model.image_size)
+        for row in tumours
+        if stems[row] in outlines
     }
     if not masks:
         folder = Path(config.data.root) / "Annotations"
         raise InputError(f"annotations.kind=guided: {folder} outlines no training tumour")
     if len(masks) < len(tumours):
-        log.warning(
-            "%d of %d training tumours have no outline", len(tumours) - len(masks), len(tumours)
-        )
+        absent = len(tumours) - len(masks)
+        log.warning("%d of %d training tumours have no outline", absent, len(tumours))
     return masks
 
 
@@ -199,34 +184,30 @@ def _evaluate(
     cases: pd.DataFrame,
     outlines: dict[str, Outline],
     pixels: Pixels,
-    normalisation: Normalisation,
-    device: torch.device,
     run_dir: Path,
 ) -> None:
-    tables: list[pd.DataFrame] = []
-    metrics: dict[str, Any] = {}
+    """Write predictions.csv and metrics.json of val and test, and the pictures of test."""
+    metrics = {}
+    predictions = []
     for partition in ("val", "test"):
-        rows = _rows(cases, partition)
-        probs = predict(model, pixels, rows, normalisation, device).round(DECIMALS)
-        chosen = cases.iloc[rows]
+        chosen = cases[cases["partition"] == partition]
+        probs = predict(model, pixels, chosen.index.to_numpy()).round(DECIMALS)
         labels = chosen["label"].to_numpy()
-        metrics[partition] = scores(
-            labels, probs, chosen["group"].to_numpy(str), chosen["center"].to_numpy()
+        groups, centers = chosen["group"].to_numpy(str), chosen["center"].to_numpy()
+        metrics[partition] = scores(labels, probs, groups, centers)
+        table = chosen[["image_id", "partition", "label"]].replace(
+            {"label": dict(enumerate(CLASSES))}
         )
-        table = chosen[["image_id", "partition"]].assign(label=[CLASSES[label] for label in labels])
-        tables.append(
-            table.assign(**{f"prob_{name}": p for name, p in zip(CLASSES, probs.T, strict=True)})
+        predictions.append(
+            table.assign(**{f"prob_{name}": probs[:, i] for i, name in enumerate(CLASSES)})
         )
-    _write_table(run_dir / "predictions.csv", pd.concat(tables))
+    _write_table(run_dir / "predictions.csv", pd.concat(predictions))
     write_json(run_dir / "metrics.json", metrics)
     draw_figures(run_dir / "figures", labels, probs, pd.read_csv(run_dir / "history.csv"))
-    test = chosen.assign(called=probs.argmax(axis=1), confidence=probs.max(axis=1))
-    explain_run(run_dir, model, pixels, test, outlines, normalisation, device)
-    log.info(
-        "test: accuracy %.3f, macro AUC %s",
-        metrics["test"]["accuracy"]["value"],
-        metrics["test"]["macro_auc"]["value"],
-    )
+    called = chosen.assign(called=probs.argmax(axis=1), confidence=probs.max(axis=1))
+    explain_run(run_dir, model, pixels, called, outlines)
+    found = {name: metrics["test"][name]["value"] for name in ("accuracy", "macro_auc")}
+    log.info("test: accuracy %.3f, macro AUC %.3f", *found.values())
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -52,7 +52,7 @@ class Epoch:
 def fit(
     model: nn.Module,
     batches: TrainingBatches,
-    validate: Callable[[nn.Module], Validation],
+    validate: Callable[[], Validation],
     keep_best: Callable[[Epoch], None],
     *,
     class_weights: Tensor | None,
@@ -75,7 +75,7 @@ def fit(
     Args:
         model: on `device`.
         batches: of the training partition.
-        validate: scores the model on the val partition.
+        validate: scores `model` on the val partition.
         keep_best: called after each epoch whose val loss is the lowest so far.
         class_weights: (num_classes,) float32 for the training loss, or None.
         epochs: at most.
@@ -90,10 +90,9 @@ def fit(
 
     Raises:
         DivergedError: as soon as a loss is not finite.
-
     """
     optimiser = create_optimizer_v2(model, opt="adamw", lr=lr, weight_decay=weight_decay)
-    loss_function = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing)
+    loss_function = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing).to(device)
     checkpoints = run_dir / "checkpoints"
     history: list[Epoch] = []
     state = load_state(checkpoints)
@@ -126,7 +125,7 @@ def fit(
                 train_loss += loss * len(images) / batches.views
                 steps.update()
             trained = time.perf_counter() - start
-            val = validate(model)
+            val = validate()
             if not math.isfinite(val.loss):
                 raise DivergedError(f"the val loss is {val.loss} after epoch {number}")
             row = Epoch(
@@ -218,7 +217,8 @@ def write_history(path: Path, history: list[Epoch]) -> None:
 
 def _line(row: Epoch, epochs: int) -> str:
     return (
-        f"epoch {row.epoch}/{epochs}  train loss {row.train_loss:.3f}  val loss {row.val_loss:.3f}  "
+        f"epoch {row.epoch}/{epochs}  "
+        f"train loss {row.train_loss:.3f}  val loss {row.val_loss:.3f}  "
         f"accuracy {row.val_accuracy:.3f}  macro AUC {row.val_macro_auc:.3f}  "
         f"{row.images_per_second:.0f} images/s"
     )

@@ -30,13 +30,13 @@ def test_mask_scales_with_the_film(shape, tmp_path):
 
 def test_several_lesions_are_all_filled():
     far = np.array(SQUARE, float) * 0.2
-    mask = lesion_mask(Outline(200, 100, (far, far + [150, 75])), 100)
+    mask = lesion_mask(Outline(200, 100, (far, far + np.array([150, 75]))), 100)
     assert mask[10, 10] == mask[85, 85] == 1
     assert mask[50, 50] == 0
 
 
 def test_corners_out_of_the_frame_are_cut_off():
-    mask = lesion_mask(Outline(200, 100, (np.array(SQUARE, float) + [100, 0],)), 100)
+    mask = lesion_mask(Outline(200, 100, (np.array(SQUARE, float) + np.array([100, 0]),)), 100)
     assert mask[50, 99] == 1
     assert mask.mean() == pytest.approx(0.125, abs=0.02)
 

@@ -8,17 +8,14 @@ from btxrd.data.batches import Normalisation
 from btxrd.errors import InputError
 from btxrd.explain import choose_examples, gradcam_maps, score_maps
 
-PLAIN = Normalisation((0.0,), (1.0,))
-CPU = torch.device("cpu")
-
 
 class BrightIsBenign(nn.Module):
     """Class 1 for what is bright, wherever it is: its map is the film itself."""
 
-    arguments = {"backbone": "toy"}
-
     def __init__(self):
         super().__init__()
+        self.arguments = {"backbone": "toy"}
+        self.normalisation, self.device = Normalisation((0.0,), (1.0,)), torch.device("cpu")
         self.layer = nn.Conv2d(1, 1, 1, bias=False)
         nn.init.ones_(self.layer.weight)
 
@@ -39,13 +36,13 @@ def test_map_lies_where_the_evidence_is_and_is_not_turned():
     pixels[0, 2:6, 20:28] = 255  # top right
     pixels[1, 24:30, 3:9] = 255  # bottom left
     rows, benign = np.array([0, 1]), np.array([1, 1])
-    maps = gradcam_maps(BrightIsBenign(), pixels, rows, benign, PLAIN, CPU)
+    maps = gradcam_maps(BrightIsBenign(), pixels, rows, benign)
     assert np.allclose(maps > 0.5, pixels > 0)
 
 
 def test_map_is_empty_where_nothing_speaks_for_the_class():
     pixels = np.full((1, 32, 32), 255, np.uint8)
-    maps = gradcam_maps(BrightIsBenign(), pixels, np.array([0]), np.array([0]), PLAIN, CPU)
+    maps = gradcam_maps(BrightIsBenign(), pixels, np.array([0]), np.array([0]))
     assert maps.max() == 0
 
 
@@ -56,7 +53,7 @@ def test_layer_without_a_place_is_refused():
 
     with pytest.raises(InputError, match=r"model.gradcam_layer: Conv2d of toy gives no map"):
         pixels = np.zeros((1, 32, 32), np.uint8)
-        gradcam_maps(Flat(), pixels, np.array([0]), np.array([1]), PLAIN, CPU)
+        gradcam_maps(Flat(), pixels, np.array([0]), np.array([1]))
 
 
 def test_scores_by_hand():

@@ -34,7 +34,8 @@ def test_dropout_and_input_statistics_come_from_where_they_should():
     model = create_model(backbone="efficientnet_b0", pretrained=False, dropout=0.37)
     assert model.backbone.drop_rate == 0.37
     expects = timm.data.resolve_model_data_config(model.backbone)
-    assert (model.mean, model.std) == (expects["mean"], expects["std"])
+    look = model.normalisation
+    assert (look.mean, look.std) == (expects["mean"], expects["std"])
 
 
 def test_logits_of_an_untrained_efficientnet_are_small():

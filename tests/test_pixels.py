@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,11 +78,9 @@ def test_sixteen_bits_keep_their_range(tmp_path):
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
 def test_damaged_film_is_named_and_leaves_no_cache(films, tmp_path, damage):
-    with open(films[1], "rb") as file:
-        whole = file.read()
+    whole = Path(films[1]).read_bytes()
     content = {"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"no image"}[damage]
-    with open(films[1], "wb") as file:
-        file.write(content)
+    Path(films[1]).write_bytes(content)
     with pytest.raises(InputError) as got:
         load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN)
     assert str(got.value).startswith(f"{films[1]}: cannot be decoded as an image")

@@ -24,7 +24,7 @@ def make_model():
 
 
 def train(run_dir, *, val_losses=None, epochs=4, **changes):
-    """Fit a small net; `val_losses` stands in for its val loss. Returns net, history, best epochs."""
+    """Fit a small net, `val_losses` in place of its own. Returns net, history, best epochs."""
     torch.manual_seed(99)  # what another run would leave behind
     model, kept = make_model(), []
     settings = {"flip": True, "rotation": 10.0, "seed": 5, "batch_size": 8, "device": CPU}
@@ -36,7 +36,7 @@ def train(run_dir, *, val_losses=None, epochs=4, **changes):
     history = fit(
         model,
         batches,
-        lambda _: Validation(next(losses), 0.5, 0.5),
+        lambda: Validation(next(losses), 0.5, 0.5),
         lambda row: kept.append(row.epoch),
         **recipe | {"label_smoothing": 0.1, "class_weights": None, "epochs": epochs} | changes,
         seed=5,

@@ -22,7 +22,6 @@ class Outline:
         width: of the film that was outlined, in pixels.
         height: likewise.
         polygons: each (corners, 2) float64, x and y in pixels of that film.
-
     """
 
     width: int
@@ -38,7 +37,6 @@ def read_outlines(root: Path, stems: list[str]) -> dict[str, Outline]:
 
     Raises:
         InputError: for a file that is no JSON, is no LabelMe, or outlines nothing.
-
     """
     files: dict[str, Path] = {}
     for path in sorted((root / "Annotations").rglob("*.json")):
@@ -88,7 +86,6 @@ def lesion_mask(outline: Outline, size: int) -> npt.NDArray[np.uint8]:
 
     Returns:
         (size, size) uint8, 1 on the lesions and 0 elsewhere; corners out of the frame are cut off.
-
     """
     mask = np.zeros((size, size), np.uint8)
     scale = np.array([size / outline.width, size / outline.height])

@@ -1,7 +1,7 @@
-"""Pixels -> batches on the device: augmentation and lesion guidance for training, nothing else for
-evaluation.
+"""Pixels -> batches on the device.
 
-The two are separate on purpose: `evaluation_batches` takes no outline, so none can reach a figure.
+Training has augmentation and lesion guidance, evaluation has neither. The two are apart on purpose:
+`evaluation_batches` takes no outline, so none can reach a figure.
 """
 
 from collections.abc import Iterator, Sequence
@@ -67,7 +67,6 @@ class TrainingBatches:
             rotation: at most, in degrees either way.
             seed: of the order and the augmentation.
             device: that the batches end on.
-
         """
         guided = np.array([row for row in rows if masks and row in masks], dtype=np.intp)
         self._pixels, self._labels, self._masks = pixels, labels, masks or {}

@@ -19,13 +19,12 @@ def load_cases(root: Path) -> pd.DataFrame:
         root: folder that holds `dataset.xlsx` or `dataset.csv`, and `images/`.
 
     Returns:
-        A row a case: the table's own columns, with `image_id` as in the table, `stem` (the id without
-        its suffix), `label` (0, 1, 2: an index of CLASSES) and `path` (of the image).
+        A row a case: the table's own columns, with `image_id` as in the table, `stem` (the id
+        without its suffix), `label` (0, 1, 2: an index of CLASSES) and `path` (of the image).
 
     Raises:
         InputError: for a missing folder, file or column, and for the first row that contradicts
             itself or has no image.
-
     """
     if not root.is_dir():
         raise InputError(
@@ -96,7 +95,8 @@ def _labels(cases: pd.DataFrame, source: Path) -> pd.Series:
         row = cases[wrong].iloc[0]
         flags = ", ".join(f"{name}={row[name]}" for name in REQUIRED_COLUMNS[2:])
         raise InputError(
-            f"{source}: {row['image_id']} has {flags}; tumor must be 1 exactly for benign or malignant"
+            f"{source}: {row['image_id']} has {flags}; "
+            "tumor must be 1 exactly for benign or malignant"
         )
     return label
 

@@ -19,7 +19,6 @@ def split_cases(data: DataConfig, split: SplitConfig) -> pd.DataFrame:
 
     Raises:
         InputError: for data that cannot be used, or not be split so.
-
     """
     root = Path(data.root)
     if data.phantom is not None:

@@ -25,7 +25,6 @@ def likely_patients(cases: pd.DataFrame) -> pd.Series:
     Returns:
         The stem of the group's first case, a value a case. Without age and gender in the table no
         patient can be told, and each case is a group of its own.
-
     """
     if not {"age", "gender"} <= set(cases.columns):
         log.warning("The table has no age and gender: films of one patient cannot be kept together")

@@ -58,7 +58,6 @@ def write_phantom(root: Path, cases: int, seed: int) -> None:
 
     Raises:
         InputError: where `root` holds something else.
-
     """
     made = {"version": VERSION, "cases": cases, "seed": seed}
     if root.exists():
@@ -155,7 +154,7 @@ def _write_film(
         kind = "polygon"
         if rng.random() < 0.05:
             kind, points = "rectangle", np.array([points.min(0), points.max(0)])
-        content = {
+        content: dict[str, Any] = {
             "version": "5.4.1",
             "flags": {},
             "shapes": [

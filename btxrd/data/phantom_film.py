@@ -112,7 +112,6 @@ def draw_film(
 
     Returns:
         (height, width) uint8, bone bright.
-
     """
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
     tissue, bone, t = _anatomy(y, x, limb, width / height, rng)
@@ -151,10 +150,10 @@ def _centre(limb: Limb, lesion: Lesion, aspect: float) -> tuple[float, float]:
 
 
 def _tube(t: Plane, cortex: Plane | float) -> Plane:
-    """Attenuation across a hollow bone at `t` half-widths from its axis: dense wall, spongy core."""
-    outer = np.sqrt(np.clip(1 - t**2, 0, None))
+    """Attenuation across a hollow bone at `t` half-widths from its axis: hard wall, spongy core."""
+    outer: Plane = np.sqrt(np.clip(1 - t**2, 0, None))
     inner = np.sqrt(np.clip(1 - (t / np.clip(cortex, 0.05, None)) ** 2, 0, None)) * cortex
-    return (outer - 0.72 * inner).astype(np.float32)
+    return np.asarray(outer - 0.72 * inner, dtype=np.float32)
 
 
 def _noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> Plane:
@@ -259,4 +258,4 @@ def _expose(attenuation: Plane, center: int, rng: np.random.Generator) -> npt.ND
     cv2.putText(
         pixels, text, where, cv2.FONT_HERSHEY_SIMPLEX, size, 250, 1 + (center == 1), cv2.LINE_AA
     )
-    return pixels
+    return np.asarray(pixels, dtype=np.uint8)

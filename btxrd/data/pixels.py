@@ -45,7 +45,6 @@ def load_pixels(
 
     Raises:
         InputError: for a film that cannot be decoded.
-
     """
     key = _key(paths, [VERSION, size, clahe_clip, clahe_tiles])
     target = cache / f"pixels-{size}-{key}.npy"
@@ -100,7 +99,6 @@ def decode_film(
 
     Raises:
         InputError: for a file that is empty, truncated or no image.
-
     """
     try:
         with warnings.catch_warnings():

@@ -42,7 +42,6 @@ def assign_partitions(
 
     Raises:
         InputError: where a partition would lack a class.
-
     """
     partition = np.full(len(cases), "test", dtype="<U5")
     shares = {"train": 1 - val - test, "val": val, "test": test}
@@ -67,7 +66,7 @@ def assign_partitions(
 
 
 def _deal(cases: pd.DataFrame, shares: dict[str, float], seed: int) -> npt.NDArray[np.str_]:
-    """Deal groups out, largest first, each to where it brings the counts nearest to the wanted ones.
+    """Deal groups out, largest first, each to where it brings the counts nearest to their wants.
 
     Counted are cases, cases by class, and cases by class within center; nearness is chi-squared. It
     is scikit-learn's StratifiedGroupKFold for unequal shares.

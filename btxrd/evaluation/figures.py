@@ -1,16 +1,18 @@
 """Figures of a run: ROC, precision-recall, confusion, calibration and history.
 
-They are drawn on figures of their own, never on pyplot's, so nothing lives from one run to the next.
+They are drawn on figures of their own, never on pyplot's, so that nothing lives on after a run.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import (
     average_precision_score,
     precision_recall_curve,
@@ -23,6 +25,7 @@ from btxrd.evaluation.metrics import ECE_BINS, Floats, Labels, confusion
 from btxrd.files import replacing
 
 # Okabe and Ito's colours, told apart by most colour-blind readers; and a line style each.
+Corner = Literal["lower left", "lower right", "upper left"]
 STYLES = {
     "normal": ("#0072B2", "-"),
     "benign": ("#009E73", "--"),
@@ -38,7 +41,6 @@ def draw_figures(folder: Path, labels: Labels, probs: Floats, history: pd.DataFr
         labels: (n,) in 0..2.
         probs: (n, 3), rows sum to 1.
         history: the rows of history.csv.
-
     """
     _save(folder / "roc.png", lambda axes: draw_roc(axes, labels, probs))
     _save(folder / "pr.png", lambda axes: draw_precision_recall(axes, labels, probs))
@@ -124,12 +126,12 @@ def draw_calibration(axes: Axes, labels: Labels, probs: Floats) -> None:
 
 def draw_history(axes: Axes, history: pd.DataFrame) -> None:
     """Losses and val macro AUC by epoch, the kept epoch marked."""
-    best = history.loc[history["val_loss"].idxmin()]
+    best = history.iloc[int(history["val_loss"].to_numpy().argmin())]
     axes.plot(history["epoch"], history["train_loss"], "--", color="#0072B2", label="train loss")
     axes.plot(history["epoch"], history["val_loss"], color="#D55E00", label="val loss")
     axes.plot(best["epoch"], best["val_loss"], "o", color="#D55E00", label="kept epoch")
     axes.set(xlabel="epoch", ylabel="loss", title="History")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     right = axes.twinx()
     right.plot(history["epoch"], history["val_macro_auc"], ":", color="0.3", label="val macro AUC")
     right.set(ylabel="val macro AUC", ylim=(0.4, 1.0))
@@ -137,7 +139,7 @@ def draw_history(axes: Axes, history: pd.DataFrame) -> None:
     axes.legend(lines, [str(line.get_label()) for line in lines], fontsize=8)
 
 
-def _dress(axes: Axes, x: str, y: str, title: str, legend: str) -> None:
+def _dress(axes: Axes, x: str, y: str, title: str, legend: Corner) -> None:
     axes.set(xlabel=x, ylabel=y, title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_aspect("equal")
     axes.legend(loc=legend, fontsize=8)

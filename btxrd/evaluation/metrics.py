@@ -1,8 +1,8 @@
 """Probabilities -> figures, as pure functions.
 
-Each takes weights of shape (resamples, n), a row a resample, and gives a value a row: weights of one
-are the figure itself, weights from `resampling` its bootstrap. A figure that cannot be computed is
-NaN.
+Each takes weights of shape (resamples, n), a row a resample, and gives a value a row: weights of
+one are the figure itself, weights from `resampling` its bootstrap. A figure that cannot be computed
+is NaN.
 """
 
 import numpy as np
@@ -28,7 +28,6 @@ def figures(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Floats]
 
     Returns:
         (resamples,) each, under the names of HEADLINE and `CLASS.name` for those of PER_CLASS.
-
     """
     called = probs.argmax(axis=1)
     found: dict[str, Floats] = {}
@@ -37,7 +36,7 @@ def figures(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Floats]
         found |= {f"{title}.{name}": values for name, values in of_class.items()}
 
     def mean(name: str) -> Floats:
-        return np.mean([found[f"{title}.{name}"] for title in CLASSES], axis=0)
+        return np.asarray(np.mean([found[f"{title}.{name}"] for title in CLASSES], axis=0))
 
     recalls = np.array([found[f"{title}.sensitivity"] for title in CLASSES])
     present = ~np.isnan(recalls)
@@ -57,7 +56,7 @@ def macro_auc(labels: Labels, probs: Floats, weights: Floats) -> Floats:
     by_class = [
         roc_auc(labels == label, probs[:, label], weights) for label in range(probs.shape[1])
     ]
-    return np.mean(by_class, axis=0)
+    return np.asarray(np.mean(by_class, axis=0))
 
 
 def one_class(
@@ -137,4 +136,4 @@ def _mean(values: npt.NDArray[np.generic], weights: Floats) -> Floats:
 def _ratio(above: Floats, below: npt.NDArray[np.number]) -> Floats:
     """Divide; NaN where the divisor is 0."""
     out = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
-    return np.divide(above, below, out=out, where=below > 0)
+    return np.asarray(np.divide(above, below, out=out, where=below > 0))

@@ -41,7 +41,6 @@ def bootstrap_weights(groups: Groups, resamples: int = RESAMPLES, seed: int = SE
 
     Returns:
         (resamples, n): how often each case is in each resample.
-
     """
     names, group = np.unique(groups, return_inverse=True)
     draw = np.random.default_rng(seed)
@@ -74,7 +73,6 @@ def scores(labels: Labels, probs: Floats, groups: Groups, centers: Labels) -> di
     Returns:
         `n`, the HEADLINE figures, `per_class`, `per_center`, `confusion`, and `notes`: why a figure
         is null, by its name.
-
     """
     weights = bootstrap_weights(groups)
     found = _with_intervals(labels, probs, weights)
@@ -131,7 +129,6 @@ def paired_difference(labels: Labels, one: Floats, other: Floats, groups: Groups
 
     Returns:
         `value`, `low`, `high`; the two models differ where the interval leaves out 0.
-
     """
     weights = np.vstack([np.ones(len(labels)), bootstrap_weights(groups)])
     difference = macro_auc(labels, one, weights) - macro_auc(labels, other, weights)

@@ -32,7 +32,6 @@ def load_checkpoint(folder: Path) -> tuple[BTXRDClassifier, dict[str, Any]]:
 
     Raises:
         InputError: for a file that is missing, damaged, or does not fit the other.
-
     """
     try:
         sidecar = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))

@@ -1,13 +1,16 @@
 """BTXRDClassifier: a timm backbone, and the layer that Grad-CAM looks at."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from timm.data import resolve_model_data_config
 from timm.models.efficientnet import EfficientNet
 from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
+from btxrd.data.batches import Normalisation
 from btxrd.errors import InputError
 from btxrd.model.pretrained import create_backbone
 
@@ -18,9 +21,7 @@ class BTXRDClassifier(nn.Module):
     Attributes:
         arguments: what it was made from, save for the weights; `BTXRDClassifier(**arguments,
             pretrained=False)` has the same layers.
-        mean: of each input channel, as the backbone was trained with.
-        std: likewise.
-
+        normalisation: of the input, as the backbone's own timm data config has it.
     """
 
     def __init__(
@@ -47,7 +48,6 @@ class BTXRDClassifier(nn.Module):
 
         Raises:
             InputError: for an unknown backbone, or weights that cannot be had.
-
         """
         super().__init__()
         self.arguments = {
@@ -66,15 +66,14 @@ class BTXRDClassifier(nn.Module):
             drop_rate=drop_rate,
             **kwargs,
         )
-        head = self.backbone.get_classifier()
+        head = self.backbone.get_classifier()  # type: ignore[operator]
         if isinstance(head, nn.Linear):
-            # timm draws an EfficientNet's in +-1/sqrt(num_classes): logits of +-10 for three classes.
+            # timm draws an EfficientNet's in +-1/sqrt(num_classes): with 3 classes, logits of +-10.
             head.reset_parameters()
         self._gradcam_layer = gradcam_layer
         expects = resolve_model_data_config(self.backbone)
         channels = expects["input_size"][0]
-        self.mean = tuple(float(value) for value in expects["mean"][:channels])
-        self.std = tuple(float(value) for value in expects["std"][:channels])
+        self.normalisation = Normalisation(expects["mean"][:channels], expects["std"][:channels])
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) float, normalised -> logits (B, num_classes)."""
@@ -82,19 +81,23 @@ class BTXRDClassifier(nn.Module):
         return logits
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
     def gradcam_target_layer(self) -> nn.Module:
         """The last layer that still has a place for every part of the film.
 
         Raises:
             InputError: where no layer is known for the backbone, or the named one is not there.
-
         """
         name = self._gradcam_layer or _last_spatial_layer(self.backbone)
         if name is None:
             tops = ", ".join(child for child, _ in self.backbone.named_children())
             raise InputError(
-                f"model.gradcam_layer: must be named for {self.arguments['backbone']}: a layer whose "
-                f"output keeps height and width, inside one of {tops}"
+                f"model.gradcam_layer: must be named for {self.arguments['backbone']}: a layer "
+                f"whose output keeps height and width, inside one of {tops}"
             )
         try:
             return self.backbone.get_submodule(name)
@@ -111,21 +114,22 @@ class BTXRDClassifier(nn.Module):
             return activation.permute(0, 3, 1, 2) if nhwc else activation
         tokens = activation[:, getattr(self.backbone, "num_prefix_tokens", 0) :]
         side = round(tokens.shape[1] ** 0.5)
-        return tokens.transpose(1, 2).unflatten(2, (side, side))
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
 
 
 def _last_spatial_layer(backbone: nn.Module) -> str | None:
     """Name the layer: by family, else from timm's own list of a backbone's feature stages."""
     if isinstance(backbone, EfficientNet):
         return "bn2"
+    names = [name for name, _ in backbone.named_modules()]
     if isinstance(backbone, ResNet):
         return f"layer4.{len(backbone.layer4) - 1}"
     if hasattr(backbone, "num_prefix_tokens"):
         # After the last block only the class token is read, so its input is the last to matter.
-        last = f"blocks.{len(backbone.blocks) - 1}.norm1"
-        return last if last in dict(backbone.named_modules()) else None
+        inputs = [name for name in names if re.fullmatch(r"blocks\.\d+\.norm1", name)]
+        return inputs[-1] if inputs else None
     stages = getattr(backbone, "feature_info", None)
     if not stages:
         return None
     name: str = (stages.get_dicts() if hasattr(stages, "get_dicts") else stages)[-1]["module"]
-    return name if name in dict(backbone.named_modules()) else None
+    return name if name in names else None

@@ -34,7 +34,6 @@ def create_model(
 
     Raises:
         InputError: for values that do not go together.
-
     """
     kwargs: dict[str, Any] = {}
     if attn_layer is not None:

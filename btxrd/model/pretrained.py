@@ -36,8 +36,7 @@ def create_backbone(
         kwargs: for `timm.create_model`.
 
     Raises:
-        InputError: for a name that timm does not know, and weights that cannot be had or do not fit.
-
+        InputError: for a name that timm does not know, or weights that cannot be had or used.
     """
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "timm.list_models()"

@@ -59,7 +59,6 @@ def is_complete(run_dir: Path, config: Config) -> bool:
 
     Raises:
         InputError: where it holds the complete run of another config, naming the keys that differ.
-
     """
     status = read_status(run_dir)
     if status is None or status["state"] != "complete":
@@ -97,7 +96,6 @@ def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callab
     Returns:
         `complete` or `failed`: an exception is recorded and not raised; an interrupt is recorded
         and raised.
-
     """
     before = read_status(run_dir)
     if before is not None and before["fingerprint"] != fingerprint(config):

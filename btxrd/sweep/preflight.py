@@ -18,7 +18,6 @@ def check_runs(runs: dict[Path, Config]) -> list[Path]:
     Raises:
         InputError: for a folder that holds a complete run of another config, and for data that
             cannot be used.
-
     """
     complete = [run_dir for run_dir, config in runs.items() if is_complete(run_dir, config)]
     checked: list[object] = []

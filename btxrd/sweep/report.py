@@ -17,7 +17,6 @@ def write_report(sweep_dir: Path, summary: dict[str, Any]) -> None:
     Args:
         sweep_dir: of the sweep.
         summary: the content of summary.json.
-
     """
     environment = Environment(
         loader=PackageLoader("btxrd.sweep", ""),

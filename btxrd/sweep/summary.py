@@ -39,7 +39,6 @@ def summarize(sweep_dir: Path) -> bool:
 
     Returns:
         Whether all its runs are complete.
-
     """
     runs = read_runs(sweep_dir)
     rows = [run.row for run in runs]
@@ -166,7 +165,8 @@ def _difference(one: Path, other: Path) -> dict[str, Any]:
         {name.removeprefix("prob_"): i for i, name in enumerate(columns)}
     )
     probs = [table[columns].to_numpy() for table in tables]
-    return paired_difference(label.to_numpy(), *probs, group.loc[tables[0].index].to_numpy(str))
+    groups = group.loc[tables[0].index].to_numpy(str)
+    return paired_difference(label.to_numpy(), probs[0], probs[1], groups)
 
 
 def generalisation_gap(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
