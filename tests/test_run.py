@@ -4,8 +4,10 @@ import csv
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,35 @@ def test_single_run_goes_into_outputs(data, tmp_path):
         "config.yaml", "hydra.yaml", "overrides.yaml"
     }  # fmt: skip
     assert "epoch 1/1" in (run_dir / "run.log").read_text()
+
+
+def stop_when(is_time, folder, *arguments):
+    """Start a command, and ask it to end once `is_time`; returns its exit status."""
+    command = [sys.executable, "-m", "btxrd.run", *arguments]
+    running = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    patience = time.monotonic() + 120
+    while not is_time() and running.poll() is None and time.monotonic() < patience:
+        time.sleep(0.1)
+    running.send_signal(signal.SIGTERM)
+    return running.wait(timeout=60)
+
+
+def test_stopped_sweep_has_a_summary_and_goes_on_where_it_was(data, tmp_path):
+    command = ["-m", *TINY[1:], "training.epochs=500", "training.patience=500", *data]
+    command += ["hydra.sweep.dir=out", "hydra.sweep.subdir=one"]
+    run_dir = tmp_path / "out" / "one"
+    begun = run_dir / "checkpoints" / "last.pt"
+    assert stop_when(begun.is_file, tmp_path, *command) == 128 + signal.SIGTERM
+    assert read_status(run_dir)["state"] == "interrupted"
+    assert "interrupted" in (tmp_path / "out" / "summary.csv").read_text()
+
+    def goes_on():
+        return "Going on after epoch" in (run_dir / "run.log").read_text()
+
+    assert not goes_on()
+    assert stop_when(goes_on, tmp_path, *command) == 128 + signal.SIGTERM
+    assert goes_on()
+    assert read_status(run_dir)["attempts"] == 2
 
 
 def damage_film(root):
