@@ -82,6 +82,12 @@ class Plan:
     runs: dict[Path, Config]
     is_sweep: bool
 
+    def pinned(self, arguments: list[str]) -> list[str]:
+        """Put the pin beside the overrides of a command line; argparse wants them together."""
+        typed = get_args_parser().parse_args(arguments).overrides
+        place = arguments.index(typed[0]) if typed else len(arguments)
+        return [*arguments[:place], self.pin, *arguments[place:]]
+
     @property
     def names(self) -> list[str]:
         """Of the runs: their folders as seen from the sweep's."""
@@ -95,13 +101,16 @@ def plan_command_line() -> Plan | None:
         InputError, HydraException: for a config that does not compose, also one that is only shown.
     """
     args = get_args_parser().parse_args()
+    if args.cfg and args.multirun:
+        raise InputError("--cfg shows the config of one run: leave out -m")
     typed = (args.overrides, args.config_name or "config", args.config_dir)
     if args.cfg or args.info or args.hydra_help or args.shell_completion:
-        if args.cfg and not args.multirun:
+        if args.cfg:
             with _hydra(args.config_dir) as hydra:
                 _compose(hydra, typed[1], args.overrides, RunMode.RUN)
         return None
-    return plan_sweep(*typed) if args.multirun else plan_run(*typed)
+    is_sweep = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
+    return plan_sweep(*typed) if is_sweep else plan_run(*typed)
 
 
 def plan_run(overrides: list[str], config_name: str, config_dir: str | None) -> Plan:
@@ -138,18 +147,26 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
             composed = loader.load_sweep_config(base, list(point))
             name = str(composed.hydra.sweep.subdir)
             _check_name(name, " ".join(point))
-            if sweep_dir / name in runs:
+            run_dir = sweep_dir / name
+            if run_dir in runs:
                 raise InputError(
                     f"{' '.join(point)}: two runs of this sweep would share the folder {name}; "
                     "sweep only over keys that are part of a folder's name"
                 )
-            runs[sweep_dir / name] = _settings(composed)
+            runs[run_dir] = _settings(composed)
+        if not runs:
+            raise InputError(f"{' '.join(overrides)}: gives no run at all")
         return Plan(sweep_dir, _pin("hydra.sweep.dir", sweep_dir), runs, is_sweep=True)
 
 
 def _check_name(name: str, point: str) -> None:
     if not name:
         raise InputError("nothing to sweep over: leave out -m, or give a key several values")
+    if name.startswith("/") or ".." in name.split("/"):
+        raise InputError(
+            f"{point}: a path would become part of a folder's name; name the folder "
+            "by hydra.sweep.subdir, or put the path into an experiment file"
+        )
     if max(len(part.encode()) for part in name.split("/")) > LONGEST_NAME:
         raise InputError(f"{point}: too long for a folder's name; put it into an experiment file")
 

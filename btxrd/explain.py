@@ -12,11 +12,11 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from btxrd.data.annotations import Outline, lesion_mask
 from btxrd.data.batches import Pixels, evaluation_batches
-from btxrd.data.cases import CLASSES
 from btxrd.errors import InputError
 from btxrd.evaluation.figures import save_figure
 from btxrd.files import replacing
 from btxrd.model.classifier import BTXRDClassifier
+from btxrd.vocabulary import CLASSES
 
 Maps = npt.NDArray[np.float32]
 BATCH = 32
@@ -55,7 +55,7 @@ def gradcam_maps(
             chosen = wanted[index * BATCH : (index + 1) * BATCH]
             try:
                 maps.append(cam(input_tensor=images, targets=chosen))
-            except (AttributeError, RuntimeError, ValueError, TypeError) as error:
+            except (AttributeError, IndexError, RuntimeError, ValueError, TypeError) as error:
                 raise InputError(
                     f"model.gradcam_layer: {type(layer).__name__} of {model.arguments['backbone']} "
                     f"gives no map ({error}); name a layer whose output keeps height and width"

@@ -47,7 +47,7 @@ def _launch() -> int:
     if not plan.is_sweep and complete:
         return 0
     ledger.backup_checkpoints(Path("checkpoints"))
-    sys.argv.append(plan.pin)
+    sys.argv[1:] = plan.pinned(sys.argv[1:])
     if not plan.is_sweep:
         start()
         return 0

@@ -120,6 +120,8 @@ def check(node: Any, prefix: str = "") -> None:
         elif low is not None and not (low <= value and (high is None or value <= high)):
             span = f"at least {low}" if high is None else f"between {low} and {high}"
             raise InputError(f"{key}={value}: must be {span}")
+    if isinstance(node, ModelConfig) and node.weights is not None and not node.pretrained:
+        raise InputError(f"model.weights={node.weights}: needs model.pretrained=true")
     if isinstance(node, SplitConfig):
         if node.strategy == "stratified" and node.val + node.test >= 0.9:
             raise InputError(

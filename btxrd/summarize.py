@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from btxrd.errors import InputError
 from btxrd.sweep.summary import summarize
 
 
@@ -11,11 +12,11 @@ def main() -> int:
     """Answer the command line; returns 0 where all runs are complete, 1 elsewhere."""
     parser = argparse.ArgumentParser(prog="python -m btxrd.summarize", description=__doc__)
     parser.add_argument("sweep_dir", type=Path, help="such as multirun/2026-01-31/12-00-00")
-    sweep_dir = parser.parse_args().sweep_dir
-    if not sweep_dir.is_dir():
-        print(f"{sweep_dir}: no such folder; give that of a sweep", file=sys.stderr)
+    try:
+        return 0 if summarize(parser.parse_args().sweep_dir) else 1
+    except InputError as error:
+        print(error, file=sys.stderr)
         return 2
-    return 0 if summarize(sweep_dir) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One run, top to bottom."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +13,10 @@ import torch
 
 from btxrd.data.annotations import Outline, lesion_mask, read_outlines
 from btxrd.data.batches import Pixels, TrainingBatches
-from btxrd.data.cases import CLASSES
 from btxrd.data.dataset import split_cases
+from btxrd.data.groups import NEEDED
 from btxrd.data.pixels import load_pixels
-from btxrd.data.splits import PARTITIONS, split_hash
+from btxrd.data.splits import split_hash
 from btxrd.device import choose_device, describe, make_reproducible
 from btxrd.errors import InputError
 from btxrd.evaluation.figures import draw_figures
@@ -24,10 +25,11 @@ from btxrd.evaluation.metrics import cross_entropy, figures
 from btxrd.evaluation.resampling import scores
 from btxrd.explain import explain_run, gradcam_maps
 from btxrd.files import replacing, write_json
-from btxrd.model.checkpoint import LAST, load_checkpoint, save_checkpoint
+from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.schema import Config
 from btxrd.training import Epoch, Validation, fit, inverse_frequency
+from btxrd.vocabulary import CLASSES, LAST, PARTITIONS
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +54,13 @@ def train_eval(
         InputError: for data, weights or a device that cannot be used.
     """
     device = choose_device(config.device)
-    log.info("%s on %s", run_dir.name, describe(device))
+    log.info("%s on %s", os.path.relpath(run_dir), describe(device))
     cases = split_cases(config.data, config.split)
     sizes = cases["partition"].value_counts()
     counts = ", ".join(f"{sizes[name]} {name}" for name in PARTITIONS)
     log.info("%d cases: %s", len(cases), counts)
+    if not set(cases.columns) >= NEEDED:
+        log.warning("No age and gender in the table: films of one patient may be parted")
     tumours = cases.loc[cases["label"] > 0, "stem"].tolist()
     outlines = read_outlines(Path(config.data.root), tumours)
     pixels = load_pixels(
@@ -85,7 +89,8 @@ def train_eval(
         "fingerprint": fingerprint,
         "split_hash": split_hash(cases),
     }
-    _train(model, config, cases, outlines, pixels, keep, run_dir)
+    data = f"{keep['split_hash']} {Path(str(pixels.filename)).name}"
+    _train(model, config, cases, outlines, pixels, keep, data, run_dir)
     if config.evaluate:
         best, _ = load_checkpoint(run_dir / "checkpoints")
         _evaluate(_place(best, device), cases, outlines, pixels, run_dir)
@@ -106,6 +111,7 @@ def _train(
     outlines: dict[str, Outline],
     pixels: Pixels,
     keep: dict[str, Any],
+    data: str,
     run_dir: Path,
 ) -> None:
     """Fit `model`; the best epoch goes into checkpoints/, its sidecar with what is in `keep`."""
@@ -138,7 +144,7 @@ def _train(
         sidecar = keep | {"epoch": epoch.epoch, "val": val_figures}
         save_checkpoint(run_dir / "checkpoints", model, sidecar)
 
-    counts = torch.bincount(torch.from_numpy(labels[train]), minlength=len(CLASSES))
+    counts = torch.from_numpy(batches.class_counts)
     fit(
         model,
         batches,
@@ -154,6 +160,7 @@ def _train(
         seed=config.seed,
         device=model.device,
         run_dir=run_dir,
+        data=data,
     )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,8 +17,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from btxrd.data.batches import TrainingBatches, epoch_seed
 from btxrd.device import autocast
+from btxrd.errors import InputError
 from btxrd.files import replacing
 from btxrd.model.checkpoint import load_state, save_state
+from btxrd.vocabulary import LAST
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,7 @@ def fit(
     seed: int,
     device: torch.device,
     run_dir: Path,
+    data: str = "",
 ) -> list[Epoch]:
     """Train until the val loss has not fallen for `patience` epochs, or for `epochs`.
 
@@ -87,43 +91,24 @@ def fit(
         seed: of dropout.
         device: of the model.
         run_dir: where history.csv and checkpoints/ go.
+        data: names films and partitions; a training on others is not gone on with.
 
     Raises:
         DivergedError: as soon as a loss is not finite.
+        InputError: where last.pt is of other data.
     """
     optimiser = create_optimizer_v2(model, opt="adamw", lr=lr, weight_decay=weight_decay)
-    loss_function = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing).to(device)
-    checkpoints = run_dir / "checkpoints"
-    history: list[Epoch] = []
-    state = load_state(checkpoints)
-    if state is not None:
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        history = [Epoch(**row) for row in state["history"]]
-        log.info("Going on after epoch %d", len(history))
-
     rate = Schedule(optimiser, lr, batches.batches, warmup_epochs, epochs)
-    steps = tqdm(
-        total=epochs * batches.batches,
-        initial=len(history) * batches.batches,
-        desc=run_dir.name,
-        unit="step",
-        disable=None,
-    )
-    with steps, logging_redirect_tqdm():
+    loss_function = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing).to(device)
+    history = _go_on(run_dir, model, optimiser, data)
+    done, total = (count * batches.batches for count in (len(history), epochs))
+    bar = tqdm(total=total, initial=done, desc="training", unit="step", disable=None)
+    with bar, logging_redirect_tqdm():
         while len(history) < epochs and not _is_stale(history, patience):
             number = len(history) + 1
-            torch.manual_seed(epoch_seed(seed, number))
             start = time.perf_counter()
-            train_loss = 0.0
-            model.train()
-            for step, (images, labels) in enumerate(batches.epoch(number)):
-                rate.set((number - 1) * batches.batches + step)
-                loss = _step(model, images, labels, loss_function, optimiser, device)
-                if not math.isfinite(loss):
-                    raise DivergedError(f"the training loss is {loss} in epoch {number}")
-                train_loss += loss * len(images) / batches.views
-                steps.update()
+            torch.manual_seed(epoch_seed(seed, number))
+            train_loss = _train_epoch(model, batches, number, rate, loss_function, bar)
             trained = time.perf_counter() - start
             val = validate()
             if not math.isfinite(val.loss):
@@ -142,33 +127,56 @@ def fit(
             if best_epoch(history) is row:
                 keep_best(row)
             write_history(run_dir / "history.csv", history)
-            save_state(
-                checkpoints,
-                {
-                    "model": model.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "history": [asdict(past) for past in history],
-                },
-            )
+            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "data": data}
+            past = [asdict(epoch) for epoch in history]
+            save_state(run_dir / "checkpoints", state | {"history": past})
             log.info("%s", _line(row, epochs))
     return history
 
 
-def _step(
+def _go_on(
+    run_dir: Path, model: nn.Module, optimiser: torch.optim.Optimizer, data: str
+) -> list[Epoch]:
+    """Take up what last.pt holds; returns its history, which is empty where there is no last.pt."""
+    state = load_state(run_dir / "checkpoints")
+    if state is None:
+        return []
+    if state["data"] != data:
+        raise InputError(
+            f"{run_dir / 'checkpoints' / LAST}: is of a training on other films or partitions; "
+            "delete it to start again, or give back the data that it was begun on"
+        )
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    history = [Epoch(**row) for row in state["history"]]
+    log.info("Going on after epoch %d", len(history))
+    return history
+
+
+def _train_epoch(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    batches: TrainingBatches,
+    number: int,
+    rate: "Schedule",
     loss_function: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    device: torch.device,
+    bar: "tqdm[Any]",
 ) -> float:
-    with autocast(device):
-        logits = model(images)
-    loss: Tensor = loss_function(logits.float(), labels)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
-    return loss.item()
+    """Take one step a batch; returns the mean loss of the views."""
+    model.train()
+    total = 0.0
+    for step, (images, labels) in enumerate(batches.epoch(number)):
+        rate.set((number - 1) * batches.batches + step)
+        with autocast(images.device):
+            logits = model(images)
+        loss: Tensor = loss_function(logits.float(), labels)
+        rate.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        rate.optimiser.step()
+        if not math.isfinite(loss.item()):
+            raise DivergedError(f"the training loss is {loss.item()} in epoch {number}")
+        total += loss.item() * len(images)
+        bar.update()
+    return total / batches.views
 
 
 class Schedule:
@@ -182,7 +190,7 @@ class Schedule:
         warmup_epochs: int,
         epochs: int,
     ) -> None:
-        self._optimiser, self._peak = optimiser, peak
+        self.optimiser, self._peak = optimiser, peak
         self._warmup = warmup_epochs * steps_per_epoch
         self._total = epochs * steps_per_epoch
         self.value = 0.0
@@ -190,7 +198,7 @@ class Schedule:
     def set(self, step: int) -> None:
         """Set the rate of the optimiser for `step`, counted from 0."""
         self.value = self._peak * self._share(step)
-        for group in self._optimiser.param_groups:
+        for group in self.optimiser.param_groups:
             group["lr"] = self.value
 
     def _share(self, step: int) -> float:

@@ -1,7 +1,8 @@
 """Phantoms, and the shipped config shrunk until a run takes seconds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -83,17 +84,8 @@ class FinishedRun:
 def do_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Config], FinishedRun]:
     def run(config: Config) -> FinishedRun:
         run_dir = tmp_path_factory.mktemp("run")
-        model = config.model
-
-        def build_model(num_classes: int):
-            return create_model(
-                backbone=model.backbone,
-                num_classes=num_classes,
-                pretrained=model.pretrained,
-                dropout=model.dropout,
-                attn_layer=model.attn_layer,
-                image_size=model.image_size,
-            )
+        arguments = {key: value for key, value in asdict(config.model).items() if key != "_target_"}
+        build_model = partial(create_model, **arguments)
 
         def work() -> str:
             return train_eval(config, build_model, run_dir, fingerprint(config))

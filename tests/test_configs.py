@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+from hydra._internal.utils import get_args_parser
 
 from btxrd import compose
 from btxrd.compose import explain, plan_run, plan_sweep, register_schema
@@ -85,6 +86,7 @@ WRONG = {
     "data=btxrd": r"data.root: has no value; give it as data.root=VALUE",
     "model=null": r".*Got NoneType",
     "split.test=0.5,split.val=0.5": r"split.val=0.5, split.test=0.5: must leave .*",
+    "model.weights=w.pth": r"model.weights=w.pth: needs model.pretrained=true",
     "model._target_=os.system": r"model._target_=os.system: must be one of .*create_model",
     "seed=[1": r".*no viable alternative.*",
 }
@@ -102,6 +104,23 @@ def test_wrong_value_is_one_line(override, in_sweep):
     message = explain(got.value)
     assert "\n" not in message
     assert re.fullmatch(WRONG[override], message.split("; See http")[0]), message
+
+
+def test_a_path_never_leaves_the_sweep():
+    with pytest.raises(InputError, match="a path would become part of a folder's name"):
+        plan_sweep(["model.gradcam_layer=../../a,../../b"], "config", None)
+
+
+@pytest.mark.parametrize(
+    "typed", [["-m", "seed=0,1"], ["seed=0,1", "-m"], ["seed=0", "-m", "--config-dir", "x"], ["-m"]]
+)
+def test_pin_stands_beside_the_overrides(typed):
+    plan = plan_sweep(["seed=0,1"], "config", None)
+    pinned = plan.pinned(typed)
+    assert [word for word in pinned if word != plan.pin] == typed
+    parsed = get_args_parser().parse_args(pinned)
+    assert parsed.multirun
+    assert plan.pin in parsed.overrides
 
 
 def test_one_wrong_point_stops_the_whole_sweep():

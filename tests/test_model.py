@@ -94,6 +94,10 @@ def test_weights_that_cannot_be_fetched_are_one_line_with_three_ways_out(monkeyp
     ("arguments", "message"),
     [
         ({"backbone": "resnet51"}, "model.backbone=resnet51: timm has no such model; see resnet"),
+        (
+            {"backbone": "resnet18", "weights": __file__},
+            f"model.weights={__file__}: holds no weights",
+        ),
         ({"backbone": "resnet18", "weights": "/none"}, "model.weights=/none: no such file"),
         ({"backbone": "efficientnet_b0", "attn_layer": "cbam"}, "efficientnet_b0 takes none"),
         (

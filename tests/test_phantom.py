@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from btxrd.data.annotations import lesion_mask, read_outlines
-from btxrd.data.phantom import COLUMNS, write_phantom
+from btxrd.data.phantom import write_phantom
 from btxrd.errors import InputError
+from btxrd.vocabulary import COLUMNS
 
 
 def digest(root):

@@ -201,18 +201,25 @@ def test_damaged_data_is_one_line_that_names_the_file(damage, phantom, tmp_path)
         (["split=centre"], "split=centre: no such choice; must be one of center, stratified"),
         (["trainig.epochs=3"], "trainig: no such key; did you mean training?"),
         (["data=btxrd", "data.root=/nowhere"], "data.root=/nowhere: no such folder"),
-        (["--cfg", "job", "trainig.epochs=3"], "trainig: no such key; did you mean training?"),
     ],
 )
 @pytest.mark.parametrize("sweep_flag", [[], ["-m"]], ids=["run", "sweep"])
 def test_wrong_input_is_one_line_and_leaves_nothing(arguments, message, sweep_flag, tmp_path):
-    if sweep_flag and "--cfg" in arguments:
-        pytest.skip("a sweep has no one config to show")
     done = btxrd(tmp_path, *sweep_flag, *arguments)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith(message)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_showing_a_config_that_does_not_compose_is_one_line(tmp_path):
+    done = btxrd(tmp_path, "--cfg", "job", "trainig.epochs=3")
+    assert (done.returncode, done.stderr) == (1, "trainig: no such key; did you mean training?\n")
+    done = btxrd(tmp_path, "-m", "--cfg", "job")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "--cfg shows the config of one run: leave out -m\n",
+    )
 
 
 @pytest.mark.slow

@@ -1,5 +1,3 @@
-import inspect
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,7 +48,6 @@ def test_split_follows_from_the_data_and_its_own_seed_alone(grouped):
 
     assert (dealt(0) == dealt(0)).all()
     assert (dealt(0) != dealt(1)).any()
-    assert "random" not in inspect.getsource(assign_partitions)
 
 
 def test_absent_class_and_unknown_center_are_named(grouped):
@@ -61,6 +58,8 @@ def test_absent_class_and_unknown_center_are_named(grouped):
         InputError, match=r"split.held_out=\[9\]: the data has the centers \[1, 2, 3\]"
     ):
         assign_partitions(grouped, "center", **SHARES | {"held_out": [9]})
+    with pytest.raises(InputError, match=r"held_out=\[1, 2, 3\]: leaves no center to train on"):
+        assign_partitions(grouped, "center", **SHARES | {"held_out": [1, 2, 3]})
 
 
 def test_hash_tells_partitions_apart_but_not_orders(grouped):
@@ -86,6 +85,11 @@ def test_neighbours_that_agree_are_one_patient():
     )
     assert likely_patients(table).tolist() == ["a", "a", "c", "c", "e", "f"]
     assert likely_patients(table.drop(columns="age")).tolist() == list("abcdef")
+
+
+def test_a_column_that_is_not_btxrd_s_parts_no_patient(cases):
+    noted = cases.assign(**{"Unnamed: 0": range(len(cases))})
+    assert likely_patients(noted).equals(likely_patients(cases))
 
 
 def test_likely_patients_of_btxrd_are_those_counted_independently(real_table):

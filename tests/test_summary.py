@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from btxrd.data.cases import CLASSES
+from btxrd.errors import InputError
 from btxrd.evaluation.resampling import scores
 from btxrd.sweep.ledger import write_plan
 from btxrd.sweep.summary import COLUMNS, read_runs, select_winners, summarize
+from btxrd.vocabulary import CLASSES
 
 VAL, TEST = 40, 60
 
@@ -116,7 +117,7 @@ def test_winner_is_compared_with_runs_on_its_own_split_only(sweep):
     assert (row["one"], row["other"], row["figure"]) == ("b", "a", "macro_auc")
     assert row["high"] < 0
     (gap,) = [row for row in summary["generalisation_gap"] if row["experiment"] == "E9"]
-    assert set(gap) == {"experiment", "model", "annotations", "seed", "accuracy", "macro_auc"}
+    assert (gap["stratified"], gap["center"]) == ("a", "far")
     assert "val macro AUC" in summary["selection_rule"]
 
 
@@ -132,6 +133,19 @@ def test_sweep_without_a_complete_run_has_a_summary_too(tmp_path):
     write_plan(tmp_path, ["a"])
     assert not summarize(tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text())["winners"] == []
+
+
+def test_gap_is_between_runs_that_are_equal_otherwise(sweep):
+    path = sweep / "far" / "config.yaml"
+    path.write_text(path.read_text().replace("seed: 4", "seed: 5"))
+    summarize(sweep)
+    assert json.loads((sweep / "summary.json").read_text())["generalisation_gap"] == []
+
+
+def test_folder_without_runs_is_refused_and_left_alone(tmp_path):
+    with pytest.raises(InputError, match="holds no run"):
+        summarize(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_complete_sweep_says_so(tmp_path, capsys):

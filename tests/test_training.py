@@ -1,5 +1,4 @@
 import math
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 
 from btxrd.data.batches import Normalisation, TrainingBatches
+from btxrd.errors import InputError
 from btxrd.training import DivergedError, Schedule, Validation, fit, inverse_frequency
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ def make_model():
     return nn.Sequential(*layers, nn.Linear(144, 3))
 
 
-def train(run_dir, *, val_losses=None, epochs=4, **changes):
+def train(run_dir, *, val_losses=None, epochs=4, keep_best=None, **changes):
     """Fit a small net, `val_losses` in place of its own. Returns net, history, best epochs."""
     torch.manual_seed(99)  # what another run would leave behind
     model, kept = make_model(), []
@@ -37,7 +37,7 @@ def train(run_dir, *, val_losses=None, epochs=4, **changes):
         model,
         batches,
         lambda: Validation(next(losses), 0.5, 0.5),
-        lambda row: kept.append(row.epoch),
+        keep_best or (lambda row: kept.append(row.epoch)),
         **recipe | {"label_smoothing": 0.1, "class_weights": None, "epochs": epochs} | changes,
         seed=5,
         device=CPU,
@@ -63,27 +63,25 @@ def test_same_seed_gives_the_same_weights_bit_for_bit(tmp_path):
         assert torch.equal(value, other.state_dict()[name]), name
 
 
-def test_training_that_was_cut_off_ends_as_it_would_have(tmp_path, monkeypatch):
+def cut_off_in_epoch_3(row):
+    if row.epoch == 3:
+        raise KeyboardInterrupt
+
+
+def test_training_that_was_cut_off_ends_as_it_would_have(tmp_path):
     whole, history, _ = train(tmp_path / "whole")
-
-    def cut(row):
-        if row.epoch == 3:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        fit_cut = train.__globals__["fit"]
-
-        def interrupted(model, batches, validate, keep_best, **settings):
-            return fit_cut(model, batches, validate, cut, **settings)
-
-        monkeypatch.setitem(train.__globals__, "fit", interrupted)
-        train(tmp_path / "cut")
-    monkeypatch.undo()
-    shutil.copytree(tmp_path / "cut", tmp_path / "moved")
-    again, resumed, _ = train(tmp_path / "moved", val_losses=[1 / 3, 1 / 4])
+        train(tmp_path / "cut", keep_best=cut_off_in_epoch_3)
+    again, resumed, _ = train(tmp_path / "cut", val_losses=[1 / 3, 1 / 4])
     assert numbers(resumed) == numbers(history)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_training_does_not_go_on_with_other_data(tmp_path):
+    train(tmp_path, epochs=2)
+    with pytest.raises(InputError, match=r"last.pt: is of a training on other films"):
+        train(tmp_path, data="another")
 
 
 def test_stops_when_the_val_loss_has_not_fallen_and_keeps_the_best(tmp_path):
@@ -113,7 +111,7 @@ def test_history_on_disk_has_a_row_an_epoch(tmp_path):
 def test_state_on_disk_carries_no_code(tmp_path):
     train(tmp_path)
     state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
-    assert set(state) == {"model", "optimiser", "history"}
+    assert set(state) == {"model", "optimiser", "history", "data"}
 
 
 def test_rate_rises_to_its_peak_then_follows_a_cosine():

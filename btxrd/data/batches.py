@@ -34,6 +34,11 @@ class TrainingBatches:
 
     With masks, each tumour is seen a second time in every epoch, its surroundings dimmed.
 
+    Attributes:
+        views: films that an epoch shows.
+        class_counts: views of each class.
+        batches: steps of an epoch.
+
     All that is drawn in an epoch follows from `seed` and the epoch's number, so an epoch can be
     repeated without the ones before it.
     """
@@ -71,12 +76,13 @@ class TrainingBatches:
         guided = np.array([row for row in rows if masks and row in masks], dtype=np.intp)
         self._pixels, self._labels, self._masks = pixels, labels, masks or {}
         self._rows = np.concatenate([rows, guided])
+        self.class_counts = np.bincount(labels[self._rows])
         self._guided = np.arange(len(self._rows)) >= len(rows)
         self._normalisation, self._dim = normalisation, dim
         self._flip, self._rotation = flip, rotation
         self._seed, self._device = seed, device
-        self.batches = -(-len(self._rows) // batch_size)
         self.views = len(self._rows)
+        self.batches = -(-self.views // batch_size)
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images (B, C, S, S) float32, normalised, and labels (B,) int64."""

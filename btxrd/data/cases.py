@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from btxrd.errors import InputError
+from btxrd.vocabulary import REQUIRED_COLUMNS, TABLES
 
-CLASSES = ("normal", "benign", "malignant")  # label 0, 1, 2
-REQUIRED_COLUMNS = ("image_id", "center", "tumor", "benign", "malignant")
 IMAGE_SUFFIXES = (".jpeg", ".jpg")
 
 
@@ -40,7 +39,7 @@ def load_cases(root: Path) -> pd.DataFrame:
 
 
 def _find_table(root: Path) -> Path:
-    found = [root / name for name in ("dataset.xlsx", "dataset.csv") if (root / name).is_file()]
+    found = [root / name for name in TABLES if (root / name).is_file()]
     if not found:
         inside = root / "BTXRD"
         hint = f"; is it data.root={inside}?" if (inside / "images").is_dir() else ""

@@ -1,16 +1,12 @@
 """Cases that must not be parted: likely the same patient."""
 
-import logging
-
 import numpy as np
 import pandas as pd
 
-from btxrd.data.cases import REQUIRED_COLUMNS
+from btxrd.vocabulary import COLUMNS, VIEWS
 
-log = logging.getLogger(__name__)
-
-VIEWS = ("frontal", "lateral", "oblique")
-OWN_COLUMNS = ("image_id", "stem", "label", "path")
+NEEDED = {"age", "gender"}  # without them no patient can be told from another
+TRAITS = tuple(name for name in COLUMNS if name not in ("image_id", *VIEWS))
 
 
 def likely_patients(cases: pd.DataFrame) -> pd.Series:
@@ -20,17 +16,16 @@ def likely_patients(cases: pd.DataFrame) -> pd.Series:
     and diagnosis are most likely views of one patient. Such a run is a group.
 
     Args:
-        cases: as `load_cases` gives them, in the order of their ids.
+        cases: as `load_cases` gives them, in the order of their ids; columns that are not BTXRD's
+            are not looked at.
 
     Returns:
-        The stem of the group's first case, a value a case. Without age and gender in the table no
-        patient can be told, and each case is a group of its own.
+        The stem of the group's first case, a value a case. Where a NEEDED column is missing, each
+        case is a group of its own.
     """
-    if not {"age", "gender"} <= set(cases.columns):
-        log.warning("The table has no age and gender: films of one patient cannot be kept together")
+    if not set(cases.columns) >= NEEDED:
         return cases["stem"].rename("group")
-    shared = [name for name in cases.columns if name not in (*OWN_COLUMNS, *VIEWS)]
-    assert set(REQUIRED_COLUMNS[1:]) <= set(shared)
+    shared = [name for name in TRAITS if name in cases.columns]
     traits = cases[shared].astype(object).where(cases[shared].notna(), None)
     differs = (traits != traits.shift()).any(axis=1).to_numpy()
     first = np.maximum.accumulate(np.where(differs, np.arange(len(cases)), 0))

@@ -10,29 +10,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from btxrd.data.cases import CLASSES
 from btxrd.data.phantom_film import Lesion, Limb, draw_film, outline
 from btxrd.errors import InputError
 from btxrd.files import write_json
+from btxrd.vocabulary import CLASSES, COLUMNS, REGIONS, VIEWS
 
 MARKER = "phantom.json"  # written last: a folder without it is not whole
 VERSION = 1  # of the drawing; raise it when a film changes
 CENTER_SHARES = (0.5, 0.25, 0.25)
 CLASS_SHARES = (0.4, 0.36, 0.24)
-SITES = (
-    "hand", "ulna", "radius", "humerus", "foot", "tibia", "fibula", "femur", "hip bone",
-    "ankle-joint", "knee-joint", "hip-joint", "wrist-joint", "elbow-joint", "shoulder-joint",
-)  # fmt: skip
-SUBTYPES = (
-    "osteochondroma", "multiple osteochondromas", "simple bone cyst", "giant cell tumor",
-    "osteofibroma", "synovial osteochondroma", "other bt", "osteosarcoma", "other mt",
-)  # fmt: skip
-REGIONS = ("upper limb", "lower limb", "pelvis")
-VIEWS = ("frontal", "lateral", "oblique")
-COLUMNS = (
-    "image_id", "center", "age", "gender", *SITES, "tumor", "benign", "malignant",
-    *SUBTYPES, *REGIONS, *VIEWS,
-)  # fmt: skip
 BONES = {"femur": 2, "tibia": 2, "humerus": 1, "radius": 1}  # site -> index of its region + 1
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ LARGEST_FILM = 100_000_000  # pixels; BTXRD's largest has 18 million
 
 def load_pixels(
     paths: Sequence[str], size: int, *, clahe_clip: float, clahe_tiles: int, cache: Path
-) -> npt.NDArray[np.uint8]:
+) -> "np.memmap[Any, np.dtype[np.uint8]]":
     """Give the films as pixels, decoded at the first call with these films and settings.
 
     The cache is keyed by the content of the files and the settings, so it cannot be stale.
@@ -41,20 +42,24 @@ def load_pixels(
         cache: folder of the arrays.
 
     Returns:
-        (n, size, size) uint8, memory-mapped and read-only, in the order of `paths`.
+        (n, size, size) uint8, memory-mapped and read-only, in the order of `paths`; its `filename`
+        is as good as its content.
 
     Raises:
         InputError: for a film that cannot be decoded.
     """
     key = _key(paths, [VERSION, size, clahe_clip, clahe_tiles])
     target = cache / f"pixels-{size}-{key}.npy"
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"data.cache={cache}: cannot be made ({error.strerror})") from error
     with FileLock(target.with_suffix(".lock")):
         if not target.is_file():
             log.info("Decoding %d films into %s", len(paths), target)
             with replacing(target) as beside:
                 _build(paths, size, clahe_clip, clahe_tiles, beside)
-    pixels: npt.NDArray[np.uint8] = np.load(target, mmap_mode="r")
+    pixels: np.memmap[Any, np.dtype[np.uint8]] = np.load(target, mmap_mode="r")
     return pixels
 
 

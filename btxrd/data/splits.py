@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from btxrd.data.cases import CLASSES
 from btxrd.errors import InputError
+from btxrd.vocabulary import CLASSES, PARTITIONS
 
-PARTITIONS = ("train", "val", "test")
 Strategy = Literal["stratified", "center"]
 
 
@@ -52,6 +51,8 @@ def assign_partitions(
             have = sorted(set(cases["center"].tolist()))
             raise InputError(f"split.held_out={list(held_out)}: the data has the centers {have}")
         dealt = ~cases["center"].isin(list(held_out)).to_numpy()
+        if not dealt.any():
+            raise InputError(f"split.held_out={list(held_out)}: leaves no center to train on")
         shares = {"train": 1 - val, "val": val}
     partition[dealt] = _deal(cases[dealt], shares, seed)
     for name in PARTITIONS:

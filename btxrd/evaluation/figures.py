@@ -20,9 +20,9 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from btxrd.data.cases import CLASSES
 from btxrd.evaluation.metrics import ECE_BINS, Floats, Labels, confusion
 from btxrd.files import replacing
+from btxrd.vocabulary import CLASSES
 
 # Okabe and Ito's colours, told apart by most colour-blind readers; and a line style each.
 Corner = Literal["lower left", "lower right", "upper left"]

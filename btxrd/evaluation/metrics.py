@@ -8,13 +8,11 @@ is NaN.
 import numpy as np
 import numpy.typing as npt
 
-from btxrd.data.cases import CLASSES
+from btxrd.vocabulary import CLASSES
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
 
-HEADLINE = ("accuracy", "balanced_accuracy", "macro_auc", "macro_f1", "brier", "ece")
-PER_CLASS = ("auc", "average_precision", "sensitivity", "specificity", "precision", "f1")
 ECE_BINS = 15
 
 

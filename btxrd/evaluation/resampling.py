@@ -5,16 +5,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from btxrd.data.cases import CLASSES
 from btxrd.evaluation.metrics import (
-    HEADLINE,
-    PER_CLASS,
     Floats,
     Labels,
     confusion,
     figures,
     macro_auc,
 )
+from btxrd.vocabulary import CLASSES, HEADLINE, PER_CLASS
 
 RESAMPLES = 2000
 LEVEL = 0.95

@@ -12,8 +12,7 @@ from torch import nn
 from btxrd.errors import InputError
 from btxrd.files import replacing, write_json
 from btxrd.model.classifier import BTXRDClassifier
-
-WEIGHTS, SIDECAR, LAST = "best.safetensors", "best.json", "last.pt"
+from btxrd.vocabulary import LAST, SIDECAR, WEIGHTS
 
 
 def save_checkpoint(folder: Path, model: nn.Module, sidecar: dict[str, Any]) -> None:

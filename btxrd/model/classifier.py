@@ -109,9 +109,10 @@ class BTXRDClassifier(nn.Module):
     def spatial(self, activation: Tensor) -> Tensor:
         """Bring a layer's output to (B, C, H, W), also where the backbone keeps tokens or NHWC."""
         if activation.ndim == 4:
-            last = getattr(self.backbone, "num_features", None)
-            nhwc = activation.shape[-1] == last and activation.shape[1] != last
-            return activation.permute(0, 3, 1, 2) if nhwc else activation
+            keeps_nhwc = getattr(self.backbone, "output_fmt", "NCHW") == "NHWC"
+            return activation.permute(0, 3, 1, 2) if keeps_nhwc else activation
+        if activation.ndim != 3:
+            raise ValueError(f"its output has the shape {tuple(activation.shape)}")
         tokens = activation[:, getattr(self.backbone, "num_prefix_tokens", 0) :]
         side = round(tokens.shape[1] ** 0.5)
         return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)

@@ -65,8 +65,11 @@ def _create(name: str, *, pretrained: bool, **kwargs: Any) -> nn.Module:
             "or model=efficientnet_lite0, whose weights are installed"
         ) from error
     except UNFIT as error:
-        reason = str(error)[:200]
-        raise InputError(f"model.backbone={name}: cannot be built so ({reason})") from error
+        source = kwargs.get("pretrained_cfg_overlay", {}).get("file")
+        what = f"model.backbone={name}: cannot be built so"
+        if source is not None:
+            what = f"model.weights={source}: holds no weights of {name}"
+        raise InputError(f"{what} ({str(error)[:200]})") from error
     return model
 
 

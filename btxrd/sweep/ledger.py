@@ -22,6 +22,7 @@ from btxrd import __version__
 from btxrd.errors import InputError
 from btxrd.files import read_json, replacing, write_json, write_text
 from btxrd.schema import Config
+from btxrd.vocabulary import LAST, TABLES
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +33,25 @@ NO_NUMBER = {"data": ("root", "cache"), "": ("device",)}  # keys that cannot cha
 def fingerprint(config: Config) -> str:
     """Name all that can change a number of a run; paths and the device are left out.
 
-    A file of weights counts by its content, not by its place.
+    Files count by their content, not by their place: one of weights, and the table of the data.
     """
     content = asdict(config)
     for group, keys in NO_NUMBER.items():
         for key in keys:
             (content[group] if group else content).pop(key)
-    weights = content["model"]["weights"]
-    if weights is not None and Path(weights).is_file():
-        with Path(weights).open("rb") as file:
-            content["model"]["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+    if config.model.weights is not None:
+        content["model"]["weights"] = _digest(Path(config.model.weights))
+    if config.data.phantom is None:
+        tables = (Path(config.data.root) / name for name in TABLES)
+        content["data"]["table"] = [_digest(table) for table in tables]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digest(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_status(run_dir: Path) -> dict[str, Any] | None:
@@ -69,6 +78,7 @@ def is_complete(run_dir: Path, config: Config) -> bool:
         ignored = {f"{group}.{key}".lstrip(".") for group in NO_NUMBER for key in NO_NUMBER[group]}
         differing = [key for key in new if key not in ignored and old.get(key) != new[key]]
         changes = ", ".join(f"{key}={old.get(key)} there, {new[key]} now" for key in differing)
+        changes = changes or "the content of model.weights or of the table in data.root"
         raise InputError(f"{run_dir}: holds a complete run of another config ({changes})")
     return True
 
@@ -99,7 +109,7 @@ def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callab
     """
     before = read_status(run_dir)
     if before is not None and before["fingerprint"] != fingerprint(config):
-        (run_dir / "checkpoints" / "last.pt").unlink(missing_ok=True)
+        (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
     started = time.time()
     status: dict[str, Any] = {
         "state": "running",
@@ -111,7 +121,6 @@ def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callab
         "error": None,
         "versions": versions(),
         "device": config.device,
-        "pid": os.getpid(),
     }
     write_text(
         run_dir / CONFIG, yaml.safe_dump(asdict(config) | {"choices": choices}, sort_keys=False)

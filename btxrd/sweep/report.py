@@ -7,8 +7,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from btxrd.files import write_text
-
-FIGURES = ("roc", "pr", "confusion", "calibration", "history")
+from btxrd.vocabulary import FIGURES
 
 
 def write_report(sweep_dir: Path, summary: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import yaml
 
+from btxrd.errors import InputError
 from btxrd.files import read_json, write_json, write_text
 from btxrd.sweep.ledger import CONFIG, STATUS, read_plan, read_status
 from btxrd.sweep.report import write_report
+from btxrd.vocabulary import CLASSES, HEADLINE, SIDECAR
 
-HEADLINE = ("accuracy", "balanced_accuracy", "macro_auc", "macro_f1", "brier", "ece")
 IDENTITY = ("run", "state", "experiment", "model", "split", "annotations", "seed", "n_test")
 COLUMNS = (
     *IDENTITY,
@@ -30,8 +32,9 @@ class Run:
 
     name: str
     row: dict[str, Any]  # of summary.csv
-    split_hash: str | None  # None unless evaluated
-    val: tuple[float, float] | None  # what RULE compares
+    config: dict[str, Any] | None = None  # None unless evaluated, like the next two
+    split_hash: str | None = None
+    val: tuple[float, float] | None = None  # what RULE compares; None where it cannot be computed
 
 
 def summarize(sweep_dir: Path) -> bool:
@@ -39,14 +42,19 @@ def summarize(sweep_dir: Path) -> bool:
 
     Returns:
         Whether all its runs are complete.
+
+    Raises:
+        InputError: for a folder that is none of a sweep.
     """
     runs = read_runs(sweep_dir)
+    if not runs:
+        raise InputError(f"{sweep_dir}: holds no run, and none was planned there")
     rows = [run.row for run in runs]
     content = {
         "selection_rule": RULE,
         "winners": select_winners(runs),
         "comparisons": compare(sweep_dir, runs),
-        "generalisation_gap": generalisation_gap(rows),
+        "generalisation_gap": generalisation_gap(runs),
         "runs": rows,
     }
     write_text(sweep_dir / "summary.csv", _as_csv(rows))
@@ -72,7 +80,7 @@ def _read_run(sweep_dir: Path, name: str) -> Run:
     row |= {"run": name, "state": "missing", "error": "never started"}
     status = read_status(run_dir)
     if status is None:
-        return Run(name, row, None, None)
+        return Run(name, row)
     config = yaml.safe_load((run_dir / CONFIG).read_text(encoding="utf-8"))
     row |= {
         "state": status["state"],
@@ -87,7 +95,7 @@ def _read_run(sweep_dir: Path, name: str) -> Run:
         "error": _cause(status),
     }
     if status["state"] != "complete" or not config["evaluate"]:
-        return Run(name, row, None, None)
+        return Run(name, row)
     metrics = read_json(run_dir / "metrics.json")
     row["n_test"] = metrics["test"]["n"]
     for figure in HEADLINE:
@@ -95,8 +103,8 @@ def _read_run(sweep_dir: Path, name: str) -> Run:
             row[figure + end] = metrics["test"][figure][key]
     val = metrics["val"]
     selects = (val["macro_auc"]["value"], val["per_class"]["malignant"]["sensitivity"]["value"])
-    split_hash = read_json(run_dir / "checkpoints" / "best.json")["split_hash"]
-    return Run(name, row, split_hash, None if None in selects else selects)
+    split_hash = read_json(run_dir / "checkpoints" / SIDECAR)["split_hash"]
+    return Run(name, row, config, split_hash, None if None in selects else selects)
 
 
 def _cause(status: dict[str, Any]) -> str | None:
@@ -156,35 +164,32 @@ def _difference(one: Path, other: Path) -> dict[str, Any]:
     from btxrd.evaluation.resampling import paired_difference
 
     group = pd.read_csv(one / "split.csv", dtype=str).set_index("image_id")["group"]
-    columns = ["prob_normal", "prob_benign", "prob_malignant"]
+    columns = [f"prob_{name}" for name in CLASSES]
     tables = []
     for run_dir in (one, other):
         table = pd.read_csv(run_dir / "predictions.csv", dtype={"image_id": str})
         tables.append(table[table["partition"] == "test"].set_index("image_id").sort_index())
-    label = tables[0]["label"].map(
-        {name.removeprefix("prob_"): i for i, name in enumerate(columns)}
-    )
+    label = tables[0]["label"].map({name: label for label, name in enumerate(CLASSES)})
     probs = [table[columns].to_numpy() for table in tables]
     groups = group.loc[tables[0].index].to_numpy(str)
     return paired_difference(label.to_numpy(), probs[0], probs[1], groups)
 
 
-def generalisation_gap(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def generalisation_gap(runs: list[Run]) -> list[dict[str, Any]]:
     """Test figures on `stratified` less those on `center`, for runs that are equal otherwise."""
-    sides: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in rows:
-        if row["macro_auc"] is not None:
-            key = tuple(row[name] for name in ("experiment", "model", "annotations", "seed"))
-            sides[key][row["split"]] = row
-    gaps = []
-    for (experiment, model, annotations, seed), by_split in sides.items():
-        if {"stratified", "center"} <= set(by_split):
-            near, far = by_split["stratified"], by_split["center"]
-            gaps.append(
-                {"experiment": experiment, "model": model, "annotations": annotations, "seed": seed}
-                | {name: near[name] - far[name] for name in ("accuracy", "macro_auc")}
-            )
-    return gaps
+    alike: dict[str, dict[str, Run]] = defaultdict(dict)
+    for run in runs:
+        if run.config is not None and run.row["macro_auc"] is not None:
+            rest = {key: value for key, value in run.config.items() if key != "choices"}
+            rest["split"] = rest["split"].get("seed")
+            alike[json.dumps(rest)].setdefault(run.row["split"], run)
+    pairs = [by_split for by_split in alike.values() if {"stratified", "center"} <= set(by_split)]
+    return [
+        {name: near.row[name] for name in ("experiment", "model", "annotations", "seed")}
+        | {"stratified": near.name, "center": far.name}
+        | {name: near.row[name] - far.row[name] for name in ("accuracy", "macro_auc")}
+        for near, far in ((by_split["stratified"], by_split["center"]) for by_split in pairs)
+    ]
 
 
 def _as_csv(rows: list[dict[str, Any]]) -> str:

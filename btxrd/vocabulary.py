@@ -1,0 +1,25 @@
+"""The words that several rooms and the files on disk share."""
+
+CLASSES = ("normal", "benign", "malignant")  # label 0, 1, 2
+PARTITIONS = ("train", "val", "test")
+HEADLINE = ("accuracy", "balanced_accuracy", "macro_auc", "macro_f1", "brier", "ece")
+PER_CLASS = ("auc", "average_precision", "sensitivity", "specificity", "precision", "f1")
+FIGURES = ("roc", "pr", "confusion", "calibration", "history")
+WEIGHTS, SIDECAR, LAST = "best.safetensors", "best.json", "last.pt"  # in checkpoints/
+
+TABLES = ("dataset.xlsx", "dataset.csv")
+REQUIRED_COLUMNS = ("image_id", "center", "tumor", "benign", "malignant")
+SITES = (
+    "hand", "ulna", "radius", "humerus", "foot", "tibia", "fibula", "femur", "hip bone",
+    "ankle-joint", "knee-joint", "hip-joint", "wrist-joint", "elbow-joint", "shoulder-joint",
+)  # fmt: skip
+SUBTYPES = (
+    "osteochondroma", "multiple osteochondromas", "simple bone cyst", "giant cell tumor",
+    "osteofibroma", "synovial osteochondroma", "other bt", "osteosarcoma", "other mt",
+)  # fmt: skip
+REGIONS = ("upper limb", "lower limb", "pelvis")
+VIEWS = ("frontal", "lateral", "oblique")
+COLUMNS = (
+    "image_id", "center", "age", "gender", *SITES, "tumor", "benign", "malignant",
+    *SUBTYPES, *REGIONS, *VIEWS,
+)  # fmt: skip
