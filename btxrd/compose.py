@@ -240,7 +240,8 @@ def explain(error: Exception) -> str:
     unknown = re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'\s+full_key: (\S+)", text)
     if unknown:
         key, owner, full_key = unknown.groups()
-        return f"{full_key}: no such key{_nearest(key, getattr(schema, owner))}"
+        ours = getattr(schema, owner, None)  # None: a node of Hydra's
+        return f"{full_key}: no such key" + ("" if ours is None else _nearest(key, ours))
     wrong = re.search(r"(Value .*|Cannot .*|Incompatible .*)\s+full_key: (\S+)", text)
     if wrong:
         return f"{wrong[2]}: {wrong[1]}"

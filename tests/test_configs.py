@@ -88,6 +88,7 @@ WRONG = {
     "split.test=0.5,split.val=0.5": r"split.val=0.5, split.test=0.5: must leave .*",
     "model.weights=w.pth": r"model.weights=w.pth: needs model.pretrained=true",
     "model._target_=os.system": r"model._target_=os.system: must be one of .*create_model",
+    "hydra.launchr=joblib": r"hydra.launchr: no such key",
     "seed=[1": r".*no viable alternative.*",
 }
 

@@ -27,7 +27,7 @@ from btxrd.vocabulary import LAST, TABLES
 log = logging.getLogger(__name__)
 
 STATUS, CONFIG, PLAN = "status.json", "config.yaml", "plan.json"
-NO_NUMBER = {"data": ("root", "cache"), "": ("device",)}  # keys that cannot change a figure
+NO_NUMBER = ("data.root", "data.cache", "device")  # keys that cannot change a figure
 
 
 def fingerprint(config: Config) -> str:
@@ -35,16 +35,24 @@ def fingerprint(config: Config) -> str:
 
     Files count by their content, not by their place: one of weights, and the table of the data.
     """
-    content = asdict(config)
-    for group, keys in NO_NUMBER.items():
-        for key in keys:
-            (content[group] if group else content).pop(key)
+    content = _numbers(asdict(config))
     if config.model.weights is not None:
-        content["model"]["weights"] = _digest(Path(config.model.weights))
+        content["model.weights"] = _digest(Path(config.model.weights))
     if config.data.phantom is None:
-        tables = (Path(config.data.root) / name for name in TABLES)
-        content["data"]["table"] = [_digest(table) for table in tables]
+        content["data.table"] = [_digest(Path(config.data.root) / name) for name in TABLES]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _numbers(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten a config to dotted keys, without those of NO_NUMBER."""
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        name = prefix + key
+        if isinstance(value, dict):
+            flat |= _numbers(value, f"{name}.")
+        elif name not in NO_NUMBER:
+            flat[name] = value
+    return flat
 
 
 def _digest(path: Path) -> str | None:
@@ -74,22 +82,12 @@ def is_complete(run_dir: Path, config: Config) -> bool:
         return False
     if status["fingerprint"] != fingerprint(config):
         stored = yaml.safe_load((run_dir / CONFIG).read_text(encoding="utf-8"))
-        old, new = _flat(stored), _flat(asdict(config))
-        ignored = {f"{group}.{key}".lstrip(".") for group in NO_NUMBER for key in NO_NUMBER[group]}
-        differing = [key for key in new if key not in ignored and old.get(key) != new[key]]
+        old, new = _numbers(stored), _numbers(asdict(config))
+        differing = [key for key in new if old.get(key) != new[key]]
         changes = ", ".join(f"{key}={old.get(key)} there, {new[key]} now" for key in differing)
         changes = changes or "the content of model.weights or of the table in data.root"
         raise InputError(f"{run_dir}: holds a complete run of another config ({changes})")
     return True
-
-
-def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
 
 
 def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callable[[], str]) -> str:
@@ -107,25 +105,8 @@ def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callab
         `complete` or `failed`: an exception is recorded and not raised; an interrupt is recorded
         and raised.
     """
-    before = read_status(run_dir)
-    if before is not None and before["fingerprint"] != fingerprint(config):
-        (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
     started = time.time()
-    status: dict[str, Any] = {
-        "state": "running",
-        "fingerprint": fingerprint(config),
-        "started": _now(),
-        "ended": None,
-        "seconds": None,
-        "attempts": 1 + (before["attempts"] if before else 0),
-        "error": None,
-        "versions": versions(),
-        "device": config.device,
-    }
-    write_text(
-        run_dir / CONFIG, yaml.safe_dump(asdict(config) | {"choices": choices}, sort_keys=False)
-    )
-    write_json(run_dir / STATUS, status)
+    status = _begin(run_dir, config, choices)
 
     def close(state: str, error: BaseException | None = None) -> str:
         status.update(state=state, ended=_now(), seconds=round(time.time() - started, 3))
@@ -149,6 +130,28 @@ def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callab
         close("interrupted", error)
         raise
     return close("complete")
+
+
+def _begin(run_dir: Path, config: Config, choices: dict[str, str]) -> dict[str, Any]:
+    """Write config.yaml, and the first status.json of an attempt; returns its content."""
+    before = read_status(run_dir)
+    status: dict[str, Any] = {
+        "state": "running",
+        "fingerprint": fingerprint(config),
+        "started": _now(),
+        "ended": None,
+        "seconds": None,
+        "attempts": 1 + (before["attempts"] if before else 0),
+        "error": None,
+        "versions": versions(),
+        "device": config.device,
+    }
+    if before is not None and before["fingerprint"] != status["fingerprint"]:
+        (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
+    content = asdict(config) | {"choices": choices}
+    write_text(run_dir / CONFIG, yaml.safe_dump(content, sort_keys=False))
+    write_json(run_dir / STATUS, status)
+    return status
 
 
 def versions() -> dict[str, str | None]:
