@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-from btxrd.data.annotations import Outline, lesion_mask
 from btxrd.data.batches import Pixels, evaluation_batches
+from btxrd.data.dataset import Dataset
 from btxrd.errors import InputError
 from btxrd.evaluation.figures import save_figure
 from btxrd.files import replacing
@@ -88,40 +88,40 @@ def score_maps(maps: Maps, masks: list[npt.NDArray[np.uint8]]) -> pd.DataFrame:
 
 
 def explain_run(
-    run_dir: Path,
-    model: BTXRDClassifier,
-    pixels: Pixels,
-    test: pd.DataFrame,
-    outlines: dict[str, Outline],
+    run_dir: Path, model: BTXRDClassifier, dataset: Dataset, probs: npt.NDArray[np.float64]
 ) -> None:
     """Write gradcam.csv, a row a test tumour, and gradcam/, a picture a kind of outcome and class.
 
     Args:
         run_dir: of the run.
         model: in evaluation mode.
-        pixels: (n, S, S) uint8, of all cases.
-        test: the test cases, indexed by their row in `pixels`: `image_id`, `stem`, `label`,
-            `center`, `called`, and `confidence` in the class called.
-        outlines: by stem.
+        dataset: of the run.
+        probs: (n, 3) of the test partition, in the order of the cases.
     """
-    masks = {stem: lesion_mask(outline, pixels.shape[1]) for stem, outline in outlines.items()}
-    tumours = test[test["stem"].isin(masks) & (test["label"] > 0)]
-    maps = gradcam_maps(model, pixels, tumours.index.to_numpy(), tumours["label"].to_numpy())
+    rows = dataset.rows("test")
+    masks = dataset.masks(rows)
+    test = dataset.cases.iloc[rows].assign(
+        called=probs.argmax(axis=1), confidence=probs.max(axis=1)
+    )
+
+    tumours = test.loc[list(masks)]
+    maps = gradcam_maps(
+        model, dataset.pixels, np.array(list(masks), int), tumours["label"].to_numpy()
+    )
     table = tumours[["image_id", "label", "called", "center"]].reset_index(drop=True)
     table[["label", "called"]] = table[["label", "called"]].replace(dict(enumerate(CLASSES)))
-    table = table.join(score_maps(maps, [masks[stem] for stem in tumours["stem"]]))
     with replacing(run_dir / "gradcam.csv") as beside:
-        table.to_csv(beside, index=False)
+        table.join(score_maps(maps, list(masks.values()))).to_csv(beside, index=False)
 
     examples = choose_examples(test)
     rows = np.array(list(examples.values()))
-    maps = gradcam_maps(model, pixels, rows, test.loc[rows, "called"].to_numpy())
+    maps = gradcam_maps(model, dataset.pixels, rows, test.loc[rows, "called"].to_numpy())
     for name, row, heat in zip(examples, rows, maps, strict=True):
         case: dict[str, Any] = test.loc[row].to_dict()
         label, called = CLASSES[case["label"]], CLASSES[case["called"]]
         title = f"{case['image_id']}: {label}, called {called} ({case['confidence']:.2f})"
         path = run_dir / "gradcam" / f"{name}.png"
-        _draw_overlay(path, pixels[row], heat, masks.get(case["stem"]), title)
+        _draw_overlay(path, dataset.pixels[row], heat, masks.get(int(row)), title)
 
 
 def choose_examples(test: pd.DataFrame) -> dict[str, int]:

@@ -11,11 +11,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from btxrd.data.annotations import Outline, lesion_mask, read_outlines
 from btxrd.data.batches import Pixels, TrainingBatches
-from btxrd.data.dataset import split_cases
+from btxrd.data.dataset import Dataset, load_dataset
 from btxrd.data.groups import NEEDED
-from btxrd.data.pixels import load_pixels
 from btxrd.data.splits import split_hash
 from btxrd.device import choose_device, describe, make_reproducible
 from btxrd.errors import InputError
@@ -55,29 +53,14 @@ def train_eval(
     """
     device = choose_device(config.device)
     log.info("%s on %s", os.path.relpath(run_dir), describe(device))
-    cases = split_cases(config.data, config.split)
-    sizes = cases["partition"].value_counts()
-    counts = ", ".join(f"{sizes[name]} {name}" for name in PARTITIONS)
-    log.info("%d cases: %s", len(cases), counts)
-    if not set(cases.columns) >= NEEDED:
-        log.warning("No age and gender in the table: films of one patient may be parted")
-    tumours = cases.loc[cases["label"] > 0, "stem"].tolist()
-    outlines = read_outlines(Path(config.data.root), tumours)
-    pixels = load_pixels(
-        cases["path"].tolist(),
-        config.model.image_size,
-        clahe_clip=config.data.clahe_clip,
-        clahe_tiles=config.data.clahe_tiles,
-        cache=Path(config.data.cache),
-    )
-    split = cases[["image_id", "label", "center", "group", "partition"]]
-    _write_table(run_dir / "split.csv", split.replace({"label": dict(enumerate(CLASSES))}))
+    dataset = load_dataset(config.data, config.split, config.model.image_size)
+    _introduce(dataset, run_dir)
 
     make_reproducible(config.seed)
     model = _place(build_model(num_classes=len(CLASSES)), device)
     # A layer that gives no map fails here, not after the training.
-    gradcam_maps(model.eval(), pixels, np.array([0]), np.array([0]))
-    keep = {
+    gradcam_maps(model.eval(), dataset.pixels, np.array([0]), np.array([0]))
+    sidecar = {
         "arguments": model.arguments,
         "classes": list(CLASSES),
         "image_size": config.model.image_size,
@@ -87,15 +70,25 @@ def train_eval(
             **asdict(model.normalisation),
         },
         "fingerprint": fingerprint,
-        "split_hash": split_hash(cases),
+        "split_hash": split_hash(dataset.cases),
     }
-    data = f"{keep['split_hash']} {Path(str(pixels.filename)).name}"
-    _train(model, config, cases, outlines, pixels, keep, data, run_dir)
+    _train(model, config, dataset, sidecar, run_dir)
     if config.evaluate:
         best, _ = load_checkpoint(run_dir / "checkpoints")
-        _evaluate(_place(best, device), cases, outlines, pixels, run_dir)
+        _evaluate(_place(best, device), dataset, run_dir)
     (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
     return describe(device)
+
+
+def _introduce(dataset: Dataset, run_dir: Path) -> None:
+    """Write split.csv, and say what there is."""
+    cases = dataset.cases
+    split = cases[["image_id", "label", "center", "group", "partition"]]
+    _write_table(run_dir / "split.csv", split.replace({"label": dict(enumerate(CLASSES))}))
+    sizes = ", ".join(f"{len(dataset.rows(name))} {name}" for name in PARTITIONS)
+    log.info("%d cases: %s", len(cases), sizes)
+    if not set(cases.columns) >= NEEDED:
+        log.warning("No age and gender in the table: films of one patient may be parted")
 
 
 def _place(model: BTXRDClassifier, device: torch.device) -> BTXRDClassifier:
@@ -107,23 +100,19 @@ def _place(model: BTXRDClassifier, device: torch.device) -> BTXRDClassifier:
 def _train(
     model: BTXRDClassifier,
     config: Config,
-    cases: pd.DataFrame,
-    outlines: dict[str, Outline],
-    pixels: Pixels,
-    keep: dict[str, Any],
-    data: str,
+    dataset: Dataset,
+    sidecar: dict[str, Any],
     run_dir: Path,
 ) -> None:
-    """Fit `model`; the best epoch goes into checkpoints/, its sidecar with what is in `keep`."""
+    """Fit `model`; the best epoch goes into checkpoints/, with what `sidecar` holds."""
     recipe = config.training
-    labels = cases["label"].to_numpy()
-    train, val = (np.flatnonzero(cases["partition"] == name) for name in ("train", "val"))
+    labels, val = dataset.labels, dataset.rows("val")
     batches = TrainingBatches(
-        pixels,
-        train,
+        dataset.pixels,
+        dataset.rows("train"),
         labels,
         model.normalisation,
-        masks=_guidance(config, cases, outlines),
+        masks=_guidance(config, dataset),
         dim=config.annotations.dim,
         batch_size=recipe.batch_size,
         flip=recipe.flip,
@@ -134,15 +123,15 @@ def _train(
     log.info("%d training views in %d steps an epoch", batches.views, batches.batches)
 
     def validate() -> Validation:
-        probs = predict(model, pixels, val)
+        probs = predict(model, dataset.pixels, val)
         found = figures(labels[val], probs, np.ones((1, len(val))))
         loss = cross_entropy(labels[val], probs)
         return Validation(loss, float(found["accuracy"][0]), float(found["macro_auc"][0]))
 
     def keep_best(epoch: Epoch) -> None:
         val_figures = {name: value for name, value in asdict(epoch).items() if "val_" in name}
-        sidecar = keep | {"epoch": epoch.epoch, "val": val_figures}
-        save_checkpoint(run_dir / "checkpoints", model, sidecar)
+        kept = sidecar | {"epoch": epoch.epoch, "val": val_figures}
+        save_checkpoint(run_dir / "checkpoints", model, kept)
 
     counts = torch.from_numpy(batches.class_counts)
     fit(
@@ -160,23 +149,17 @@ def _train(
         seed=config.seed,
         device=model.device,
         run_dir=run_dir,
-        data=data,
+        data=dataset.identity,
     )
 
 
-def _guidance(
-    config: Config, cases: pd.DataFrame, outlines: dict[str, Outline]
-) -> dict[int, Pixels] | None:
+def _guidance(config: Config, dataset: Dataset) -> dict[int, Pixels] | None:
     """Lesion masks of the training tumours by row, or None; no other partition's are looked at."""
     if config.annotations.kind == "none":
         return None
-    stems = cases["stem"].to_numpy()
-    tumours = np.flatnonzero((cases["partition"] == "train") & (cases["label"] > 0))
-    masks = {
-        int(row): lesion_mask(outlines[stems[row]], config.model.image_size)
-        for row in tumours
-        if stems[row] in outlines
-    }
+    train = dataset.rows("train")
+    tumours = train[dataset.labels[train] > 0]
+    masks = dataset.masks(tumours)
     if not masks:
         folder = Path(config.data.root) / "Annotations"
         raise InputError(f"annotations.kind=guided: {folder} outlines no training tumour")
@@ -186,33 +169,23 @@ def _guidance(
     return masks
 
 
-def _evaluate(
-    model: BTXRDClassifier,
-    cases: pd.DataFrame,
-    outlines: dict[str, Outline],
-    pixels: Pixels,
-    run_dir: Path,
-) -> None:
+def _evaluate(model: BTXRDClassifier, dataset: Dataset, run_dir: Path) -> None:
     """Write predictions.csv and metrics.json of val and test, and the pictures of test."""
     metrics = {}
     predictions = []
     for partition in ("val", "test"):
-        chosen = cases[cases["partition"] == partition]
-        probs = predict(model, pixels, chosen.index.to_numpy()).round(DECIMALS)
-        labels = chosen["label"].to_numpy()
-        groups, centers = chosen["group"].to_numpy(str), chosen["center"].to_numpy()
+        rows = dataset.rows(partition)
+        cases, labels = dataset.cases.iloc[rows], dataset.labels[rows]
+        probs = predict(model, dataset.pixels, rows).round(DECIMALS)
+        groups, centers = cases["group"].to_numpy(str), cases["center"].to_numpy()
         metrics[partition] = scores(labels, probs, groups, centers)
-        table = chosen[["image_id", "partition", "label"]].replace(
-            {"label": dict(enumerate(CLASSES))}
-        )
-        predictions.append(
-            table.assign(**{f"prob_{name}": probs[:, i] for i, name in enumerate(CLASSES)})
-        )
+        table = cases[["image_id", "partition"]].assign(label=[CLASSES[label] for label in labels])
+        columns = {f"prob_{name}": probs[:, label] for label, name in enumerate(CLASSES)}
+        predictions.append(table.assign(**columns))
     _write_table(run_dir / "predictions.csv", pd.concat(predictions))
     write_json(run_dir / "metrics.json", metrics)
     draw_figures(run_dir / "figures", labels, probs, pd.read_csv(run_dir / "history.csv"))
-    called = chosen.assign(called=probs.argmax(axis=1), confidence=probs.max(axis=1))
-    explain_run(run_dir, model, pixels, called, outlines)
+    explain_run(run_dir, model, dataset, probs)
     found = {name: metrics["test"][name]["value"] for name in ("accuracy", "macro_auc")}
     log.info("test: accuracy %.3f, macro AUC %.3f", *found.values())
 
