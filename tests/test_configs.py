@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -96,8 +97,6 @@ WRONG = {
 @pytest.mark.parametrize("override", WRONG)
 @pytest.mark.parametrize("in_sweep", [False, True], ids=["run", "sweep"])
 def test_wrong_value_is_one_line(override, in_sweep):
-    import re
-
     overrides = override.split(",") + (["evaluate=true,false"] if in_sweep else [])
     plan = plan_sweep if in_sweep else plan_run
     with pytest.raises((InputError, compose.HydraException, compose.OmegaConfBaseException)) as got:
