@@ -63,6 +63,7 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
     """
     cases = split_cases(data, split)
     tumours = cases.loc[cases["label"] > 0, "stem"].tolist()
+    outlines = read_outlines(Path(data.root), tumours)  # seconds; decoding may take minutes
     pixels = load_pixels(
         cases["path"].tolist(),
         image_size,
@@ -70,7 +71,7 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
         clahe_tiles=data.clahe_tiles,
         cache=Path(data.cache),
     )
-    return Dataset(cases, read_outlines(Path(data.root), tumours), pixels)
+    return Dataset(cases, outlines, pixels)
 
 
 def split_cases(data: DataConfig, split: SplitConfig) -> pd.DataFrame:
