@@ -2,10 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
+
+from btxrd.errors import InputError
 
 TEMPORARY = ".tmp"
 
@@ -24,10 +28,33 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def build_once(target: Path, build: Callable[[Path], None]) -> None:
+    """Have `build` make a file of a cache where it is not there; processes take turns.
+
+    Raises:
+        InputError: where its folder cannot be made.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"data.cache={target.parent}: cannot be made ({error.strerror})"
+        ) from error
+    with FileLock(target.with_name(target.name + ".lock")):
+        if not target.is_file():
+            with replacing(target) as beside:
+                build(beside)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:

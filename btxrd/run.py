@@ -74,7 +74,7 @@ def job(config: Any) -> None:
         return
     compose.save_hydra(run_dir / ".hydra", config, hydra_config)
 
-    def work() -> str:
+    def work() -> dict[str, str]:
         from btxrd.train_eval import train_eval
 
         build_model = instantiate(config.model, _partial_=True)

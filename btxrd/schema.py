@@ -42,6 +42,15 @@ class PhantomConfig:
 
     cases: int = number(240, 60, 20000)
     seed: int = number(0, 0)
+    kind: str = choice("clean", "clean", "duplicates", "oddities", "damaged")  # what is planted
+
+
+@dataclass
+class ArchiveConfig:
+    """Where `python -m btxrd.download` takes the films from."""
+
+    url: str = REQUIRED
+    md5: str = REQUIRED  # of the whole file
 
 
 @dataclass
@@ -51,6 +60,8 @@ class DataConfig:
     root: str = REQUIRED
     cache: str = "outputs/cache"  # decoded films, shared by all runs
     phantom: PhantomConfig | None = None
+    archive: ArchiveConfig | None = None
+    contradictions: str = choice("keep", "keep", "drop")  # copies of one film, differently labelled
     clahe_clip: float = number(2.0, 0, 40)  # contrast limit; 0 leaves the film as it is
     clahe_tiles: int = number(8, 1, 64)
 
@@ -59,11 +70,31 @@ class DataConfig:
 class SplitConfig:
     """How cases are dealt to train, val and test."""
 
-    strategy: str = choice(REQUIRED, "stratified", "center")
-    val: float = number(0.15, 0.01, 0.5)  # stratified: of all cases; center: of those not held out
-    test: float = number(0.15, 0.01, 0.5)  # stratified only
+    strategy: str = choice(
+        REQUIRED, "stratified", "center", "leave_one_center_out", "kfold", "random", "manifest"
+    )
+    groups: str = choice("whole", "whole", "none")  # none: films of one patient are parted
+    val: float = number(0.15, 0.01, 0.5)  # stratified: of all cases; else of those not tested
+    test: float = number(0.15, 0.01, 0.5)  # stratified and random only
     held_out: list[int] = field(default_factory=lambda: [2, 3])  # center only: the test centers
+    test_center: int = number(1, 1)  # leave_one_center_out only
+    folds: int = number(5, 2, 100)  # kfold only
+    fold: int = number(0, 0)  # kfold only: the one that is tested, from 0
+    manifest: str | None = None  # manifest only: a CSV file with image_id and partition
     seed: int = number(0, 0)
+
+    @property
+    def title(self) -> str:
+        """The split in a table, with all that a reader of its figures must know."""
+        marks = {
+            "leave_one_center_out": f"center {self.test_center}",
+            "kfold": f"fold {self.fold} of {self.folds}",
+            "random": "val is test",
+        }
+        notes = [marks[self.strategy]] if self.strategy in marks else []
+        if self.groups == "none":
+            notes.append("groups=none")
+        return self.strategy + (f" ({', '.join(notes)})" if notes else "")
 
 
 @dataclass
@@ -129,3 +160,10 @@ def check(node: Any, prefix: str = "") -> None:
             )
         if node.strategy == "center" and not node.held_out:
             raise InputError("split.held_out=[]: must name at least one center")
+        if node.fold >= node.folds:
+            raise InputError(f"split.fold={node.fold}: must be below split.folds={node.folds}")
+        if (node.strategy == "manifest") != (node.manifest is not None):
+            raise InputError(
+                f"split.strategy={node.strategy}, split.manifest={node.manifest}: "
+                "split=manifest needs split.manifest=FILE, and no other split takes it"
+            )

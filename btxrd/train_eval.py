@@ -13,8 +13,7 @@ import torch
 
 from btxrd.data.batches import Pixels, TrainingBatches
 from btxrd.data.dataset import Dataset, load_dataset
-from btxrd.data.groups import NEEDED
-from btxrd.data.splits import split_hash
+from btxrd.data.splits import split_hash, split_table
 from btxrd.device import choose_device, describe, make_reproducible
 from btxrd.errors import InputError
 from btxrd.evaluation.figures import draw_figures
@@ -22,7 +21,7 @@ from btxrd.evaluation.inference import predict
 from btxrd.evaluation.metrics import cross_entropy, figures
 from btxrd.evaluation.resampling import scores
 from btxrd.explain import explain_run, gradcam_maps
-from btxrd.files import replacing, write_json
+from btxrd.files import replacing, write_bytes, write_json
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.schema import Config
@@ -36,7 +35,7 @@ DECIMALS = 9  # of a probability on disk; the figures are computed from what is 
 
 def train_eval(
     config: Config, build_model: Callable[..., BTXRDClassifier], run_dir: Path, fingerprint: str
-) -> str:
+) -> dict[str, str]:
     """Train one classifier and evaluate it; all that it leaves is in `run_dir`.
 
     Args:
@@ -46,7 +45,7 @@ def train_eval(
         fingerprint: of the config, for the checkpoint.
 
     Returns:
-        A description of the device.
+        What status.json shall hold of it: `device` and `split_hash`.
 
     Raises:
         InputError: for data, weights or a device that cannot be used.
@@ -70,25 +69,24 @@ def train_eval(
             **asdict(model.normalisation),
         },
         "fingerprint": fingerprint,
+        "split": config.split.title,
         "split_hash": split_hash(dataset.cases),
     }
     _train(model, config, dataset, sidecar, run_dir)
     if config.evaluate:
         best, _ = load_checkpoint(run_dir / "checkpoints")
-        _evaluate(_place(best, device), dataset, run_dir)
+        _evaluate(_place(best, device), dataset, config.split.title, run_dir)
     (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
-    return describe(device)
+    return {"device": describe(device), "split_hash": split_hash(dataset.cases)}
 
 
 def _introduce(dataset: Dataset, run_dir: Path) -> None:
     """Write split.csv, and say what there is."""
-    cases = dataset.cases
-    split = cases[["image_id", "label", "center", "group", "partition"]]
-    _write_table(run_dir / "split.csv", split.replace({"label": dict(enumerate(CLASSES))}))
+    write_bytes(run_dir / "split.csv", split_table(dataset.cases))
     sizes = ", ".join(f"{len(dataset.rows(name))} {name}" for name in PARTITIONS)
-    log.info("%d cases: %s", len(cases), sizes)
-    if not set(cases.columns) >= NEEDED:
-        log.warning("No age and gender in the table: films of one patient may be parted")
+    log.info("%d cases: %s", len(dataset.cases), sizes)
+    for line in dataset.warnings:
+        log.warning(line)
 
 
 def _place(model: BTXRDClassifier, device: torch.device) -> BTXRDClassifier:
@@ -169,19 +167,24 @@ def _guidance(config: Config, dataset: Dataset) -> dict[int, Pixels] | None:
     return masks
 
 
-def _evaluate(model: BTXRDClassifier, dataset: Dataset, run_dir: Path) -> None:
-    """Write predictions.csv and metrics.json of val and test, and the pictures of test."""
+def _evaluate(model: BTXRDClassifier, dataset: Dataset, split: str, run_dir: Path) -> None:
+    """Write predictions.csv and metrics.json of val and test, and the pictures of test.
+
+    Where val is test, each case is listed once, as test, and the figures are the same.
+    """
     metrics = {}
     predictions = []
-    for partition in ("val", "test"):
+    for partition in ("test",) if dataset.val_is_test else ("val", "test"):
         rows = dataset.rows(partition)
         cases, labels = dataset.cases.iloc[rows], dataset.labels[rows]
         probs = predict(model, dataset.pixels, rows).round(DECIMALS)
         groups, centers = cases["group"].to_numpy(str), cases["center"].to_numpy()
         metrics[partition] = scores(labels, probs, groups, centers)
+        metrics[partition]["notes"]["split"] = split
         table = cases[["image_id", "partition"]].assign(label=[CLASSES[label] for label in labels])
         columns = {f"prob_{name}": probs[:, label] for label, name in enumerate(CLASSES)}
         predictions.append(table.assign(**columns))
+    metrics.setdefault("val", metrics["test"])
     _write_table(run_dir / "predictions.csv", pd.concat(predictions))
     write_json(run_dir / "metrics.json", metrics)
     draw_figures(run_dir / "figures", labels, probs, pd.read_csv(run_dir / "history.csv"))

@@ -13,13 +13,14 @@ SITES = (
     "hand", "ulna", "radius", "humerus", "foot", "tibia", "fibula", "femur", "hip bone",
     "ankle-joint", "knee-joint", "hip-joint", "wrist-joint", "elbow-joint", "shoulder-joint",
 )  # fmt: skip
-SUBTYPES = (
+BENIGN = (
     "osteochondroma", "multiple osteochondromas", "simple bone cyst", "giant cell tumor",
-    "osteofibroma", "synovial osteochondroma", "other bt", "osteosarcoma", "other mt",
+    "osteofibroma", "synovial osteochondroma", "other bt",
 )  # fmt: skip
+MALIGNANT = ("osteosarcoma", "other mt")
 REGIONS = ("upper limb", "lower limb", "pelvis")
 VIEWS = ("frontal", "lateral", "oblique")
 COLUMNS = (
     "image_id", "center", "age", "gender", *SITES, "tumor", "benign", "malignant",
-    *SUBTYPES, *REGIONS, *VIEWS,
+    *BENIGN, *MALIGNANT, *REGIONS, *VIEWS,
 )  # fmt: skip

@@ -87,7 +87,7 @@ def do_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Config], Finis
         arguments = {key: value for key, value in asdict(config.model).items() if key != "_target_"}
         build_model = partial(create_model, **arguments)
 
-        def work() -> str:
+        def work() -> dict[str, str]:
             return train_eval(config, build_model, run_dir, fingerprint(config))
 
         assert attempt(run_dir, config, {}, work) == "complete"

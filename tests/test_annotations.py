@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from btxrd.data.annotations import Outline, lesion_mask, read_outline, read_outlines
+from btxrd.data.annotations import Outline, find_outlines, lesion_mask, outline_fault, read_outline
 from btxrd.errors import InputError
 
 
@@ -46,7 +46,43 @@ def test_nested_folder_is_read_and_lock_files_are_not(tmp_path):
     inner.mkdir(parents=True)
     (inner / "b.json").write_text(json.dumps(labelme(("polygon", SQUARE))))
     (inner / "~$b.json").write_text("lock")
-    assert set(read_outlines(tmp_path, ["a", "b"])) == {"b"}
+    assert find_outlines(tmp_path) == {"b": inner / "b.json"}
+
+
+def test_two_files_of_one_film_must_be_equal(tmp_path):
+    inner = tmp_path / "Annotations" / "Annotations"
+    inner.mkdir(parents=True)
+    for folder in (inner, inner.parent):
+        (folder / "a.json").write_text(json.dumps(labelme(("polygon", SQUARE))))
+    assert find_outlines(tmp_path) == {"a": inner / "a.json"}
+    (inner / "a.json").write_text(json.dumps(labelme(("rectangle", SQUARE))))
+    with pytest.raises(InputError, match=r"a.json: differs from .*a.json; keep one of them"):
+        find_outlines(tmp_path)
+
+
+def square(shift=0.0, film=None):
+    return Outline(200, 100, (np.array(SQUARE, float) + np.array([shift, 0]),), film)
+
+
+def test_outline_must_belong_to_its_film():
+    assert outline_fault(square(), "a", 200, 100) is None
+    assert outline_fault(square(film="a"), "a", 200, 100) is None
+    assert "names b; must name a" in outline_fault(square(film="b"), "a", 200, 100)
+    assert "film of 200 x 100 pixels, but a has 100 x 200" in outline_fault(square(), "a", 100, 200)
+    assert "wholly out of the frame" in outline_fault(square(160), "a", 200, 100)
+
+
+def test_share_and_crossing_are_of_the_frame():
+    assert square().share == pytest.approx(0.25)
+    assert not square().crosses_frame
+    assert square(60).crosses_frame
+
+
+@pytest.mark.parametrize("name", ["a.jpeg", "..\\images\\a.jpeg", "../images/a.png"])
+def test_image_path_is_read_wherever_it_was_drawn(name, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(labelme(("polygon", SQUARE)) | {"imagePath": name}))
+    assert read_outline(path).film == "a"
 
 
 DAMAGE = {

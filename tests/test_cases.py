@@ -51,7 +51,7 @@ def test_suffix_is_matched_on_the_stem(tmp_path):
 BAD_ROWS = {
     "contradiction": ([row("a1.jpeg", tumor=0, benign=1)], "a1.jpeg has tumor=0, benign=1"),
     "tumour of no kind": ([row("a1.jpeg", tumor=1)], "a1.jpeg has tumor=1, benign=0, malignant=0"),
-    "twice": ([row("a1.jpeg"), row("a1.jpg")], "has a1.jpg more than once"),
+    "twice": ([row("a1.jpeg"), row("a1.jpg")], "a1.jpg is there more than once"),
     "center": ([row("a1.jpeg", center=0)], "a1.jpeg has center=0; must be a whole number from 1"),
     "no center": ([row("a1.jpeg", center=None)], "a1.jpeg has center=nan"),
     "flag": ([row("a1.jpeg", tumor="yes")], "a1.jpeg has tumor=yes; must be 0 or 1"),
@@ -79,7 +79,7 @@ def test_missing_places_are_named(tmp_path):
     with pytest.raises(InputError, match=r"neither dataset.xlsx nor dataset.csv"):
         load_cases(tmp_path)
     root = write_folder(tmp_path / "d", [row("a1.jpeg"), row("a2.jpeg")], images=["a1.jpeg"])
-    with pytest.raises(InputError, match=r"no image for 1 of 2 cases, a2 the first"):
+    with pytest.raises(InputError, match=r"no image of a2; looked for a2.jpeg, a2.jpg, a2.png"):
         load_cases(root)
     with pytest.raises(InputError, match=r"is it data.root=.*/BTXRD\?"):
         load_cases(write_folder(tmp_path / "outer/BTXRD", [row("a1.jpeg")]).parent)

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from btxrd.data.annotations import lesion_mask, read_outlines
+from btxrd.data.annotations import find_outlines, lesion_mask, read_outline
+from btxrd.data.groups import likely_patients
 from btxrd.data.phantom import write_phantom
 from btxrd.errors import InputError
 from btxrd.vocabulary import COLUMNS
@@ -33,8 +34,6 @@ def test_every_center_has_every_class(cases):
 
 
 def test_some_patients_have_several_films(cases):
-    from btxrd.data.groups import likely_patients
-
     assert likely_patients(cases).value_counts().max() > 1
 
 
@@ -45,7 +44,7 @@ def test_sites_are_empty_for_normals_only(cases):
 
 
 def test_each_tumour_and_nothing_else_is_outlined_within_the_frame(phantom, cases):
-    outlines = read_outlines(phantom, cases["stem"].tolist())
+    outlines = {stem: read_outline(path) for stem, path in find_outlines(phantom).items()}
     assert set(outlines) == set(cases.loc[cases["label"] > 0, "stem"])
     for outline in outlines.values():
         (points,) = outline.polygons
@@ -56,10 +55,10 @@ def test_each_tumour_and_nothing_else_is_outlined_within_the_frame(phantom, case
 
 def test_cysts_are_darker_inside_than_the_bone_around_them(phantom, cases):
     cysts = cases[(cases["simple bone cyst"] == 1) & (cases["center"] == 1)]
-    outlines = read_outlines(phantom, cysts["stem"].tolist())
+    outlines = find_outlines(phantom)
     for _, case in cysts.iterrows():
         film = np.asarray(Image.open(case["path"]).convert("L").resize((256, 256)), float)
-        lesion = lesion_mask(outlines[case["stem"]], 256).astype(bool)
+        lesion = lesion_mask(read_outline(outlines[case["stem"]]), 256).astype(bool)
         rows, columns = np.nonzero(lesion)
         above = film[max(rows.min() - 25, 0) : rows.min() - 8, columns.min() : columns.max()]
         core = lesion[rows, columns] & (abs(rows - rows.mean()) < np.ptp(rows) / 4)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from btxrd.data.annotations import lesion_mask, read_outlines
+from btxrd.data.annotations import find_outlines, lesion_mask, read_outline
 from btxrd.data.cases import load_cases
 from btxrd.data.pixels import decode_film
 
@@ -11,7 +11,7 @@ def test_sample_is_read_as_it_ships(sample):
     cases = load_cases(sample)
     assert len(cases) == 1200
     assert np.bincount(cases["label"]).tolist() == [602, 489, 109]
-    outlines = read_outlines(sample, cases["stem"].tolist())
+    outlines = {stem: read_outline(path) for stem, path in find_outlines(sample).items()}
     assert set(outlines) == set(cases.loc[cases["label"] > 0, "stem"])
     shares = [lesion_mask(outline, 224).mean() for outline in outlines.values()]
     assert min(shares) > 0

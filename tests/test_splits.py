@@ -1,72 +1,192 @@
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from btxrd.data.groups import likely_patients
-from btxrd.data.splits import assign_partitions, split_hash
+from btxrd.data.groups import join_groups, likely_patients
+from btxrd.data.leakage import check_split, class_shares, leakage
+from btxrd.data.splits import assign_partitions, split_hash, split_table
 from btxrd.errors import InputError
+from btxrd.schema import SplitConfig
 
-SHARES = {"val": 0.15, "test": 0.15, "held_out": [2, 3], "seed": 0}
+NO_PAIRS = pd.DataFrame({"one": [], "other": []}, dtype=str)
+ALL = ["stratified", "center", "leave_one_center_out", "kfold", "random"]
 
 
 @pytest.fixture(params=["phantom", "real"])
 def grouped(request):
     """The cases of a phantom, and BTXRD's own table."""
     table = request.getfixturevalue("cases" if request.param == "phantom" else "real_table")
-    return table.assign(group=likely_patients(table))
+    table = table.assign(patient=likely_patients(table))
+    return table.assign(group=table["patient"])
 
 
-@pytest.mark.parametrize("strategy", ["stratified", "center"])
-def test_no_group_is_parted(grouped, strategy):
-    partition = assign_partitions(grouped, strategy, **SHARES)
-    assert grouped.assign(p=partition).groupby("group")["p"].nunique().max() == 1
+def dealt(cases, strategy, **settings):
+    split = SplitConfig(strategy=strategy, **settings)
+    partitioned = cases.assign(partition=assign_partitions(cases, split))
+    check_split(partitioned, split)
+    return partitioned
+
+
+@pytest.mark.parametrize("strategy", ALL)
+@pytest.mark.parametrize("seed", range(3))
+def test_no_group_is_parted(grouped, strategy, seed):
+    found = leakage(dealt(grouped, strategy, seed=seed), NO_PAIRS)
+    assert (found.groups, found.patients, found.test_with_patient) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("strategy", ["stratified", "kfold", "random"])
+def test_groups_none_parts_patients_and_says_so(grouped, strategy):
+    assert "groups=none" in SplitConfig(strategy=strategy, groups="none").title
+    found = leakage(dealt(grouped, strategy, groups="none"), NO_PAIRS)
+    assert found.patients > 0
+    if len(grouped) > 1000:
+        assert found.test_with_patient > 0.5 * found.test_cases
 
 
 def test_stratified_keeps_shares_and_classes(grouped):
-    partition = pd.Series(assign_partitions(grouped, "stratified", **SHARES))
-    slack = 2.5 / len(grouped) + 0.003  # a phantom's group has up to three of its 72 cases
-    sizes = partition.value_counts(normalize=True)
+    cases = dealt(grouped, "stratified")
+    slack = 2.5 / len(cases) + 0.003  # a phantom's group has up to three of its 72 cases
+    sizes = cases["partition"].value_counts(normalize=True)
     assert sizes["val"] == pytest.approx(0.15, abs=slack)
     assert sizes["test"] == pytest.approx(0.15, abs=slack)
-    whole = grouped["label"].value_counts(normalize=True)
-    for _, labels in grouped["label"].groupby(partition):
-        shares = labels.value_counts(normalize=True)
-        assert (shares - whole).abs().max() < (0.01 if len(grouped) > 1000 else 0.12)
+    whole = np.bincount(cases["label"]) / len(cases)
+    for shares in class_shares(cases).values():
+        off = np.abs(np.array(list(shares.values())) - whole).max()
+        assert off < (0.01 if len(cases) > 1000 else 0.12)
 
 
 def test_center_tests_on_centers_that_training_never_sees(grouped):
-    partition = assign_partitions(grouped, "center", **SHARES)
-    assert set(grouped["center"][partition == "test"]) == {2, 3}
-    assert set(grouped["center"][partition != "test"]) == {1}
-    dealt = partition[partition != "test"]
-    assert (dealt == "val").mean() == pytest.approx(0.15, abs=0.03)
+    cases = dealt(grouped, "center")
+    assert set(cases.loc[cases["partition"] == "test", "center"]) == {2, 3}
+    assert set(cases.loc[cases["partition"] != "test", "center"]) == {1}
+    rest = cases[cases["partition"] != "test"]
+    assert (rest["partition"] == "val").mean() == pytest.approx(0.15, abs=0.03)
+
+
+@pytest.mark.parametrize("center", [1, 2, 3])
+def test_one_center_is_left_out(grouped, center):
+    cases = dealt(grouped, "leave_one_center_out", test_center=center)
+    assert set(cases.loc[cases["partition"] == "test", "center"]) == {center}
+    assert set(cases.loc[cases["partition"] == "train", "center"]) == {1, 2, 3} - {center}
+
+
+def test_folds_test_each_case_once(grouped):
+    folds = [dealt(grouped, "kfold", fold=fold)["partition"] == "test" for fold in range(5)]
+    assert (np.sum(folds, axis=0) == 1).all()
+    sizes = np.sum(folds, axis=1) / len(grouped)
+    assert np.abs(sizes - 0.2).max() < (0.001 if len(grouped) > 1000 else 0.02)
+
+
+def test_random_draws_a_fifth_and_has_no_val_of_its_own(grouped):
+    cases = dealt(grouped, "random", test=0.2)
+    assert set(cases["partition"]) == {"train", "test"}
+    slack = 3 / len(cases) + 0.002
+    assert (cases["partition"] == "test").mean() == pytest.approx(0.2, abs=slack)
+
+
+def test_group_with_a_film_of_a_held_out_center_is_tested(grouped):
+    first, far = grouped.index[grouped["center"] == 1][0], grouped.index[grouped["center"] == 3][0]
+    pairs = pd.DataFrame({"one": [grouped["stem"][first]], "other": [grouped["stem"][far]]})
+    joined = grouped.assign(group=join_groups(grouped, pairs))
+    cases = dealt(joined, "center")
+    assert cases["partition"][first] == "test"
+    assert leakage(cases, pairs).groups == 0
+    parted = leakage(dealt(joined, "center", groups="none"), pairs)
+    assert (parted.groups, parted.duplicates) == (1, 1)
 
 
 def test_split_follows_from_the_data_and_its_own_seed_alone(grouped):
-    def dealt(seed):
-        return assign_partitions(grouped, "stratified", **SHARES | {"seed": seed})
-
-    assert (dealt(0) == dealt(0)).all()
-    assert (dealt(0) != dealt(1)).any()
+    one, again, other = (dealt(grouped, "stratified", seed=seed) for seed in (0, 0, 1))
+    assert (one["partition"] == again["partition"]).all()
+    assert (one["partition"] != other["partition"]).any()
 
 
 def test_absent_class_and_unknown_center_are_named(grouped):
     benign = grouped[grouped["label"] < 2].reset_index(drop=True)
-    with pytest.raises(InputError, match=r"train has no malignant case"):
-        assign_partitions(benign, "stratified", **SHARES)
-    with pytest.raises(
-        InputError, match=r"split.held_out=\[9\]: the data has the centers \[1, 2, 3\]"
-    ):
-        assign_partitions(grouped, "center", **SHARES | {"held_out": [9]})
+    with pytest.raises(InputError, match=r"split.strategy=stratified: train has no malignant case"):
+        dealt(benign, "stratified")
+    centers = r"the data has the centers \[1, 2, 3\]"
+    with pytest.raises(InputError, match=rf"split.held_out=\[9\]: {centers}"):
+        dealt(grouped, "center", held_out=[9])
+    with pytest.raises(InputError, match=rf"split.test_center=9: {centers}"):
+        dealt(grouped, "leave_one_center_out", test_center=9)
     with pytest.raises(InputError, match=r"held_out=\[1, 2, 3\]: leaves no center to train on"):
-        assign_partitions(grouped, "center", **SHARES | {"held_out": [1, 2, 3]})
+        dealt(grouped, "center", held_out=[1, 2, 3])
 
 
-def test_hash_tells_partitions_apart_but_not_orders(grouped):
-    table = grouped.assign(partition=assign_partitions(grouped, "stratified", **SHARES))
-    assert split_hash(table) == split_hash(table.iloc[::-1])
-    moved = table.assign(partition=np.where(table.index == 0, "none", table["partition"]))
-    assert split_hash(moved) != split_hash(table)
+def test_hash_is_that_of_the_file(grouped):
+    cases = dealt(grouped, "stratified")
+    assert split_hash(cases) == hashlib.sha256(split_table(cases)).hexdigest()[:16]
+    moved = cases.assign(partition=np.where(cases.index == 0, "none", cases["partition"]))
+    assert split_hash(moved) != split_hash(cases)
+
+
+@pytest.fixture
+def manifest(grouped, tmp_path):
+    """Writes the stratified split, changed by `edit`, and reads it as a manifest."""
+    cases = dealt(grouped, "stratified")
+    path = tmp_path / "theirs.csv"
+
+    def written(edit=lambda table: table):
+        path.write_bytes(split_table(cases))
+        edit(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
+        return dealt(grouped, "manifest", manifest=str(path))
+
+    return cases, written
+
+
+def test_manifest_gives_the_same_split_and_hash(manifest):
+    cases, written = manifest
+    assert split_hash(written()) == split_hash(cases)
+    bare = written(lambda table: table[["partition", "image_id"]].iloc[::-1])
+    assert split_hash(bare) == split_hash(cases)
+
+
+def test_manifest_leaves_out_what_it_excludes(manifest):
+    cases, written = manifest
+    groups = cases["group"].iloc[:3].unique()
+
+    def exclude(table):
+        table.loc[table["group"].isin(groups), "partition"] = "excluded"
+        return table
+
+    partition = written(exclude)["partition"]
+    assert (partition == "excluded").sum() == cases["group"].isin(groups).sum()
+
+
+MANIFESTS = {
+    "lists .* cases, .* not": lambda table: table.iloc[1:],
+    "twice": lambda table: pd.concat([table, table[:1]]),
+    "lacks the column partition": lambda table: table.drop(columns="partition"),
+    "has partition=dev; must be one of": lambda table: table.replace({"partition": {"val": "dev"}}),
+    "has label=.*, but the table has": lambda table: table.assign(label="normal"),
+    "test has no normal case": lambda table: table.replace({"partition": {"test": "val"}}),
+}
+
+
+@pytest.mark.parametrize("message", MANIFESTS)
+def test_manifest_that_does_not_fit_is_named(manifest, message):
+    _, written = manifest
+    with pytest.raises(InputError, match=rf"^split.manifest=.*theirs.csv: .*{message}"):
+        written(MANIFESTS[message])
+
+
+def test_manifest_that_leaks_is_refused_unless_that_is_wanted(manifest):
+    cases, written = manifest
+    place = cases["group"].duplicated(keep=False).to_numpy().argmax()
+
+    def part(table):
+        ours = table["group"] == table["group"][place]
+        table.loc[ours, "partition"] = "train"
+        table.loc[place, "partition"] = "test"
+        return table
+
+    with pytest.raises(InputError, match="leaks, 1 groups lie in more than one partition"):
+        written(part)
+    parted = cases.assign(partition=part(cases.copy())["partition"])
+    check_split(parted, SplitConfig(strategy="manifest", manifest="theirs.csv", groups="none"))
 
 
 def test_neighbours_that_agree_are_one_patient():
@@ -85,6 +205,13 @@ def test_neighbours_that_agree_are_one_patient():
     )
     assert likely_patients(table).tolist() == ["a", "a", "c", "c", "e", "f"]
     assert likely_patients(table.drop(columns="age")).tolist() == list("abcdef")
+
+
+def test_groups_are_the_connected_components_of_patients_and_duplicates():
+    table = pd.DataFrame({"stem": list("abcdef"), "patient": list("aaccef")})
+    pairs = pd.DataFrame({"one": ["b", "e"], "other": ["d", "f"]})
+    assert join_groups(table, pairs).tolist() == ["a", "a", "a", "a", "e", "e"]
+    assert join_groups(table, NO_PAIRS).tolist() == list("aaccef")
 
 
 def test_a_column_that_is_not_btxrd_s_parts_no_patient(cases):

@@ -18,14 +18,21 @@ VAL, TEST = 40, 60
 
 
 def write_run(
-    sweep_dir, name, *, split="stratified", skill=(0.5, 0.5), state="complete", error=None
+    sweep_dir,
+    name,
+    *,
+    split="stratified",
+    groups="whole",
+    skill=(0.5, 0.5),
+    state="complete",
+    error=None,
 ):
     """Write the files of a run; `skill` in [0, 1] is that on val and on test."""
     run_dir = sweep_dir / name
-    (run_dir / "checkpoints").mkdir(parents=True)
+    run_dir.mkdir(parents=True)
     config = {
         "model": {"backbone": "resnet50", "attn_layer": "cbam"},
-        "split": {"strategy": split},
+        "split": {"strategy": split, "groups": groups},
         "annotations": {"kind": "none"},
         "seed": 4,
         "evaluate": True,
@@ -33,6 +40,7 @@ def write_run(
     }
     (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
     status = {"state": state, "seconds": 12.5, "error": error, "started": "today"}
+    status["split_hash"] = f"{split}-{groups}"
     (run_dir / "status.json").write_text(json.dumps(status))
     if state != "complete":
         return
@@ -50,7 +58,6 @@ def write_run(
     predictions.to_csv(run_dir / "predictions.csv", index=False)
     predictions.assign(group=predictions["image_id"]).to_csv(run_dir / "split.csv", index=False)
     (run_dir / "metrics.json").write_text(json.dumps(metrics))
-    (run_dir / "checkpoints" / "best.json").write_text(json.dumps({"split_hash": split}))
 
 
 @pytest.fixture
@@ -153,3 +160,19 @@ def test_complete_sweep_says_so(tmp_path, capsys):
     write_run(tmp_path, "a")
     assert summarize(tmp_path)
     assert "stratified: a (val macro AUC" in capsys.readouterr().out
+
+
+def test_what_a_reader_must_know_of_a_split_stands_in_every_table(tmp_path):
+    write_run(tmp_path, "same", split="random")
+    write_run(tmp_path, "parted", groups="none")
+    write_run(tmp_path, "whole")
+    summarize(tmp_path)
+    shown = {"random (val is test)", "stratified (groups=none)", "stratified"}
+    assert {row["split"] for row in read_rows(tmp_path)} == shown
+    page = (tmp_path / "report.html").read_text()
+    assert all(f"<td>{title}</td>" in page for title in shown)
+
+
+def test_no_winner_is_picked_where_val_is_test(tmp_path):
+    write_run(tmp_path, "same", split="random")
+    assert select_winners(read_runs(tmp_path)) == []

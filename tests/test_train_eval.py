@@ -8,7 +8,7 @@ import pytest
 from reference import by_sklearn
 from sklearn import metrics as sk
 
-from btxrd.data.annotations import read_outlines
+from btxrd.data.annotations import find_outlines
 from btxrd.data.cases import load_cases
 from btxrd.data.pixels import load_pixels
 from btxrd.device import choose_device
@@ -136,13 +136,12 @@ def test_outlines_of_val_and_test_change_no_prediction(
     shutil.copytree(phantom, root)
     split = pd.read_csv(guided_run.run_dir / "split.csv")
     judged = split.query("partition != 'train'")["image_id"].str.split(".").str[0].tolist()
-    moved = read_outlines(root, judged)
+    moved = [path for stem, path in find_outlines(root).items() if stem in judged]
     assert moved
-    for path in (root / "Annotations").rglob("*.json"):
-        if path.stem in moved:
-            content = json.loads(path.read_text())
-            content["shapes"][0] |= {"shape_type": "rectangle", "points": [[1, 1], [40, 40]]}
-            path.write_text(json.dumps(content))
+    for path in moved:
+        content = json.loads(path.read_text())
+        content["shapes"][0] |= {"shape_type": "rectangle", "points": [[1, 1], [40, 40]]}
+        path.write_text(json.dumps(content))
     other = do_run(compose("annotations=guided", f"data.root={root}"))
     for name in ("predictions.csv", "metrics.json"):
         assert (other.run_dir / name).read_text() == (guided_run.run_dir / name).read_text()

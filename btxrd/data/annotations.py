@@ -1,6 +1,7 @@
 """LabelMe JSON -> lesion mask."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from btxrd.errors import InputError
 
 SUBPIXEL_BITS = 4  # cv2.fillPoly takes fixed-point corners
+SLACK = 1.0  # pixels that a corner may lie beyond the frame before it is said to
 
 
 @dataclass(frozen=True)
@@ -22,39 +24,59 @@ class Outline:
         width: of the film that was outlined, in pixels.
         height: likewise.
         polygons: each (corners, 2) float64, x and y in pixels of that film.
+        film: stem of the film that was outlined, or None where the file does not tell.
     """
 
     width: int
     height: int
     polygons: tuple[npt.NDArray[np.float64], ...]
+    film: str | None = None
+
+    @property
+    def share(self) -> float:
+        """Area that the polygons enclose, as a share of the frame; what overlaps counts twice."""
+        areas = [cv2.contourArea(polygon.astype(np.float32)) for polygon in self.polygons]
+        return float(sum(areas)) / (self.width * self.height)
+
+    @property
+    def crosses_frame(self) -> bool:
+        """Whether a corner lies out of the frame."""
+        corners = np.concatenate(self.polygons)
+        beyond = corners > np.array([self.width, self.height]) + SLACK
+        return bool((beyond | (corners < -SLACK)).any())
 
 
-def read_outlines(root: Path, stems: list[str]) -> dict[str, Outline]:
-    """Read the outlines of the given cases from `root`/Annotations, nested folders included.
+def find_outlines(root: Path) -> dict[str, Path]:
+    """Find the outline files of a data set, by stem; folders in `root`/Annotations are entered.
 
-    Returns:
-        The outlines by stem; a case without a file is not among them.
+    Raises:
+        InputError: for two files of one film whose contents differ.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted((root / "Annotations").rglob("*.json")):
+        if path.name.startswith((".", "~")) or not path.is_file():
+            continue
+        known = files.setdefault(path.stem, path)
+        if known is not path and known.read_bytes() != path.read_bytes():
+            raise InputError(f"{path}: differs from {known}; keep one of them")
+    return files
+
+
+def read_outline(path: Path) -> Outline:
+    """Read one LabelMe 5.x file: polygons and rectangles.
 
     Raises:
         InputError: for a file that is no JSON, is no LabelMe, or outlines nothing.
     """
-    files: dict[str, Path] = {}
-    for path in sorted((root / "Annotations").rglob("*.json")):
-        if not path.name.startswith((".", "~")):
-            files.setdefault(path.stem, path)
-    return {stem: read_outline(files[stem]) for stem in stems if stem in files}
-
-
-def read_outline(path: Path) -> Outline:
-    """Read one LabelMe 5.x file: polygons and rectangles."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no JSON ({error})") from error
     try:
         width, height = int(content["imageWidth"]), int(content["imageHeight"])
         polygons = tuple(_corners(shape, path) for shape in content["shapes"])
-    except (KeyError, TypeError, ValueError) as error:
+        film = content.get("imagePath")
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
             f"{path}: is no LabelMe file ({error!r}); needs imageWidth, imageHeight and shapes"
         ) from error
@@ -63,7 +85,8 @@ def read_outline(path: Path) -> Outline:
             f"{path}: imageWidth={width}, imageHeight={height}, {len(polygons)} shapes; "
             "must outline a lesion on a film"
         )
-    return Outline(width, height, polygons)
+    stem = Path(re.split(r"[/\\]", film)[-1]).stem if isinstance(film, str) and film else None
+    return Outline(width, height, polygons, stem)
 
 
 def _corners(shape: dict[str, Any], path: Path) -> npt.NDArray[np.float64]:
@@ -81,6 +104,24 @@ def _corners(shape: dict[str, Any], path: Path) -> npt.NDArray[np.float64]:
     return points
 
 
+def outline_fault(outline: Outline, stem: str, width: int, height: int) -> str | None:
+    """Say why an outline does not belong to the film `stem` of `width` x `height`, or None."""
+    if outline.film not in (None, stem):
+        return f"imagePath names {outline.film}; must name {stem}"
+    if (outline.width, outline.height) != (width, height):
+        return (
+            f"was drawn on a film of {outline.width} x {outline.height} pixels, "
+            f"but {stem} has {width} x {height}"
+        )
+    if any(_is_outside(polygon, width, height) for polygon in outline.polygons):
+        return f"a lesion lies wholly out of the frame of {width} x {height}"
+    return None
+
+
+def _is_outside(polygon: npt.NDArray[np.float64], width: int, height: int) -> bool:
+    return bool((polygon.max(0) < 0).any() or (polygon.min(0) > [width, height]).any())
+
+
 def lesion_mask(outline: Outline, size: int) -> npt.NDArray[np.uint8]:
     """Fill the outlines, scaled like the film to a square.
 
@@ -90,6 +131,8 @@ def lesion_mask(outline: Outline, size: int) -> npt.NDArray[np.uint8]:
     mask = np.zeros((size, size), np.uint8)
     scale = np.array([size / outline.width, size / outline.height])
     for polygon in outline.polygons:
-        corners = np.rint((polygon * scale - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
-        cv2.fillPoly(mask, [corners], 1, shift=SUBPIXEL_BITS)
+        corners = np.rint((polygon * scale - 0.5) * 2**SUBPIXEL_BITS)
+        limit = 2.0**24  # far out of any frame, and within what fillPoly takes
+        fixed = corners.clip(-limit, limit).astype(np.int32)
+        cv2.fillPoly(mask, [fixed], 1, shift=SUBPIXEL_BITS)
     return mask

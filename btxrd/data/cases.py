@@ -1,14 +1,27 @@
 """dataset.xlsx or dataset.csv, and images/: the table of cases, checked."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from btxrd.data.films import SUFFIXES
 from btxrd.errors import InputError
-from btxrd.vocabulary import REQUIRED_COLUMNS, TABLES
+from btxrd.vocabulary import (
+    BENIGN,
+    COLUMNS,
+    MALIGNANT,
+    REGIONS,
+    REQUIRED_COLUMNS,
+    SITES,
+    TABLES,
+    VIEWS,
+)
 
-IMAGE_SUFFIXES = (".jpeg", ".jpg")
+FLAGS = (*SITES, *BENIGN, *MALIGNANT, *REGIONS, *VIEWS)  # 0 or 1 where they are there
+OLDEST = 120  # years
+LOCK = "~$"  # how the file begins that Excel leaves beside a workbook it has open
 
 
 def load_cases(root: Path) -> pd.DataFrame:
@@ -25,97 +38,150 @@ def load_cases(root: Path) -> pd.DataFrame:
         InputError: for a missing folder, file or column, and for the first row that contradicts
             itself or has no image.
     """
+    source = find_table(root)
+    table = read_table(source)
+    for line in row_faults(table).values():
+        raise InputError(f"{source}: {line}")
+    cases, images = typed(table), find_images(root)
+    for stem in cases["stem"]:
+        if stem not in images:
+            raise InputError(missing_image(root, stem))
+    return cases.assign(path=[str(images[stem]) for stem in cases["stem"]])
+
+
+def missing_image(root: Path, stem: str) -> str:
+    """Say that a case has no image, and what was looked for."""
+    looked = ", ".join(stem + suffix for suffix in SUFFIXES)
+    return f"{root / 'images'}: no image of {stem}; looked for {looked}"
+
+
+def find_table(root: Path) -> Path:
+    """Find the one table of a data set. Raises InputError where there is none, or more than one."""
     if not root.is_dir():
         raise InputError(
             f"data.root={root}: no such folder; give the one that holds images/ and dataset.xlsx"
         )
-    source = _find_table(root)
-    cases = _read_table(source)
-    _check_columns(cases, source)
-    cases["label"] = _labels(cases, source)
-    cases["path"] = _image_paths(cases, root, source)
-    order = cases["stem"].str.extract(r"(\d+)$")[0].astype(float)
-    return cases.iloc[np.lexsort((cases["stem"], order))].reset_index(drop=True)
-
-
-def _find_table(root: Path) -> Path:
     found = [root / name for name in TABLES if (root / name).is_file()]
-    if not found:
-        inside = root / "BTXRD"
-        hint = f"; is it data.root={inside}?" if (inside / "images").is_dir() else ""
-        raise InputError(f"data.root={root}: holds neither dataset.xlsx nor dataset.csv{hint}")
     if len(found) == 2:
         raise InputError(f"data.root={root}: holds dataset.xlsx and dataset.csv; keep one of them")
-    return found[0]
+    if found:
+        return found[0]
+    hint, inside = "", root / "BTXRD"
+    if (inside / "images").is_dir():
+        hint = f"; is it data.root={inside}?"
+    elif any(root.glob(f"{LOCK}*")):
+        hint = f"; {LOCK}dataset.xlsx is only Excel's lock"
+    raise InputError(f"data.root={root}: holds neither dataset.xlsx nor dataset.csv{hint}")
 
 
-def _read_table(source: Path) -> pd.DataFrame:
+def read_table(source: Path) -> pd.DataFrame:
+    """Read the table of a data set, rows as they stand there; `stem` is added.
+
+    Raises:
+        InputError: for a file that is no table, or lacks a column, or has one twice.
+    """
     try:
         if source.suffix == ".xlsx":
-            cases = pd.read_excel(source, engine="openpyxl")
+            table = _one_sheet(pd.read_excel(source, engine="openpyxl", sheet_name=None), source)
         else:
-            cases = pd.read_csv(source)
+            table = _named(pd.read_csv(source))
+    except InputError:
+        raise
     except Exception as error:  # each reader and each kind of damage raises a type of its own
         raise InputError(f"{source}: cannot be read as a table ({error})") from error
-    cases.columns = [str(name).strip() for name in cases.columns]
-    return cases.dropna(how="all").reset_index(drop=True)
-
-
-def _check_columns(cases: pd.DataFrame, source: Path) -> None:
-    missing = [name for name in REQUIRED_COLUMNS if name not in cases.columns]
+    missing = [name for name in REQUIRED_COLUMNS if name not in table.columns]
     if missing:
-        raise InputError(f"{source}: lacks the columns {', '.join(missing)}")
-    if cases.columns.has_duplicates:
-        raise InputError(
-            f"{source}: has the column {cases.columns[cases.columns.duplicated()][0]} twice"
-        )
-    if cases.empty:
+        have = ", ".join(table.columns[:5])
+        raise InputError(f"{source}: lacks the columns {', '.join(missing)}; it begins with {have}")
+    for name in table.columns:
+        base = re.sub(r"\.\d+$", "", name)  # pandas calls a second `center` `center.1`
+        if list(table.columns).count(name) > 1 or (base != name and base in COLUMNS):
+            raise InputError(f"{source}: has the column {base} twice")
+    table = table.dropna(how="all").reset_index(drop=True)
+    if table.empty:
         raise InputError(f"{source}: holds no cases")
-    cases["image_id"] = cases["image_id"].astype(str).str.strip()
-    cases["stem"] = cases["image_id"].str.replace(r"\.jpe?g$", "", case=False, regex=True)
-    repeated = cases["stem"].duplicated()
-    if repeated.any():
-        raise InputError(f"{source}: has {cases['image_id'][repeated].iloc[0]} more than once")
-    for name in REQUIRED_COLUMNS[1:]:
-        numbers = pd.to_numeric(cases[name], errors="coerce")
-        allowed = numbers.isin((0, 1)) if name != "center" else numbers.ge(1) & (numbers % 1 == 0)
-        if not allowed.all():
-            row = cases[~allowed].iloc[0]
-            right = "a whole number from 1" if name == "center" else "0 or 1"
-            raise InputError(f"{source}: {row['image_id']} has {name}={row[name]}; must be {right}")
-        cases[name] = numbers.astype(int)
+    ids = table["image_id"].where(table["image_id"].notna(), "").astype(str).str.strip()
+    stem = ids.str.replace(r"\.(jpe?g|png)$", "", case=False, regex=True)
+    return table.assign(image_id=ids, stem=stem)
 
 
-def _labels(cases: pd.DataFrame, source: Path) -> pd.Series:
-    """Malignant before benign before normal; `tumor` must agree."""
-    label = pd.Series(np.where(cases["malignant"] == 1, 2, cases["benign"]), index=cases.index)
-    wrong = (label > 0) != (cases["tumor"] == 1)
-    if wrong.any():
-        row = cases[wrong].iloc[0]
-        flags = ", ".join(f"{name}={row[name]}" for name in REQUIRED_COLUMNS[2:])
-        raise InputError(
-            f"{source}: {row['image_id']} has {flags}; "
-            "tumor must be 1 exactly for benign or malignant"
-        )
-    return label
+def _one_sheet(sheets: dict[str, pd.DataFrame], source: Path) -> pd.DataFrame:
+    """The sheet of the cases, whatever it is called; the first where none is."""
+    named = {name: _named(sheet) for name, sheet in sheets.items()}
+    fit = [name for name, sheet in named.items() if set(sheet.columns) >= set(REQUIRED_COLUMNS)]
+    if len(fit) > 1:
+        raise InputError(f"{source}: the sheets {' and '.join(fit)} both list cases; keep one")
+    return named[fit[0] if fit else next(iter(named))]
 
 
-def _image_paths(cases: pd.DataFrame, root: Path, source: Path) -> list[str]:
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    return table.set_axis([str(name).strip() for name in table.columns], axis="columns")
+
+
+def row_faults(table: pd.DataFrame) -> dict[int, str]:
+    """Find the rows that cannot be used.
+
+    Args:
+        table: as `read_table` gives it.
+
+    Returns:
+        What is wrong first with each such row, naming its case, by the row's position; in order.
+    """
+    faults: dict[int, str] = {}
+
+    def note(wrong: pd.Series, describe: str, right: str) -> None:
+        for row, values in table[wrong.to_numpy(bool)].iterrows():
+            case = values["image_id"] or f"row {int(str(row)) + 2}"
+            faults.setdefault(int(str(row)), f"{case} {describe.format(**values)}; {right}")
+
+    ids = table["image_id"]
+    note(ids == "", "has no image_id", "each case needs one")
+    note(ids.str.contains(r"[/\\]|^\.", regex=True), "is no name of a file", "must have no folder")
+    note((ids != "") & table["stem"].duplicated(), "is there more than once", "must be there once")
+    numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in REQUIRED_COLUMNS[1:]}
+    center = numbers["center"]
+    right = "must be a whole number from 1"
+    note(~(center.ge(1) & (center % 1 == 0)), "has center={center}", right)
+    for name in REQUIRED_COLUMNS[2:]:
+        note(~numbers[name].isin((0, 1)), f"has {name}={{{name}}}", "must be 0 or 1")
+    tumor, benign, malignant = (numbers[name] == 1 for name in REQUIRED_COLUMNS[2:])
+    shown = "has tumor={tumor}, benign={benign}, malignant={malignant}"
+    note(tumor != (benign | malignant), shown, "tumor must be 1 exactly for benign or malignant")
+    for name in [name for name in FLAGS if name in table.columns]:
+        filled = table[name].notna()
+        flag = pd.to_numeric(table[name], errors="coerce")
+        note(filled & ~flag.isin((0, 1)), f"has {name}={{{name}}}", "must be 0 or 1")
+        if name in (*BENIGN, *MALIGNANT):
+            kind = "benign" if name in BENIGN else "malignant"
+            agrees = numbers[kind] == 1
+            note((flag == 1) & ~agrees, f"has {name}=1, {kind}={{{kind}}}", f"{name} is {kind}")
+    if "age" in table.columns:
+        age = pd.to_numeric(table["age"], errors="coerce")
+        wrong = table["age"].notna() & ~age.between(0, OLDEST)
+        note(wrong, "has age={age}", f"must be a number of years up to {OLDEST}, or empty")
+    return dict(sorted(faults.items()))
+
+
+def typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Type the rows of a table that has no faults, add `label`, and bring them in order."""
+    whole = {name: pd.to_numeric(table[name]).astype(int) for name in REQUIRED_COLUMNS[1:]}
+    cases = table.assign(**whole)
+    cases["label"] = np.where(cases["malignant"] == 1, 2, cases["benign"])
+    number = cases["stem"].str.extract(r"(\d+)$")[0].astype(float)
+    return cases.iloc[np.lexsort((cases["stem"], number))].reset_index(drop=True)
+
+
+def find_images(root: Path) -> dict[str, Path]:
+    """Find the images of a data set, by stem. Raises InputError for two images of one case."""
     folder = root / "images"
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; it should hold the images of {source.name}")
+        raise InputError(f"{folder}: no such folder; it should hold the images of the table")
     by_stem: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith((".", "~")):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith((".", "~")):
             if path.stem in by_stem:
                 raise InputError(
                     f"{path}: {by_stem[path.stem].name} is there too; keep one of them"
                 )
             by_stem[path.stem] = path
-    absent = [name for name in cases["stem"] if name not in by_stem]
-    if absent:
-        raise InputError(
-            f"{folder}: no image for {len(absent)} of {len(cases)} cases, {absent[0]} the first; "
-            f"looked for {' and '.join(absent[0] + suffix for suffix in IMAGE_SUFFIXES)}"
-        )
-    return [str(by_stem[name]) for name in cases["stem"]]
+    return by_stem

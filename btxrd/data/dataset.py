@@ -2,19 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from btxrd.data.annotations import Outline, lesion_mask, read_outlines
-from btxrd.data.cases import load_cases
-from btxrd.data.groups import likely_patients
+from btxrd.data.annotations import Outline, lesion_mask
+from btxrd.data.groups import NEEDED
+from btxrd.data.inspection import Inspection, inspect
+from btxrd.data.leakage import check_split
 from btxrd.data.phantom import write_phantom
 from btxrd.data.pixels import load_pixels
-from btxrd.data.splits import Strategy, assign_partitions, split_hash
+from btxrd.data.splits import EXCLUDED, assign_partitions, split_hash
 from btxrd.schema import DataConfig, SplitConfig
+from btxrd.vocabulary import CLASSES
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,16 @@ class Dataset:
     """The films of a run.
 
     Attributes:
-        cases: a row a film, as `split_cases` gives them.
+        cases: a row a film, in the order of ids: `load_cases` with `patient`, `group`, `partition`.
         outlines: of the tumours, by stem.
         pixels: (n, S, S) uint8, a film a row of `cases`.
+        warnings: a line for each kind of thing that was put right, or that a reader must know.
     """
 
     cases: pd.DataFrame
     outlines: dict[str, Outline]
     pixels: "np.memmap[Any, np.dtype[np.uint8]]"
+    warnings: tuple[str, ...]
 
     @property
     def identity(self) -> str:
@@ -38,12 +42,18 @@ class Dataset:
 
     @property
     def labels(self) -> npt.NDArray[np.intp]:
-        """(n,) of all cases."""
+        """(n,) labels."""
         return self.cases["label"].to_numpy(np.intp)
 
+    @property
+    def val_is_test(self) -> bool:
+        """Whether the split has one partition for both."""
+        return not (self.cases["partition"] == "val").any()
+
     def rows(self, partition: str) -> npt.NDArray[np.intp]:
-        """Rows of a partition, in the order of the cases."""
-        return np.flatnonzero(self.cases["partition"] == partition)
+        """Rows of a partition, in the order of ids."""
+        wanted = "test" if partition == "val" and self.val_is_test else partition
+        return np.flatnonzero(self.cases["partition"] == wanted)
 
     def masks(self, rows: npt.NDArray[np.intp]) -> dict[int, npt.NDArray[np.uint8]]:
         """Lesion masks (S, S) of those among `rows` that have an outline, by row."""
@@ -61,9 +71,8 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
     Raises:
         InputError: for data that cannot be used, or not be split so.
     """
-    cases = split_cases(data, split)
-    tumours = cases.loc[cases["label"] > 0, "stem"].tolist()
-    outlines = read_outlines(Path(data.root), tumours)  # seconds; decoding may take minutes
+    found = inspect_data(data)
+    cases = deal_cases(found, data, split)
     pixels = load_pixels(
         cases["path"].tolist(),
         image_size,
@@ -71,28 +80,51 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
         clahe_tiles=data.clahe_tiles,
         cache=Path(data.cache),
     )
-    return Dataset(cases, outlines, pixels)
+    return Dataset(cases, found.outlines, pixels, tuple(_warnings(found, data, split)))
 
 
-def split_cases(data: DataConfig, split: SplitConfig) -> pd.DataFrame:
-    """Load the cases of a folder, with their `group` and `partition`.
-
-    Synthetic films are written first, where the data are to be synthetic.
-
-    Raises:
-        InputError: for data that cannot be used, or not be split so.
-    """
+def inspect_data(data: DataConfig, *, strict: bool = True) -> Inspection:
+    """Look at all of a data set; synthetic films are written first. See `inspect`."""
     root = Path(data.root)
     if data.phantom is not None:
-        write_phantom(root, data.phantom.cases, data.phantom.seed)
-    cases = load_cases(root)
-    cases["group"] = likely_patients(cases)
-    cases["partition"] = assign_partitions(
-        cases,
-        cast(Strategy, split.strategy),
-        val=split.val,
-        test=split.test,
-        held_out=split.held_out,
-        seed=split.seed,
-    )
+        write_phantom(root, data.phantom.cases, data.phantom.seed, data.phantom.kind)
+    return inspect(root, Path(data.cache), strict=strict)
+
+
+def deal_cases(found: Inspection, data: DataConfig, split: SplitConfig) -> pd.DataFrame:
+    """Give the cases that a run works on, with their `partition`.
+
+    Raises:
+        InputError: for cases that cannot be split so.
+    """
+    cases = found.cases
+    if data.contradictions == "drop":
+        cases = without_contradictions(cases, found.pairs)
+    cases = cases.assign(partition=assign_partitions(cases, split))
+    cases = cases[cases["partition"] != EXCLUDED].reset_index(drop=True)
+    check_split(cases, split)
     return cases
+
+
+def without_contradictions(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the cases that a near-duplicate contradicts in label."""
+    contradicted = pairs.loc[pairs["contradict"], ["one", "other"]].to_numpy().ravel()
+    return cases[~cases["stem"].isin(contradicted)].reset_index(drop=True)
+
+
+def _warnings(found: Inspection, data: DataConfig, split: SplitConfig) -> list[str]:
+    warnings = list(found.warnings)
+    if not set(found.cases.columns) >= NEEDED:
+        warnings.append("No age and gender in the table: films of one patient may be parted")
+    label = dict(zip(found.cases["stem"], found.cases["label"], strict=True))
+    contradicting = found.pairs[found.pairs["contradict"]]
+    if len(contradicting):
+        pairs = contradicting[["one", "other"]].itertuples(index=False)
+        named = "; ".join(
+            " and ".join(f"{s} ({CLASSES[label[s]]})" for s in pair) for pair in pairs
+        )
+        done = {"keep": "kept; data.contradictions=drop leaves them out", "drop": "left out"}
+        warnings.append(f"One film, two labels: {named} ({done[data.contradictions]})")
+    if split.title != split.strategy:
+        warnings.append(f"The split is {split.title}")
+    return warnings

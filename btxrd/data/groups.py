@@ -1,7 +1,9 @@
-"""Cases that must not be parted: likely the same patient."""
+"""Cases that must not be parted: likely the same patient, or near-duplicates."""
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from btxrd.vocabulary import COLUMNS, VIEWS
 
@@ -13,20 +15,38 @@ def likely_patients(cases: pd.DataFrame) -> pd.Series:
     """Name the likely patient of each case.
 
     BTXRD has no patient ids, but neighbouring ids that agree in center, age, gender, sites, region
-    and diagnosis are most likely views of one patient. Such a run is a group.
+    and diagnosis are most likely views of one patient.
 
     Args:
         cases: as `load_cases` gives them, in the order of their ids; columns that are not BTXRD's
             are not looked at.
 
     Returns:
-        The stem of the group's first case, a value a case. Where a NEEDED column is missing, each
-        case is a group of its own.
+        The stem of the patient's first case, a value a case. Where a NEEDED column is missing, each
+        case is a patient of its own.
     """
     if not set(cases.columns) >= NEEDED:
-        return cases["stem"].rename("group")
+        return cases["stem"].rename("patient")
     shared = [name for name in TRAITS if name in cases.columns]
     traits = cases[shared].astype(object).where(cases[shared].notna(), None)
     differs = (traits != traits.shift()).any(axis=1).to_numpy()
     first = np.maximum.accumulate(np.where(differs, np.arange(len(cases)), 0))
-    return cases["stem"].iloc[first].reset_index(drop=True).rename("group")
+    return cases["stem"].iloc[first].reset_index(drop=True).rename("patient")
+
+
+def join_groups(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
+    """Name the group of each case: the connected components of patients and duplicates.
+
+    Args:
+        cases: with `stem` and `patient`.
+        pairs: with `one` and `other`, the stems of two cases that belong together.
+
+    Returns:
+        The stem of the group's first case, a value a case.
+    """
+    rows = pd.Series(range(len(cases)), index=cases["stem"])
+    one = rows.loc[[*cases["stem"], *pairs["one"]]].to_numpy()
+    other = rows.loc[[*cases["patient"], *pairs["other"]]].to_numpy()
+    links = coo_array((np.ones(len(one)), (one, other)), shape=(len(cases), len(cases)))
+    component = pd.Series(connected_components(links, directed=False)[1])
+    return cases["stem"].groupby(component.to_numpy()).transform("first").rename("group")

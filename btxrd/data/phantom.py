@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from btxrd.data.phantom_film import Lesion, Limb, draw_film, outline
+from btxrd.data.phantom_flaws import Flaws
 from btxrd.errors import InputError
 from btxrd.files import write_json
 from btxrd.vocabulary import CLASSES, COLUMNS, REGIONS, VIEWS
@@ -36,36 +37,43 @@ class Patient:
     lesion: Lesion | None
 
 
-def write_phantom(root: Path, cases: int, seed: int) -> None:
+def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> None:
     """Write `cases` films with table and outlines into `root`, once.
 
     The folder has BTXRD's quirks: films that end in .jpg, a nested annotation folder, rectangles
     among the outlines, grey and RGB files, and an Excel lock file.
 
+    Args:
+        root: folder to make.
+        cases: films, without the copies that a `kind` adds.
+        seed: decides every pixel.
+        kind: one of `phantom_flaws.KINDS`: what else is planted. The marker in `root` tells where.
+
     Raises:
         InputError: where `root` holds something else.
     """
-    made = {"version": VERSION, "cases": cases, "seed": seed}
+    made = {"version": VERSION, "cases": cases, "seed": seed, "kind": kind}
     if root.exists():
         marker = root / MARKER
-        if not marker.is_file() or json.loads(marker.read_text()) != made:
+        found = json.loads(marker.read_text()) if marker.is_file() else {}
+        if {name: found.get(name) for name in made} != made:
             raise InputError(
-                f"data.root={root}: is there already and does not hold the phantom of "
+                f"data.root={root}: is there already and does not hold the {kind} phantom of "
                 f"{cases} cases with seed {seed}; delete it or name another folder"
             )
         return
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as folder:
         beside = Path(folder) / "whole"
-        _write_films(beside, cases, seed)
-        write_json(beside / MARKER, made)
+        planted = _write_films(beside, cases, seed, kind)
+        write_json(beside / MARKER, made | {"planted": planted})
         try:
             beside.rename(root)
         except OSError:  # another process was first
-            write_phantom(root, cases, seed)
+            write_phantom(root, cases, seed, kind)
 
 
-def _write_films(root: Path, cases: int, seed: int) -> None:
+def _write_films(root: Path, cases: int, seed: int, kind: str) -> dict[str, list[Any]]:
     (root / "images").mkdir(parents=True)
     (root / "Annotations" / "Annotations").mkdir(parents=True)
     rng = np.random.default_rng(seed)
@@ -77,9 +85,11 @@ def _write_films(root: Path, cases: int, seed: int) -> None:
             name = f"IMG{number:06d}{suffix}"
             rows.append(_row(name, patient, VIEWS[view]))
             _write_film(root, name, patient, view, np.random.default_rng((seed, number)))
+    planted = Flaws(root, rows, seed).plant(kind)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table.to_excel(root / "dataset.xlsx", index=False)
     (root / "~$dataset.xlsx").write_bytes(b"\x05owner")
+    return planted
 
 
 def _patients(cases: int, rng: np.random.Generator) -> list[tuple[Patient, int]]:

@@ -1,84 +1,101 @@
 """Cases -> train, val and test."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import Literal
+import io
+import logging
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from btxrd.errors import InputError
+from btxrd.schema import SplitConfig
 from btxrd.vocabulary import CLASSES, PARTITIONS
 
-Strategy = Literal["stratified", "center"]
+log = logging.getLogger(__name__)
+
+EXCLUDED = "excluded"  # a manifest's word for a case that is left out
+
+Partition = npt.NDArray[np.str_]
 
 
-def assign_partitions(
-    cases: pd.DataFrame,
-    strategy: Strategy,
-    *,
-    val: float,
-    test: float,
-    held_out: Sequence[int],
-    seed: int,
-) -> npt.NDArray[np.str_]:
-    """Assign each case to a partition, groups whole.
+def assign_partitions(cases: pd.DataFrame, split: SplitConfig) -> Partition:
+    """Assign each case to a partition.
 
-    `stratified` deals all cases out by class and center. `center` tests on the centers held out,
-    and deals the others to train and val.
+    `stratified` and `kfold` deal all cases out by class and center; `center` and
+    `leave_one_center_out` test on the centers held out, and deal the others to train and val;
+    `random` draws the test cases, which are val as well; `manifest` reads it all from a file.
 
     Args:
-        cases: with `label`, `center` and `group`.
-        strategy: of the two.
-        val: share of the dealt cases.
-        test: share of the dealt cases; `stratified` only.
-        held_out: the test centers; `center` only.
-        seed: decides the order in which equals are dealt; nothing else is drawn.
+        cases: with `stem`, `label`, `center` and `group`.
+        split: checked. Its seed decides the order in which equals are dealt, and nothing else is
+            drawn but for `random`. Unless its `groups` are none, groups stay whole: one with a film
+            of a held-out center is tested.
 
     Returns:
-        (n,) of `train`, `val` and `test`.
+        (n,) of `train`, `val`, `test`, and in a manifest EXCLUDED; `val` is empty for `random`.
 
     Raises:
-        InputError: where a partition would lack a class.
+        InputError: for a center that is not there, and for a manifest that does not fit.
     """
+    unit = cases["group"] if split.groups == "whole" else cases["stem"]
+    cases = cases.assign(unit=unit)
+    match split.strategy:
+        case "stratified":
+            shares = {"train": 1 - split.val - split.test, "val": split.val, "test": split.test}
+            return deal(cases, shares, split.seed)
+        case "center" | "leave_one_center_out":
+            tested = _of_centers(cases, split)
+        case "kfold":
+            folds = deal(cases, {str(k): 1 / split.folds for k in range(split.folds)}, split.seed)
+            tested = folds == str(split.fold)
+        case "random":
+            return np.where(_draw(cases, split.test, split.seed), "test", "train")
+        case _:
+            return read_manifest(Path(str(split.manifest)), cases)
     partition = np.full(len(cases), "test", dtype="<U5")
-    shares = {"train": 1 - val - test, "val": val, "test": test}
-    dealt = np.ones(len(cases), bool)
-    if strategy == "center":
-        unknown = set(held_out) - set(cases["center"])
-        if unknown:
-            have = sorted(set(cases["center"].tolist()))
-            raise InputError(f"split.held_out={list(held_out)}: the data has the centers {have}")
-        dealt = ~cases["center"].isin(list(held_out)).to_numpy()
-        if not dealt.any():
-            raise InputError(f"split.held_out={list(held_out)}: leaves no center to train on")
-        shares = {"train": 1 - val, "val": val}
-    partition[dealt] = _deal(cases[dealt], shares, seed)
-    for name in PARTITIONS:
-        present = set(cases["label"][partition == name])
-        for label, title in enumerate(CLASSES):
-            if label not in present:
-                raise InputError(
-                    f"split.strategy={strategy}: {name} has no {title} case; "
-                    "choose other shares, centers or more data"
-                )
+    shares = {"train": 1 - split.val, "val": split.val}
+    partition[~tested] = deal(cases[~tested], shares, split.seed)
     return partition
 
 
-def _deal(cases: pd.DataFrame, shares: dict[str, float], seed: int) -> npt.NDArray[np.str_]:
-    """Deal groups out, largest first, each to where it brings the counts nearest to their wants.
+def _of_centers(cases: pd.DataFrame, split: SplitConfig) -> npt.NDArray[np.bool_]:
+    """Cases of the centers held out, and what belongs to them."""
+    if split.strategy == "center":
+        held_out, key = split.held_out, f"split.held_out={list(split.held_out)}"
+    else:
+        held_out, key = [split.test_center], f"split.test_center={split.test_center}"
+    have = sorted(set(cases["center"].tolist()))
+    if not set(held_out) <= set(have):
+        raise InputError(f"{key}: the data has the centers {have}")
+    tested = cases["center"].isin(held_out).groupby(cases["unit"]).transform("any").to_numpy(bool)
+    if tested.all():
+        raise InputError(f"{key}: leaves no center to train on")
+    return np.asarray(tested)
+
+
+def deal(cases: pd.DataFrame, shares: dict[str, float], seed: int) -> Partition:
+    """Deal units out, largest first, each to where it brings the counts nearest to their wants.
 
     Counted are cases, cases by class, and cases by class within center; nearness is chi-squared. It
     is scikit-learn's StratifiedGroupKFold for unequal shares.
+
+    Args:
+        cases: with `label`, `center` and `unit`, which is not parted.
+        shares: of the cases, by the name of where they go.
+        seed: of the order in which units of one size are dealt.
+
+    Returns:
+        (n,) of the names.
     """
     by_class = np.eye(len(CLASSES))[cases["label"]]
     by_stratum = pd.get_dummies(cases["label"].astype(str) + "@" + cases["center"].astype(str))
     traits = np.hstack([np.ones((len(cases), 1)), by_class, by_stratum.to_numpy(float)])
     traits = traits[:, traits.any(axis=0)]
-    group, names = pd.factorize(cases["group"])
+    unit, names = pd.factorize(cases["unit"])
     counts = np.zeros((len(names), traits.shape[1]))
-    np.add.at(counts, group, traits)
+    np.add.at(counts, unit, traits)
 
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-counts[order, 0], kind="stable")]
@@ -90,10 +107,78 @@ def _deal(cases: pd.DataFrame, shares: dict[str, float], seed: int) -> npt.NDArr
         growth = (more * (more + 2 * (have - wanted)) / wanted).sum(axis=1)
         chosen[index] = np.argmin(growth)
         have[chosen[index]] += more
-    return np.array(list(shares), dtype="<U5")[chosen[group]]
+    return np.array(list(shares))[chosen[unit]]
+
+
+def _draw(cases: pd.DataFrame, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Draw units until `share` of the cases are drawn."""
+    unit, names = pd.factorize(cases["unit"])
+    sizes = np.bincount(unit)
+    order = np.random.default_rng(seed).permutation(len(names))
+    drawn = order[np.cumsum(sizes[order]) <= round(share * len(cases))]
+    return np.isin(unit, drawn)
+
+
+def read_manifest(path: Path, cases: pd.DataFrame) -> Partition:
+    """Read the partition of each case from a CSV file with `image_id` and `partition`.
+
+    Suffixes of the ids do not count. Where it has `label` or `center` too, they must agree.
+
+    Raises:
+        InputError: for a file that is no such table, or does not fit the cases.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str)
+    except Exception as error:  # each kind of damage raises a type of its own
+        raise InputError(f"split.manifest={path}: cannot be read ({error})") from error
+    for name in ("image_id", "partition"):
+        if name not in table.columns:
+            raise InputError(f"split.manifest={path}: lacks the column {name}")
+    stems = table["image_id"].fillna("").str.strip().str.replace(r"\.\w+$", "", regex=True)
+    if stems.duplicated().any():
+        raise InputError(f"split.manifest={path}: has {stems[stems.duplicated()].iloc[0]} twice")
+    table = table.set_axis(stems, axis="index")
+    unlisted = cases.loc[~cases["stem"].isin(stems), "stem"]
+    if len(unlisted):
+        raise InputError(
+            f"split.manifest={path}: lists {len(cases) - len(unlisted)} of {len(cases)} cases, "
+            f"{unlisted.iloc[0]} not; each must be one of {', '.join(PARTITIONS)} or {EXCLUDED}"
+        )
+    strangers = stems[~stems.isin(cases["stem"])]
+    if len(strangers):
+        first = strangers.iloc[0]
+        log.warning("%s lists %d cases that are not used, %s first", path, len(strangers), first)
+    ours = {"label": [CLASSES[label] for label in cases["label"]], "center": cases["center"]}
+    listed = table.loc[cases["stem"]]
+    for name, values in ours.items():
+        if name in table.columns:
+            differs = listed[name].to_numpy(str) != np.array(values).astype(str)
+            if differs.any():
+                at = int(np.argmax(differs))
+                raise InputError(
+                    f"split.manifest={path}: {cases['stem'].iloc[at]} has {name}="
+                    f"{listed[name].iloc[at]}, but the table has {np.array(values)[at]}"
+                )
+    wrong = ~listed["partition"].isin([*PARTITIONS, EXCLUDED])
+    if wrong.any():
+        row = listed[wrong].iloc[0]
+        raise InputError(
+            f"split.manifest={path}: {row['image_id']} has partition={row['partition']}; "
+            f"must be one of {', '.join(PARTITIONS)} or {EXCLUDED}"
+        )
+    return listed["partition"].to_numpy(str)
+
+
+def split_table(cases: pd.DataFrame) -> bytes:
+    """Content of split.csv: a row a case, in the order of ids."""
+    table = cases[["image_id", "label", "center", "group", "partition"]]
+    text = io.StringIO()
+    table.replace({"label": dict(enumerate(CLASSES))}).to_csv(
+        text, index=False, lineterminator="\n"
+    )
+    return text.getvalue().encode()
 
 
 def split_hash(cases: pd.DataFrame) -> str:
-    """Name a split by its content: two runs with one hash have equal partitions and labels."""
-    rows = cases.sort_values("image_id")[["image_id", "label", "partition"]]
-    return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()[:16]
+    """Name a split by its content: the first 16 digits of `sha256sum split.csv`."""
+    return hashlib.sha256(split_table(cases)).hexdigest()[:16]

@@ -27,7 +27,13 @@ from btxrd.vocabulary import LAST, TABLES
 log = logging.getLogger(__name__)
 
 STATUS, CONFIG, PLAN = "status.json", "config.yaml", "plan.json"
-NO_NUMBER = ("data.root", "data.cache", "device")  # keys that cannot change a figure
+NO_NUMBER = (
+    "data.root",
+    "data.cache",
+    "data.archive",
+    "split.manifest",
+    "device",
+)  # keys that cannot change a figure
 
 
 def fingerprint(config: Config) -> str:
@@ -38,6 +44,8 @@ def fingerprint(config: Config) -> str:
     content = _numbers(asdict(config))
     if config.model.weights is not None:
         content["model.weights"] = _digest(Path(config.model.weights))
+    if config.split.manifest is not None:
+        content["split.manifest"] = _digest(Path(config.split.manifest))
     if config.data.phantom is None:
         content["data.table"] = [_digest(Path(config.data.root) / name) for name in TABLES]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -48,9 +56,11 @@ def _numbers(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in node.items():
         name = prefix + key
+        if name in NO_NUMBER:
+            continue
         if isinstance(value, dict):
             flat |= _numbers(value, f"{name}.")
-        elif name not in NO_NUMBER:
+        else:
             flat[name] = value
     return flat
 
@@ -85,12 +95,14 @@ def is_complete(run_dir: Path, config: Config) -> bool:
         old, new = _numbers(stored), _numbers(asdict(config))
         differing = [key for key in new if old.get(key) != new[key]]
         changes = ", ".join(f"{key}={old.get(key)} there, {new[key]} now" for key in differing)
-        changes = changes or "the content of model.weights or of the table in data.root"
+        changes = changes or "the content of model.weights, split.manifest or the table of the data"
         raise InputError(f"{run_dir}: holds a complete run of another config ({changes})")
     return True
 
 
-def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callable[[], str]) -> str:
+def attempt(
+    run_dir: Path, config: Config, choices: dict[str, str], work: Callable[[], dict[str, str]]
+) -> str:
     """Do a run, and keep record of it in status.json however it ends.
 
     A training of another config that was cut off in the same folder is not gone on with.
@@ -99,7 +111,7 @@ def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callab
         run_dir: of the run; not that of a complete run.
         config: of the run.
         choices: the config group options it was composed from.
-        work: does the run; returns a description of the device.
+        work: does the run; returns what status.json shall hold of it.
 
     Returns:
         `complete` or `failed`: an exception is recorded and not raised; an interrupt is recorded
@@ -120,7 +132,7 @@ def attempt(run_dir: Path, config: Config, choices: dict[str, str], work: Callab
         return state
 
     try:
-        status["device"] = work()
+        status |= work()
     except Exception as error:
         show = not isinstance(error, InputError) or os.environ.get("HYDRA_FULL_ERROR") == "1"
         log.error("Failed: %s", error, exc_info=error if show else None)
@@ -145,6 +157,7 @@ def _begin(run_dir: Path, config: Config, choices: dict[str, str]) -> dict[str, 
         "error": None,
         "versions": versions(),
         "device": config.device,
+        "split_hash": None,
     }
     if before is not None and before["fingerprint"] != status["fingerprint"]:
         (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)

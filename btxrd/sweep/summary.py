@@ -12,9 +12,10 @@ import yaml
 
 from btxrd.errors import InputError
 from btxrd.files import read_json, write_json, write_text
+from btxrd.schema import SplitConfig
 from btxrd.sweep.ledger import CONFIG, STATUS, read_plan, read_status
 from btxrd.sweep.report import write_report
-from btxrd.vocabulary import CLASSES, HEADLINE, SIDECAR
+from btxrd.vocabulary import CLASSES, HEADLINE
 
 IDENTITY = ("run", "state", "experiment", "model", "split", "annotations", "seed", "n_test")
 COLUMNS = (
@@ -22,8 +23,12 @@ COLUMNS = (
     *(f"{name}{end}" for name in HEADLINE for end in ("", "_low", "_high")),
     "seconds",
     "error",
+    "split_hash",
 )
-RULE = "highest val macro AUC, then highest val malignant sensitivity, of the runs on one split"
+RULE = (
+    "highest val macro AUC, then highest val malignant sensitivity, of the runs on one split; "
+    "none where val is test"
+)
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,7 @@ class Run:
 
     name: str
     row: dict[str, Any]  # of summary.csv
-    config: dict[str, Any] | None = None  # None unless evaluated, like the next two
-    split_hash: str | None = None
+    config: dict[str, Any] | None = None  # None unless evaluated, like the next
     val: tuple[float, float] | None = None  # what RULE compares; None where it cannot be computed
 
 
@@ -88,11 +92,12 @@ def _read_run(sweep_dir: Path, name: str) -> Run:
         "model": "_".join(
             filter(None, (config["model"]["backbone"], config["model"]["attn_layer"]))
         ),
-        "split": config["split"]["strategy"],
+        "split": SplitConfig(**config["split"]).title,
         "annotations": config["annotations"]["kind"],
         "seed": config["seed"],
         "seconds": status["seconds"],
         "error": _cause(status),
+        "split_hash": status.get("split_hash"),
     }
     if status["state"] != "complete" or not config["evaluate"]:
         return Run(name, row)
@@ -103,8 +108,7 @@ def _read_run(sweep_dir: Path, name: str) -> Run:
             row[figure + end] = metrics["test"][figure][key]
     val = metrics["val"]
     selects = (val["macro_auc"]["value"], val["per_class"]["malignant"]["sensitivity"]["value"])
-    split_hash = read_json(run_dir / "checkpoints" / SIDECAR)["split_hash"]
-    return Run(name, row, config, split_hash, None if None in selects else selects)
+    return Run(name, row, config, None if None in selects else selects)
 
 
 def _cause(status: dict[str, Any]) -> str | None:
@@ -118,15 +122,20 @@ def _by_split(runs: list[Run]) -> dict[str, list[Run]]:
     """Evaluated runs whose partitions are equal, so that their figures can be compared."""
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        if run.split_hash is not None and run.val is not None:
-            groups[run.split_hash].append(run)
+        if run.val is not None:
+            groups[run.row["split_hash"]].append(run)
     return groups
 
 
 def select_winners(runs: list[Run]) -> list[dict[str, Any]]:
-    """Pick a winner for each split by RULE, which sees val figures only; the first of equals."""
+    """Pick a winner for each split by RULE, which sees val figures only; the first of equals.
+
+    Where val and test are the same images there is none.
+    """
     winners = []
     for split_hash, members in _by_split(runs).items():
+        if members[0].config is not None and members[0].config["split"]["strategy"] == "random":
+            continue
         best = max(members, key=lambda run: run.val or ())
         assert best.val is not None
         winners.append(
@@ -181,8 +190,8 @@ def generalisation_gap(runs: list[Run]) -> list[dict[str, Any]]:
     for run in runs:
         if run.config is not None and run.row["macro_auc"] is not None:
             rest = {key: value for key, value in run.config.items() if key != "choices"}
-            rest["split"] = rest["split"].get("seed")
-            alike[json.dumps(rest)].setdefault(run.row["split"], run)
+            rest["split"] = [rest["split"].get(key) for key in ("seed", "groups")]
+            alike[json.dumps(rest)].setdefault(run.config["split"]["strategy"], run)
     pairs = [by_split for by_split in alike.values() if {"stratified", "center"} <= set(by_split)]
     return [
         {name: near.row[name] for name in ("experiment", "model", "annotations", "seed")}
