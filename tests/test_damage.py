@@ -1,0 +1,341 @@
+"""Kinds of damage: each stops a run before it starts, in one line that names file and key."""
+
+import json
+import shutil
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import ExifTags, Image
+
+from btxrd.compose import plan_run, register_schema
+from btxrd.data.cases import read_table
+from btxrd.data.dataset import load_dataset
+from btxrd.errors import InputError
+from btxrd.sweep.preflight import check_runs
+
+
+class Folder:
+    """A data set that is to be damaged; `tumour` and `normal` are the stems of two of its cases."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        cases = read_table(root / "dataset.xlsx")
+        cases = cases[cases["image_id"].str.endswith(".jpeg")]
+        outlined = [path.stem for path in (root / "Annotations").glob("*.json")]
+        self.tumour = cases.loc[cases["stem"].isin(outlined), "stem"].iloc[0]
+        self.normal = cases.loc[cases["tumor"] == 0, "stem"].iloc[0]
+        self.film = root / "images" / f"{self.normal}.jpeg"
+        self.outline = root / "Annotations" / f"{self.tumour}.json"
+
+    def table(self, edit):
+        """Change dataset.xlsx: `edit` gives the new table, or changes it in place."""
+        table = pd.read_excel(self.root / "dataset.xlsx")
+        changed = edit(table)
+        table = table if changed is None else changed
+        table.to_excel(self.root / "dataset.xlsx", index=False)
+
+    def cell(self, column, value, stem=None):
+        def edit(table):
+            table[column] = table[column].astype(object)
+            table.loc[table["image_id"].str.startswith(stem or self.normal), column] = value
+
+        self.table(edit)
+
+    def edit_outline(self, **changes):
+        self.outline.write_text(json.dumps(json.loads(self.outline.read_text()) | changes))
+
+    def shape(self, points, kind="polygon"):
+        self.edit_outline(shapes=[{"label": "t", "points": points, "shape_type": kind}])
+
+    def save(self, change, **options):
+        with Image.open(self.film) as film:
+            change(film).save(self.film, **options)
+
+
+def two_sheets(folder):
+    table = pd.read_excel(folder.root / "dataset.xlsx")
+    with pd.ExcelWriter(folder.root / "dataset.xlsx") as book:
+        table.to_excel(book, sheet_name="a", index=False)
+        table.to_excel(book, sheet_name="b", index=False)
+
+
+def only_the_lock(folder):
+    (folder.root / "dataset.xlsx").unlink()
+
+
+def csv_beside(folder):
+    pd.read_excel(folder.root / "dataset.xlsx").to_csv(folder.root / "dataset.csv")
+
+
+def as_csv(folder, **options):
+    table = pd.read_excel(folder.root / "dataset.xlsx")
+    (folder.root / "dataset.xlsx").unlink()
+    table.to_csv(folder.root / "dataset.csv", index=False, **options)
+
+
+def repeat_column(folder):
+    as_csv(folder)
+    path = folder.root / "dataset.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0] + ",center", *(line + ",1" for line in lines[1:])]))
+
+
+def large_header(folder):
+    """A PNG whose header tells of a film of 12,000 x 12,000 pixels."""
+    Image.new("L", (60, 60)).save(folder.film, format="PNG")
+    content = bytearray(folder.film.read_bytes())
+    content[16:24] = (12000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    folder.film.write_bytes(content)
+
+
+def second_film(folder):
+    shutil.copyfile(folder.film, folder.film.with_suffix(".png"))
+
+
+def second_outline(folder):
+    nested = folder.root / "Annotations" / "Annotations" / folder.outline.name
+    nested.write_text(folder.outline.read_text().replace("tumor", "other"))
+
+
+TRIANGLE = [[10, 10], [90, 10], [50, 80]]
+TABLE = r"dataset\.(xlsx|csv): "
+DAMAGE = {
+    "no table": (lambda f: (f.root / "dataset.xlsx").unlink(), r"neither dataset.xlsx nor"),
+    "only Excel's lock": (only_the_lock, r"~\$dataset.xlsx is only Excel's lock"),
+    "two tables": (csv_beside, r"holds dataset.xlsx and dataset.csv; keep one"),
+    "truncated table": (
+        lambda f: (f.root / "dataset.xlsx").write_bytes(
+            (f.root / "dataset.xlsx").read_bytes()[:9000]
+        ),
+        TABLE + r"cannot be read as a table",
+    ),
+    "empty table": (lambda f: f.table(lambda t: t[:0]), TABLE + r"holds no cases"),
+    "semicolons": (lambda f: as_csv(f, sep=";"), TABLE + r"lacks the columns .*image_id;center"),
+    "Latin-1": (
+        lambda f: (f.cell("gender", "m\u00e4nnlich"), as_csv(f, encoding="latin-1")),
+        TABLE + r"cannot be read as a table",
+    ),
+    "no labels": (
+        lambda f: f.table(lambda t: t.drop(columns=["benign", "malignant"])),
+        TABLE + r"lacks the columns benign, malignant",
+    ),
+    "a column twice": (repeat_column, TABLE + r"has the column center twice"),
+    "two sheets of cases": (two_sheets, TABLE + r"the sheets a and b both list cases"),
+    "an id twice": (
+        lambda f: f.table(lambda t: pd.concat([t, t[:1].assign(age=3)])),
+        TABLE + r"IMG000001.jpeg is there more than once",
+    ),
+    "no id": (lambda f: f.cell("image_id", None), TABLE + r"row \d+ has no image_id"),
+    "a path as id": (lambda f: f.cell("image_id", "../a.jpeg"), TABLE + r"\.\./a.jpeg is no name"),
+    "no center": (lambda f: f.cell("center", None), TABLE + r"{normal}.* has center=nan; must be"),
+    "center 0": (lambda f: f.cell("center", 0), TABLE + r"{normal}.* has center=0; must be"),
+    "center 1.5": (lambda f: f.cell("center", 1.5), TABLE + r"{normal}.* has center=1.5; must be"),
+    "a flag of 2": (lambda f: f.cell("benign", 2), TABLE + r"{normal}.* has benign=2; must be 0"),
+    "a flag in words": (
+        lambda f: f.cell("tumor", "yes"),
+        TABLE + r"{normal}.* has tumor=yes; must be 0 or 1",
+    ),
+    "tumour of no kind": (lambda f: f.cell("tumor", 1), TABLE + r"{normal}.* tumor must be 1"),
+    "kind without tumour": (
+        lambda f: f.cell("malignant", 1),
+        TABLE + r"{normal}.* has tumor=0, benign=0, malignant=1",
+    ),
+    "subtype of another label": (
+        lambda f: f.cell("osteosarcoma", 1),
+        TABLE + r"{normal}.* has osteosarcoma=1, malignant=0",
+    ),
+    "a site of 3": (lambda f: f.cell("hip bone", 3), TABLE + r"{normal}.* has hip bone=3; must be"),
+    "age in words": (lambda f: f.cell("age", "forty"), TABLE + r"{normal}.* has age=forty; must"),
+    "age of 400": (lambda f: f.cell("age", 400), TABLE + r"{normal}.* has age=400; must be"),
+    "no images": (lambda f: shutil.rmtree(f.root / "images"), r"images: no such folder"),
+    "a film missing": (lambda f: f.film.unlink(), r"images: no image of {normal}; looked for"),
+    "two films of a case": (second_film, r"{normal}.png: {normal}.jpeg is there too; keep one"),
+    "a folder as film": (
+        lambda f: (f.film.unlink(), f.film.mkdir()),
+        r"{normal}.jpeg: cannot be opened",
+    ),
+    "empty film": (lambda f: f.film.write_bytes(b""), r"{normal}.jpeg: is empty"),
+    "truncated film": (
+        lambda f: f.film.write_bytes(f.film.read_bytes()[:3000]),
+        r"{normal}.jpeg: cannot be decoded as an image \(.*truncated",
+    ),
+    "film without an end": (
+        lambda f: f.film.write_bytes(f.film.read_bytes()[:-600]),
+        r"{normal}.jpeg: cannot be decoded as an image \(.*truncated",
+    ),
+    "text as film": (
+        lambda f: f.film.write_text("no film"),
+        r"{normal}.jpeg: cannot be decoded as an image \(cannot identify",
+    ),
+    "GIF as film": (
+        lambda f: f.save(lambda film: film.convert("L"), format="GIF"),
+        r"{normal}.jpeg: cannot be decoded",
+    ),
+    "CMYK": (
+        lambda f: f.save(lambda film: film.convert("CMYK")),
+        r"{normal}.jpeg: is a CMYK image",
+    ),
+    "bilevel": (
+        lambda f: f.save(lambda film: film.convert("1"), format="PNG"),
+        r"{normal}.jpeg: is a 1 image; must be grey or RGB",
+    ),
+    "absurdly large": (large_header, r"{normal}.jpeg: is 12000 x 12000 pixels; a film has at most"),
+    "absurdly small": (
+        lambda f: f.save(lambda film: film.resize((9, 300))),
+        r"{normal}.jpeg: is 9 x 300 pixels; a film has at least",
+    ),
+    "blank": (
+        lambda f: f.save(lambda film: Image.new("L", film.size, 7)),
+        r"{normal}.jpeg: shows nothing, every pixel is 7",
+    ),
+    "outline cut off": (
+        lambda f: f.outline.write_text(f.outline.read_text()[:200]),
+        r"{tumour}.json: is no JSON",
+    ),
+    "empty outline": (lambda f: f.outline.write_text(""), r"{tumour}.json: is no JSON"),
+    "binary outline": (lambda f: f.outline.write_bytes(b"\xff\xfe\x00"), r"{tumour}.json: is no J"),
+    "deep outline": (lambda f: f.outline.write_text("[" * 100_000), r"{tumour}.json: is no JSON"),
+    "list as outline": (lambda f: f.outline.write_text("[1]"), r"{tumour}.json: is no LabelMe"),
+    "no shapes": (lambda f: f.edit_outline(shapes=[]), r"{tumour}.json: .* 0 shapes; must outline"),
+    "no size": (lambda f: f.edit_outline(imageWidth=None), r"{tumour}.json: is no LabelMe"),
+    "size 0": (lambda f: f.edit_outline(imageHeight=0), r"{tumour}.json: .*imageHeight=0"),
+    "unknown shape": (
+        lambda f: f.shape(TRIANGLE[:2], "circle"),
+        r"{tumour}.json: a circle with 2 points; must be a polygon",
+    ),
+    "line of points": (lambda f: f.shape(TRIANGLE, "linestrip"), r"{tumour}.json: a linestrip"),
+    "two points": (lambda f: f.shape(TRIANGLE[:2]), r"{tumour}.json: a polygon with 2 points"),
+    "points in words": (lambda f: f.shape([["a", "b"]] * 3), r"{tumour}.json: is no LabelMe"),
+    "no number": (
+        lambda f: f.shape([*TRIANGLE, [float("nan"), 3]]),
+        r"{tumour}.json: a polygon with points that are no numbers",
+    ),
+    "out of the frame": (
+        lambda f: f.shape((np.array(TRIANGLE) + 9000).tolist()),
+        r"{tumour}.json: a lesion lies wholly out of the frame",
+    ),
+    "another size": (
+        lambda f: f.edit_outline(imageWidth=64, imageHeight=64),
+        r"{tumour}.json: was drawn on a film of 64 x 64 pixels, but {tumour} has",
+    ),
+    "another film": (
+        lambda f: f.edit_outline(imagePath="IMG999999.jpeg"),
+        r"{tumour}.json: imagePath names IMG999999; must name {tumour}",
+    ),
+    "two outlines": (second_outline, r"{tumour}.json: differs from .*{tumour}.json; keep one"),
+}
+
+
+@pytest.fixture
+def folder(phantom, tmp_path):
+    return Folder(shutil.copytree(phantom, tmp_path / "data"))
+
+
+def config_of(folder, *overrides):
+    register_schema()
+    data = [f"data.root={folder.root}", f"data.cache={folder.root.parent / 'cache'}"]
+    (config,) = plan_run(["data=btxrd", *data, *overrides], "config", None).runs.values()
+    return config
+
+
+def listing(folder):
+    return sorted(path for path in folder.rglob("*") if path.suffix not in (".lock", ".npz"))
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_stops_in_one_line_and_leaves_nothing(kind, folder, tmp_path):
+    damage, message = DAMAGE[kind]
+    damage(folder)
+    before = listing(tmp_path)
+    with pytest.raises(InputError, match=message.format(**vars(folder))) as got:
+        check_runs({tmp_path / "run": config_of(folder)})
+    assert "\n" not in str(got.value)
+    assert str(folder.root) in str(got.value)
+    after = [path for path in listing(tmp_path) if path.name != "cache"]
+    assert after == before
+
+
+def test_there_are_at_least_thirty_kinds():
+    assert len(DAMAGE) >= 30
+
+
+def turned(folder):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    folder.save(lambda film: film.transpose(Image.Transpose.ROTATE_90), exif=exif, quality=95)
+
+
+def sixteen_bit(folder):
+    def deepen(film):
+        return Image.fromarray(np.asarray(film.convert("L")).astype(np.uint16) * 16)
+
+    folder.save(deepen, format="PNG")
+
+
+USABLE = {
+    "RGBA": (
+        lambda f: f.save(lambda film: film.convert("RGBA"), format="PNG"),
+        "1 RGBA films, turned to grey",
+    ),
+    "16 bit": (sixteen_bit, "1 I;16 films, turned to grey"),
+    "palette": (
+        lambda f: f.save(lambda film: film.convert("L").convert("P"), format="PNG"),
+        "1 P films, turned to grey",
+    ),
+    "EXIF": (turned, "1 films turned upright by EXIF"),
+    "PNG in name only": (
+        lambda f: f.save(lambda film: film, format="PNG"),
+        "1 PNG films named .jpeg",
+    ),
+    "partly out of the frame": (
+        lambda f: f.shape([[-30, 10], [90, 10], [90, 90]]),
+        "1 outlines that cross the frame, cut off there",
+    ),
+    "no outline": (lambda f: f.outline.unlink(), "1 tumours without an outline"),
+    "stranger": (
+        lambda f: shutil.copyfile(f.film, f.film.with_name("IMG999999.jpeg")),
+        "1 films without a case, not used",
+    ),
+    "renamed sheet": (
+        lambda f: pd.read_excel(f.root / "dataset.xlsx").to_excel(
+            f.root / "dataset.xlsx", sheet_name="Tabelle 7", index=False
+        ),
+        None,
+    ),
+    "grey or RGB": (lambda f: f.save(lambda film: film.convert("RGB")), None),
+    "byte order mark": (
+        lambda f: f.outline.write_text(f.outline.read_text(), encoding="utf-8-sig"),
+        None,
+    ),
+    "no age": (
+        lambda f: f.table(lambda t: t.drop(columns="age")),
+        "No age and gender in the table: films of one patient may be parted",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", USABLE)
+def test_what_is_usable_is_used_and_said_once(kind, folder, phantom):
+    change, warning = USABLE[kind]
+    plain = load_dataset(*loading(Folder(phantom)))
+    change(folder)
+    dataset = load_dataset(*loading(folder))
+    assert len(dataset.cases) == len(plain.cases)
+    said = [line for line in dataset.warnings if line not in plain.warnings]
+    as_png = "1 PNG films named .jpeg"
+    lines = {line.split(", IMG")[0] for line in said}
+    assert lines - {as_png} == {warning} - {None, as_png}
+    row = dataset.cases.index[dataset.cases["stem"] == folder.normal][0]
+    off = np.abs(dataset.pixels[row].astype(float) - plain.pixels[row]).mean()
+    assert off < 4
+
+
+def loading(folder):
+    config = config_of(folder)
+    cache = str(folder.root.parent / "films")
+    config.data.cache, config.data.clahe_clip = cache, 0.0
+    return config.data, config.split, 64

@@ -1,0 +1,83 @@
+"""Copies of real and synthetic films are found, and no others."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from btxrd.data.cases import load_cases
+from btxrd.data.duplicates import near_duplicates
+from btxrd.data.survey import survey_films
+
+COPIES = {
+    "identical": lambda film, path: None,
+    "encoded again": lambda film, path: film.save(path, quality=25),
+    "half as large": lambda film, path: film.resize((film.width // 2, film.height // 2)).save(path),
+    "larger": lambda film, path: film.resize((film.width * 2, film.height * 2)).save(path),
+    "brightened": lambda film, path: film.point(lambda value: min(255, value * 1.2 + 6)).save(path),
+    "darkened": lambda film, path: film.point(lambda value: value * 0.8).save(path),
+    "in colour, as PNG": lambda film, path: film.convert("RGB").save(path, format="PNG"),
+}
+
+
+@pytest.fixture(params=["phantom", "sample"])
+def films(request, tmp_path):
+    """The films of a phantom and of the real sample: paths, labels, and a cache."""
+    cases = load_cases(request.getfixturevalue(request.param))
+    return cases[["stem", "path", "label"]], tmp_path / "cache"
+
+
+def pairs_of(cases, cache):
+    return near_duplicates(cases, survey_films(cases["path"].tolist(), cache))
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_copies_are_found_and_nothing_else(films, how, tmp_path):
+    cases, cache = films
+    before = pairs_of(cases, cache)
+    single = ~cases["stem"].isin([*before["one"], *before["other"]])
+    chosen = cases[single].sample(30, random_state=5)
+    rows = []
+    for _, case in chosen.iterrows():
+        path = tmp_path / f"copy-{Path(case['path']).name}"
+        shutil.copyfile(case["path"], path)
+        with Image.open(case["path"]) as film:
+            COPIES[how](film.convert("L"), path)
+        rows.append({"stem": path.stem, "path": str(path), "label": case["label"]})
+    found = pairs_of(pd.concat([cases, pd.DataFrame(rows)], ignore_index=True), cache)
+    new = found[found["other"].str.startswith("copy-")]
+    assert set(new["one"]) == set(chosen["stem"])
+    assert (new["other"] == "copy-" + new["one"]).all()
+    assert len(found) == len(before) + len(new)
+    assert new["identical"].all() == (how == "identical")
+
+
+def test_duplicates_of_the_sample_are_the_two_that_look_it(sample, tmp_path):
+    pairs = pairs_of(load_cases(sample), tmp_path)
+    assert pairs[["one", "other"]].to_numpy().tolist() == [
+        ["IMG001948", "IMG002166"],
+        ["IMG001956", "IMG002172"],
+    ]
+
+
+def test_phantoms_are_all_different(cases, tmp_path):
+    assert pairs_of(cases, tmp_path).empty
+
+
+def test_labels_that_contradict_are_marked(cases, tmp_path):
+    twice = pd.concat([cases, cases[:2].assign(stem=["x", "y"])], ignore_index=True)
+    twice.loc[len(cases), "label"] = (cases["label"][0] + 1) % 3
+    pairs = pairs_of(twice, tmp_path)
+    assert pairs["contradict"].tolist() == [True, False]
+    assert pairs["identical"].all()
+
+
+def test_films_are_looked_at_once(cases, tmp_path, monkeypatch):
+    first = survey_films(cases["path"].tolist(), tmp_path)
+    monkeypatch.setattr("btxrd.data.survey.read_film", None)
+    again = survey_films(cases["path"].tolist(), tmp_path)
+    assert again.looks == first.looks
+    assert np.array_equal(again.hashes, first.hashes)

@@ -1,0 +1,67 @@
+"""An inspection finds exactly what was planted in a phantom."""
+
+import json
+
+import pytest
+
+from btxrd.data.inspection import inspect
+from btxrd.data.phantom import write_phantom
+from btxrd.data.phantom_flaws import KINDS
+from btxrd.errors import InputError
+
+REMARKS = {
+    "I;16": "I;16 films, turned to grey",
+    "RGBA": "RGBA films, turned to grey",
+    "LA": "LA films, turned to grey",
+    "turned": "films turned upright by EXIF",
+    "PNG": "PNG films named .jpeg",
+    "film without case": "films without a case, not used",
+    "no outline": "tumours without an outline",
+    "tiny": "outlines of less than 0.01% of the frame",
+    "crossing": "outlines that cross the frame, cut off there",
+    "outlined normal": "normal cases with an outline, not used",
+    "outline without case": "outlines without a case, not used",
+}
+FAULTS = {"films": "films", "outlines": "outlines", "no film": "cases without a film"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("planted")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def planted(request, folder):
+    """A phantom of each kind, and what was planted in it."""
+    root = folder / request.param
+    write_phantom(root, 100, 7, request.param)
+    return root, json.loads((root / "phantom.json").read_text())["planted"]
+
+
+def test_what_was_planted_is_found_and_nothing_else(planted, folder):
+    root, flaws = planted
+    found = inspect(root, folder / "cache", strict=False)
+    pairs = found.pairs[["one", "other", "contradict"]].to_numpy().tolist()
+    assert sorted(pair[:2] for pair in pairs) == sorted(flaws.get("duplicates", []))
+    assert [pair[:2] for pair in pairs if pair[2]] == flaws.get("contradictory", [])
+    assert found.remarks == {REMARKS[name]: flaws[name] for name in REMARKS if name in flaws}
+    rows = [name.split(" in row ")[0] for name in found.faults["rows"]]
+    assert sorted(rows) == sorted(flaws.get("rows", []))
+    for name, kind in FAULTS.items():
+        assert sorted(found.faults[kind]) == sorted(flaws.get(name, []))
+
+
+def test_a_duplicate_joins_two_patients(planted, folder):
+    root, flaws = planted
+    found = inspect(root, folder / "cache", strict=False)
+    group = found.cases.set_index("stem")["group"]
+    assert all(group[one] == group[other] for one, other in flaws.get("duplicates", []))
+
+
+def test_a_run_stops_at_damage_and_at_nothing_less(planted, folder):
+    root, flaws = planted
+    if "rows" in flaws:
+        with pytest.raises(InputError, match=r"dataset.xlsx: IMG\d+.* and 3 more rows"):
+            inspect(root, folder / "cache", strict=True)
+    else:
+        assert len(inspect(root, folder / "cache", strict=True).cases) >= 100
