@@ -73,6 +73,7 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
     """
     found = inspect_data(data)
     cases = deal_cases(found, data, split)
+    check_split(cases, split)
     pixels = load_pixels(
         cases["path"].tolist(),
         image_size,
@@ -101,9 +102,7 @@ def deal_cases(found: Inspection, data: DataConfig, split: SplitConfig) -> pd.Da
     if data.contradictions == "drop":
         cases = without_contradictions(cases, found.pairs)
     cases = cases.assign(partition=assign_partitions(cases, split))
-    cases = cases[cases["partition"] != EXCLUDED].reset_index(drop=True)
-    check_split(cases, split)
-    return cases
+    return cases[cases["partition"] != EXCLUDED].reset_index(drop=True)
 
 
 def without_contradictions(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:

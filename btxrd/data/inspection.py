@@ -21,7 +21,7 @@ from btxrd.data.cases import (
 )
 from btxrd.data.duplicates import near_duplicates
 from btxrd.data.groups import join_groups, likely_patients
-from btxrd.data.survey import Survey, survey_films
+from btxrd.data.survey import NO_FILMS, Survey, survey_films
 from btxrd.errors import InputError
 
 PLAIN = ("L", "RGB")  # the modes of BTXRD's own files
@@ -47,7 +47,7 @@ class Inspection:
     source: Path
     strict: bool
     cases: pd.DataFrame = field(default_factory=pd.DataFrame)
-    survey: Survey | None = None
+    survey: Survey = NO_FILMS
     outlines: dict[str, Outline] = field(default_factory=dict)
     pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
     faults: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -97,7 +97,6 @@ def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
     listed = set(table["stem"])
     cases = _with_films(found, cases, listed, root, cache)
     _read_outlines(found, cases, listed, root)
-    assert found.survey is not None
     found.pairs = near_duplicates(cases, found.survey)
     cases["patient"] = likely_patients(cases)
     cases["group"] = join_groups(cases, found.pairs)
@@ -139,7 +138,6 @@ def _with_films(
 
 
 def _read_outlines(found: Inspection, cases: pd.DataFrame, listed: set[str], root: Path) -> None:
-    assert found.survey is not None
     files = find_outlines(root)
     lines, with_outline = {}, set()
     for stem, label, look in zip(cases["stem"], cases["label"], found.survey.looks, strict=True):

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from btxrd.errors import InputError
@@ -66,19 +64,28 @@ def leakage(cases: pd.DataFrame, pairs: pd.DataFrame) -> Leakage:
     )
 
 
-def class_shares(cases: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Shares of the classes in each partition that has cases, by name of partition and class."""
+def proportions(cases: pd.DataFrame, columns: list[str]) -> dict[str, dict[str, float]]:
+    """Shares of the values of columns in each partition that has cases.
+
+    Args:
+        cases: with `partition`, `label` and `columns`.
+        columns: whose combinations are counted; a label is given by its name.
+
+    Returns:
+        Shares by partition and by the values, joined by spaces; a share of 0 is left out.
+    """
+    named = cases.assign(label=[CLASSES[label] for label in cases["label"]])
+    cells = named[columns].astype(str).agg(" ".join, axis=1)
     return {
-        name: dict(
-            zip(CLASSES, map(float, _shares(cases[cases["partition"] == name])), strict=True)
-        )
+        name: {
+            str(cell): float(share)
+            for cell, share in cells[cases["partition"] == name]
+            .value_counts(normalize=True)
+            .items()
+        }
         for name in PARTITIONS
         if (cases["partition"] == name).any()
     }
-
-
-def _shares(cases: pd.DataFrame) -> npt.NDArray[np.float64]:
-    return np.bincount(cases["label"], minlength=len(CLASSES)) / len(cases)
 
 
 def check_split(cases: pd.DataFrame, split: SplitConfig) -> None:

@@ -64,6 +64,9 @@ class Survey:
         return Survey(paths, digests, looks, self.hashes[rows], self.thumbnails[rows])
 
 
+NO_FILMS = Survey((), (), (), np.zeros((0, HASH**2), bool), np.zeros((0, COARSE, COARSE), np.uint8))
+
+
 def survey_films(paths: Sequence[str], cache: Path) -> Survey:
     """Look at films, each decoded at a fraction of its size; at the first call with these contents.
 

@@ -26,11 +26,12 @@ def check_runs(runs: dict[Path, Config]) -> list[Path]:
     to_come = [config for run_dir, config in runs.items() if run_dir not in complete]
     if to_come:
         from btxrd.data.dataset import deal_cases, inspect_data  # pandas, for these only
+        from btxrd.data.leakage import check_split
 
         for data in _distinct([config.data for config in to_come]):
             found = inspect_data(data)
             for split in _distinct([config.split for config in to_come if config.data == data]):
-                deal_cases(found, data, split)
+                check_split(deal_cases(found, data, split), split)
     return complete
 
 

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from btxrd.files import write_text
+from btxrd.pages import render
 from btxrd.vocabulary import FIGURES
 
 
@@ -17,16 +15,6 @@ def write_report(sweep_dir: Path, summary: dict[str, Any]) -> None:
         sweep_dir: of the sweep.
         summary: the content of summary.json.
     """
-    environment = Environment(
-        loader=PackageLoader("btxrd.sweep", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["link"] = quote
-    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
-    page = environment.get_template("report.html.j2").render(
-        title="/".join(sweep_dir.resolve().parts[-2:]), figures=FIGURES, **summary
-    )
+    title = "/".join(sweep_dir.resolve().parts[-2:])
+    page = render("report.html.j2", title=title, figures=FIGURES, **summary)
     write_text(sweep_dir / "report.html", page)

@@ -1,0 +1,38 @@
+"""Write a page on a data set: what is in it, what is wrong with it, what leaks in each split.
+
+Usage:
+  python -m btxrd.audit [KEY=VALUE ...]
+
+  python -m btxrd.audit data=btxrd data.root=FOLDER
+  python -m btxrd.audit data=btxrd data.root=FOLDER split=manifest split.manifest=FILE
+
+The page, audit.html, and the same as audit.json go into hydra.run.dir, outputs/DATE/TIME.
+"""
+
+import sys
+
+
+def main() -> int:
+    """Answer the command line; returns the exit status."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        return 0
+    from btxrd.compose import one_line_errors, plan_run, register_schema
+
+    with one_line_errors():
+        register_schema()
+        plan = plan_run(sys.argv[1:], "config", None)
+        (config,) = plan.runs.values()
+
+        from btxrd.audit.findings import audit
+        from btxrd.audit.page import as_text, write_audit
+
+        found, findings = audit(config.data, config.split)
+        write_audit(plan.folder, found, findings)
+        print(as_text(findings))
+        print(plan.folder / "audit.html")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

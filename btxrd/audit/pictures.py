@@ -1,0 +1,106 @@
+"""Plots and small films for the audit's page, as text that stands in the page itself."""
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from btxrd.data.annotations import Outline
+from btxrd.data.films import read_film
+from btxrd.data.inspection import Inspection
+from btxrd.data.survey import Look
+from btxrd.vocabulary import CLASSES
+
+HEIGHT = 200  # pixels of a small film
+COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00")  # Okabe and Ito
+MARKS = "osv^D"
+
+
+def small_film(path: str, outline: Outline | None = None) -> str:
+    """Give a film as a data URI, HEIGHT pixels high, with its outline drawn."""
+    film = read_film(Path(path), at_least=HEIGHT).pixels
+    width = max(1, round(HEIGHT * film.shape[1] / film.shape[0]))
+    small = cv2.resize(film, (width, HEIGHT), interpolation=cv2.INTER_AREA)
+    colour = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
+    if outline is not None:
+        scale = np.array([width / outline.width, HEIGHT / outline.height])
+        corners = [np.rint(polygon * scale).astype(np.int32) for polygon in outline.polygons]
+        cv2.polylines(colour, corners, isClosed=True, color=(0, 230, 255), lineType=cv2.LINE_AA)
+    content = cv2.imencode(".jpg", colour, [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
+    return "data:image/jpeg;base64," + base64.b64encode(content).decode()
+
+
+def plots(found: Inspection, findings: dict[str, Any]) -> dict[str, str]:
+    """Draw the plots of the page as SVG, by their caption."""
+    groups = findings["groups"]
+    shares = [outline.share for outline in found.outlines.values()]
+    drawn = {
+        "Cases by center and class": _svg(lambda axes: _draw_counts(axes, findings["counts"])),
+        "Size of the films": _svg(lambda axes: _draw_sizes(axes, found.survey.looks, found.cases)),
+        "Likely patients and groups by size": _svg(lambda axes: _draw_groups(axes, groups)),
+    }
+    if shares:
+        drawn["Area of the lesions"] = _svg(lambda axes: _draw_lesions(axes, shares))
+    return drawn
+
+
+def _svg(draw: Callable[[Axes], None]) -> str:
+    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "audit"}):
+        figure = Figure(figsize=(4.6, 3.2), layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        draw(axes)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _draw_counts(axes: Axes, counts: dict[int, dict[str, int]]) -> None:
+    bottom = np.zeros(len(counts))
+    for name, colour, hatch in zip(CLASSES, COLOURS, ("", "//", "xx"), strict=False):
+        heights = np.array([row[name] for row in counts.values()])
+        names = [f"center {center}" for center in counts]
+        style: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+        axes.bar(names, heights, bottom=bottom, label=name, **style)
+        bottom += heights
+    axes.set_ylabel("cases")
+    axes.legend(frameon=False)
+
+
+def _draw_sizes(axes: Axes, looks: tuple[Look, ...], cases: pd.DataFrame) -> None:
+    size = np.array([[look.width, look.height] for look in looks])
+    for place, center in enumerate(sorted(set(cases["center"]))):
+        here = size[cases["center"].to_numpy() == center]
+        colour, mark = COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)]
+        label = f"center {center}"
+        axes.scatter(here[:, 0], here[:, 1], s=9, c=colour, marker=mark, alpha=0.4, label=label)
+    axes.set(xlabel="width (pixels)", ylabel="height (pixels)", xlim=(0, None), ylim=(0, None))
+    axes.legend(frameon=False)
+
+
+def _draw_groups(axes: Axes, groups: dict[str, dict[str, Any]]) -> None:
+    for place, (name, sizes) in enumerate(groups.items()):
+        at = np.array(list(sizes["by_size"])) + (place - 0.5) * 0.4
+        bars: dict[str, Any] = {
+            "color": COLOURS[place],
+            "hatch": ("", "//")[place],
+            "edgecolor": "white",
+        }
+        axes.bar(at, list(sizes["by_size"].values()), 0.4, label=name, **bars)
+    axes.set(xlabel="cases in one", ylabel="number", yscale="log")
+    axes.legend(frameon=False)
+
+
+def _draw_lesions(axes: Axes, shares: list[float]) -> None:
+    percent = 100 * np.array(shares).clip(1e-6)
+    low, high = np.log10(percent.min()), np.log10(max(percent.max(), 2 * percent.min()))
+    axes.hist(percent, np.logspace(low, high, 30).tolist(), color=COLOURS[0])
+    axes.set(xscale="log", xlabel="outlined share of the frame (%)", ylabel="tumours")

@@ -1,0 +1,127 @@
+"""The audit's JSON says what was planted, and its page shows it."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from btxrd.audit.findings import PUBLISHED, audit
+from btxrd.audit.page import as_text, verdicts, write_audit
+from btxrd.data.phantom import write_phantom
+from btxrd.schema import DataConfig, SplitConfig
+
+SPLIT = SplitConfig(strategy="stratified")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("audit")
+
+
+@pytest.fixture(scope="module", params=["clean", "damaged"])
+def audited(request, folder):
+    """Content of audit.json and audit.html, and what was planted."""
+    root = folder / request.param
+    write_phantom(root, 100, 7, request.param)
+    planted = json.loads((root / "phantom.json").read_text())["planted"]
+    found, findings = audit(DataConfig(root=str(root), cache=str(folder / "cache")), SPLIT)
+    write_audit(folder / f"{request.param}-audit", found, findings)
+    written = json.loads((folder / f"{request.param}-audit" / "audit.json").read_text())
+    return written, (folder / f"{request.param}-audit" / "audit.html").read_text(), planted
+
+
+def test_json_names_what_was_planted(audited):
+    written, _, planted = audited
+    pairs = sorted([pair["one"], pair["other"]] for pair in written["duplicates"])
+    assert pairs == sorted(planted.get("duplicates", []))
+    assert sorted(written["faults"].get("films", {})) == sorted(planted.get("films", []))
+    assert sorted(written["faults"].get("outlines", {})) == sorted(planted.get("outlines", []))
+    faults = sum(len(lines) for lines in written["faults"].values())
+    assert faults == sum(
+        len(planted.get(name, [])) for name in ("rows", "films", "outlines", "no film")
+    )
+
+
+def test_counts_are_those_of_the_usable_cases(audited):
+    written, _, _ = audited
+    counted = sum(sum(row.values()) for row in written["counts"].values())
+    assert counted == written["cases"]
+    by_size = written["groups"]["groups"]["by_size"]
+    assert sum(int(size) * number for size, number in by_size.items()) == written["cases"]
+    assert sum(written["films"]["modes"].values()) == written["cases"]
+
+
+def test_whole_groups_leak_nothing_and_single_cases_do(audited):
+    written, _, _ = audited
+    titles = [row["split"] for row in written["splits"]]
+    assert len(titles) == len(set(titles)) == 2 + 3 + 5 + 1
+    for row in written["splits"]:
+        whole, none = row["whole"]["leakage"], row["none"]["leakage"]
+        assert not any(value for name, value in whole.items() if name != "test_cases")
+        assert none["groups"] > 0
+    assert written["splits"][0]["none"]["leakage"]["test_with_group"] > 0
+
+
+def test_page_is_one_file_that_shows_it_all(audited):
+    written, page, _ = audited
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    for pair in written["duplicates"]:
+        assert f"{pair['one']} ({pair['labels'][0]}" in page
+    for lines in written["faults"].values():
+        assert all(name.split(" in row ")[0] in page for name in lines)
+    assert page.count("<svg") == 4
+    assert "nan" not in re.sub(r"center=nan|data:[^\"]*", "", page).lower().split()
+
+
+def test_what_is_wrong_comes_first(audited):
+    written, page, planted = audited
+    lines = verdicts(written)
+    assert lines[0][0] == (not planted)
+    assert all(line in page for _, line in lines)
+    assert all(line in as_text(written) for _, line in lines)
+
+
+def test_splits_that_cannot_be_made_say_why(phantom, tmp_path):
+    manifest = tmp_path / "short.csv"
+    manifest.write_text("image_id,partition\nIMG000001,train\n")
+    split = SplitConfig(strategy="manifest", manifest=str(manifest))
+    _, findings = audit(DataConfig(root=str(phantom), cache=str(tmp_path)), split)
+    last = findings["splits"][-1]
+    assert last["split"] == "manifest"
+    assert "lists 1 of" in last["refused"]
+    assert any("manifest would be refused" in line for well, line in verdicts(findings) if not well)
+
+
+def test_command_line_writes_both_files_and_says_where(phantom, tmp_path):
+    command = [sys.executable, "-m", "btxrd.audit", "data=btxrd", f"data.root={phantom}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / done.stdout.strip().splitlines()[-1]
+    assert page.name == "audit.html"
+    assert page.is_file()
+    assert page.with_suffix(".json").is_file()
+    wrong = subprocess.run(
+        [*command[:3], "data=btxrd", "data.root=nowhere"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("data.root=nowhere: no such folder")
+    assert wrong.stderr.count("\n") == 1
+
+
+def test_counts_of_btxrd_are_the_published_ones(real_table):
+    counts = real_table.groupby(["center", "label"]).size()
+    for center, row in PUBLISHED.items():
+        assert counts[center].tolist() == list(row)
+
+
+def test_sample_is_without_fault(sample, tmp_path):
+    _, findings = audit(DataConfig(root=str(sample), cache=str(tmp_path)), SPLIT)
+    assert findings["faults"] == {}
+    assert len(findings["duplicates"]) == 2
+    assert findings["splits"][0]["points_from_whole"] < 1
