@@ -230,6 +230,8 @@ def one_line_errors() -> Iterator[None]:
 
 def explain(error: Exception) -> str:
     """Say in one line what Hydra or OmegaConf found wrong, and what would be right."""
+    if isinstance(error, InputError):
+        return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
         choices = ", ".join(sorted(error.options))

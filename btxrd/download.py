@@ -1,0 +1,175 @@
+"""Fetch BTXRD from its public archive, and unpack it for `data=btxrd data.root=FOLDER`.
+
+Usage:
+  python -m btxrd.download data.root=FOLDER [data.archive.url=URL data.archive.md5=MD5]
+
+The archive lies beside FOLDER, as FOLDER.zip.part until it is whole. The same command goes on where
+it was cut off, and does nothing where FOLDER is whole.
+"""
+
+import hashlib
+import signal
+import sys
+from pathlib import Path
+
+import requests
+from filelock import FileLock
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError
+
+from btxrd.data.archive import need_room, unpack
+from btxrd.errors import InputError
+from btxrd.files import read_json
+
+MARKER = "archive.json"  # in a folder that this command made: the md5 of its archive
+BLOCK = 1 << 18  # bytes
+TIMEOUT = (15, 60)  # seconds to connect, and between two answers
+
+
+def main() -> int:
+    """Answer the command line; returns the exit status."""
+    typed = sys.argv[1:]
+    if {"-h", "--help"} & set(typed):
+        print(__doc__)
+        return 0
+    from btxrd.compose import one_line_errors, plan_run, register_schema
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with one_line_errors():
+        if not any(argument.startswith("data=") for argument in typed):
+            typed = ["data=btxrd", *typed]
+        register_schema()
+        (config,) = plan_run(typed, "config", None).runs.values()
+        if config.data.archive is None:
+            raise InputError("data.archive: has no url and md5; is data=btxrd what you mean?")
+        download(Path(config.data.root), config.data.archive.url, config.data.archive.md5)
+        print(f"Next: python -m btxrd.audit data=btxrd data.root={config.data.root}")
+    return 0
+
+
+def download(root: Path, url: str, md5: str) -> None:
+    """Have the data set of an archive in `root`.
+
+    Args:
+        root: folder to make; its archive lies beside it until all is well.
+        url: of the archive.
+        md5: of the archive.
+
+    Raises:
+        InputError: for a folder that holds something else, an archive that cannot be fetched whole,
+            has another md5 or is not safe to unpack, and a disk that is full or cannot be written.
+    """
+    md5 = md5.lower()
+    archive, lock = _beside(root, ".zip"), _beside(root, ".lock")
+    try:
+        root.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            if _is_whole(root, md5):
+                print(f"{root}: is whole already")
+                return
+            if not archive.exists():
+                fetch(url, archive, md5)
+            elif (found := _md5(archive)) != md5:
+                raise InputError(
+                    f"{archive}: has md5 {found}, data.archive.md5 is {md5}; delete it"
+                )
+            cases = unpack(archive, root, MARKER, md5)
+            archive.unlink()
+    except OSError as error:
+        place = error.filename or root
+        raise InputError(f"{place}: cannot be written ({error.strerror or error})") from error
+    lock.unlink(missing_ok=True)
+    print(f"{root}: {cases} cases")
+
+
+def _beside(root: Path, suffix: str) -> Path:
+    absolute = root.absolute()
+    return absolute.with_name(absolute.name + suffix)
+
+
+def _is_whole(root: Path, md5: str) -> bool:
+    """Whether `root` holds the archive. Raises InputError where it holds something else."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    marker = root / MARKER
+    found = read_json(marker)["md5"] if marker.is_file() else None
+    if found != md5:
+        holds = "an archive of another md5" if found else "files that this command did not make"
+        raise InputError(f"data.root={root}: holds {holds}; name another folder, or delete it")
+    return True
+
+
+def fetch(url: str, archive: Path, md5: str) -> None:
+    """Fetch a file, from where an earlier call was cut off.
+
+    Raises:
+        InputError: where it cannot be fetched, or not whole, in which case what came is kept; and
+            where it has another md5, in which case it is deleted.
+        OSError: where it cannot be written; what came is kept.
+    """
+    part = archive.with_name(archive.name + ".part")
+    by_hand = f"try again, or fetch it with a browser and put it at {archive}"
+    try:
+        _go_on(url, part, by_hand)
+    except (requests.RequestException, HTTPError) as error:
+        came = part.stat().st_size if part.exists() else 0
+        if came == 0:
+            raise InputError(f"{url}: cannot be fetched ({error}); {by_hand}") from error
+        raise InputError(
+            f"{url}: was cut off; {came:,} bytes are in {part}, and the same command goes on"
+        ) from error
+    found = _md5(part)
+    if found != md5:
+        part.unlink()
+        raise InputError(
+            f"{url}: gave a file of md5 {found}, data.archive.md5 is {md5}; it is deleted"
+        )
+    part.rename(archive)
+
+
+def _go_on(url: str, part: Path, by_hand: str) -> None:
+    """Ask for what `part` lacks, and append it."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        code = answer.status_code
+        if have and code == requests.codes.requested_range_not_satisfiable:
+            return  # nothing is lacking; the md5 tells whether it is right
+        if code == requests.codes.ok:
+            have = 0  # the server knows no ranges, and begins again
+        elif code != requests.codes.partial_content:
+            raise InputError(f"{url}: answers {code} {answer.reason or ''}; {by_hand}")
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise InputError(f"{url}: answers with another range than asked for; delete {part}")
+        coming = int(answer.headers.get("Content-Length", 0))
+        need_room(part, coming)
+        to_come = f"{coming:,}" if coming else "an unknown number"
+        print(f"{part}: {have:,} bytes are there, {to_come} to come")
+        with (
+            part.open("r+b" if have else "wb") as file,
+            tqdm(
+                desc="fetch",
+                total=have + coming if coming else None,
+                initial=have,
+                unit="B",
+                unit_scale=True,
+                disable=None,
+            ) as bar,
+        ):
+            file.seek(have)
+            # Not iter_content, which drops what came of a block that is cut off.
+            for block in iter(lambda: answer.raw.read1(BLOCK, decode_content=False), b""):
+                file.write(block)
+                bar.update(len(block))
+            came = file.tell() - have
+    if came < coming:
+        raise requests.ConnectionError(f"{came} of {coming} bytes came")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
