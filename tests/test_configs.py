@@ -72,7 +72,7 @@ def test_long_or_empty_names_are_refused():
 
 WRONG = {
     "model.dropout=2": r"model.dropout=2.0: must be between 0 and 0.95",
-    "split=centre": r"split=centre: no such choice; must be one of center, kfold, leave_one_center_out, manifest, random, stratified",
+    "split=centre": r"split=centre: no such choice; must be one of center, kfold, .*, stratified",
     "experiment=E9": r"experiment=E9: no such choice; must be one of E1_b0_baseline, .*",
     "trainig.epochs=3": r"trainig: no such key; did you mean training\?",
     "training.epoch=3": r"training.epoch: no such key; did you mean epochs\?",

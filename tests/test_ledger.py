@@ -55,7 +55,7 @@ def test_fingerprint_names_weights_by_content(config, tmp_path):
 def test_complete_is_written_after_the_work(config, tmp_path):
     def work():
         assert read_status(tmp_path)["state"] == "running"
-        return "cpu (a machine)"
+        return {"device": "cpu (a machine)"}
 
     assert attempt(tmp_path, config, {"model": "m"}, work) == "complete"
     status = read_status(tmp_path)
@@ -84,7 +84,7 @@ def test_interrupt_is_recorded_and_passed_on(config, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         attempt(tmp_path, config, {}, work)
     assert read_status(tmp_path)["state"] == "interrupted"
-    attempt(tmp_path, config, {}, lambda: "cpu")
+    attempt(tmp_path, config, {}, lambda: {"device": "cpu"})
     assert read_status(tmp_path)["attempts"] == 2
 
 
@@ -104,7 +104,7 @@ def test_other_config_does_not_go_on_from_what_is_there(config, tmp_path):
 
 
 def test_complete_run_of_another_config_is_refused_with_what_differs(config, tmp_path):
-    attempt(tmp_path, config, {}, lambda: "cpu")
+    attempt(tmp_path, config, {}, lambda: {"device": "cpu"})
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     other = changed(replace(config, seed=3, device="cpu"), "training", epochs=9)
     with pytest.raises(InputError) as got:
