@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -158,3 +159,36 @@ def test_evaluate_false_trains_only(do_run, compose):
     assert (run.run_dir / "checkpoints" / "best.safetensors").is_file()
     assert not (run.run_dir / "metrics.json").exists()
     assert not (run.run_dir / "predictions.csv").exists()
+
+
+def test_hash_of_the_split_is_that_of_its_file_everywhere(guided_run):
+    content = (guided_run.run_dir / "split.csv").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    assert read_status(guided_run.run_dir)["split_hash"] == digest
+    sidecar = json.loads((guided_run.run_dir / "checkpoints" / "best.json").read_text())
+    assert sidecar["split_hash"] == digest
+
+
+def test_where_val_is_test_each_case_is_listed_once_and_it_is_said(do_run, compose):
+    run = do_run(compose("split=random", "training.epochs=1"))
+    predictions = pd.read_csv(run.run_dir / "predictions.csv")
+    split = pd.read_csv(run.run_dir / "split.csv")
+    assert set(predictions["partition"]) == {"test"}
+    assert (
+        len(predictions)
+        == (split["partition"] == "test").sum()
+        == predictions["image_id"].nunique()
+    )
+    metrics = json.loads((run.run_dir / "metrics.json").read_text())
+    assert metrics["val"] == metrics["test"]
+    assert metrics["test"]["notes"]["split"] == "random (val is test)"
+
+
+def test_split_of_a_run_is_a_manifest_for_another(guided_run, do_run, compose, tmp_path):
+    shutil.copyfile(guided_run.run_dir / "split.csv", tmp_path / "theirs.csv")
+    again = compose(
+        "split=manifest", f"split.manifest={tmp_path / 'theirs.csv'}", "training.epochs=1"
+    )
+    run = do_run(again)
+    hashes = {read_status(one.run_dir)["split_hash"] for one in (run, guided_run)}
+    assert len(hashes) == 1

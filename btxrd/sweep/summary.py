@@ -195,7 +195,7 @@ def generalisation_gap(runs: list[Run]) -> list[dict[str, Any]]:
     pairs = [by_split for by_split in alike.values() if {"stratified", "center"} <= set(by_split)]
     return [
         {name: near.row[name] for name in ("experiment", "model", "annotations", "seed")}
-        | {"stratified": near.name, "center": far.name}
+        | {"stratified": near.name, "center": far.name, "split": near.row["split"]}
         | {name: near.row[name] - far.row[name] for name in ("accuracy", "macro_auc")}
         for near, far in ((by_split["stratified"], by_split["center"]) for by_split in pairs)
     ]
@@ -212,7 +212,9 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
 def _as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
     rows = content["runs"]
     width = max(len(row["run"]) for row in rows)
-    lines = ["", f"{'run':<{width}}  {'state':<11}  {'accuracy':<20}  macro AUC (95 % interval)"]
+    splits = max(len(row["split"] or "split") for row in rows)
+    head = f"{'run':<{width}}  {'split':<{splits}}  {'state':<11}  {'accuracy':<20}"
+    lines = ["", f"{head}  macro AUC (95 % interval)"]
     for row in rows:
         shown = [
             f"{row[name]:.3f} ({row[f'{name}_low']:.3f}-{row[f'{name}_high']:.3f})"
@@ -221,7 +223,8 @@ def _as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
             for name in ("accuracy", "macro_auc")
         ]
         tail = f"  {row['error']}" if row["error"] else ""
-        lines.append(f"{row['run']:<{width}}  {row['state']:<11}  {shown[0]:<20}  {shown[1]}{tail}")
+        place = f"{row['run']:<{width}}  {row['split'] or '-':<{splits}}"
+        lines.append(f"{place}  {row['state']:<11}  {shown[0]:<20}  {shown[1]}{tail}")
     lines += ["", f"Winner by {content['selection_rule']}:"]
     lines += [
         f"  {winner['split']}: {winner['run']} (val macro AUC {winner['val_macro_auc']:.3f})"
