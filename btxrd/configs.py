@@ -18,6 +18,10 @@ Examples:
   python -m btxrd.run data=btxrd data.root=FOLDER model=efficientnet_lite0 training.epochs=20
   python -m btxrd.run -m hydra/launcher=joblib seed=0,1,2
 
+Beside it:
+  python -m btxrd.download data.root=FOLDER             fetch BTXRD
+  python -m btxrd.audit data=btxrd data.root=FOLDER     what is in it, and what leaks
+
 More:
   --cfg job      the whole config that the command line composes, every key with its value
   --hydra-help   Hydra's own options
