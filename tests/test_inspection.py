@@ -1,7 +1,9 @@
 """An inspection finds exactly what was planted in a phantom."""
 
 import json
+import shutil
 
+import pandas as pd
 import pytest
 
 from btxrd.data.inspection import inspect
@@ -65,3 +67,24 @@ def test_a_run_stops_at_damage_and_at_nothing_less(planted, folder):
             inspect(root, folder / "cache", strict=True)
     else:
         assert len(inspect(root, folder / "cache", strict=True).cases) >= 100
+
+
+def test_an_audit_goes_on_where_a_case_is_there_twice(phantom, tmp_path):
+    root = shutil.copytree(phantom, tmp_path / "data")
+    film = next((root / "images").glob("*.jpeg"))
+    shutil.copyfile(film, film.with_suffix(".png"))
+    outline = next((root / "Annotations").glob("*.json"))
+    nested = root / "Annotations" / "Annotations" / outline.name
+    nested.write_text(outline.read_text().replace("tumor", "other"))
+    found = inspect(root, tmp_path / "cache", strict=False)
+    assert list(found.faults["cases with two films"]) == [film.stem]
+    assert list(found.faults["cases with two outlines"]) == [outline.stem]
+    assert film.stem not in set(found.cases["stem"])
+    assert outline.stem not in found.outlines
+
+
+def test_a_table_without_a_usable_row_is_named(phantom, tmp_path):
+    root = shutil.copytree(phantom, tmp_path / "data")
+    pd.read_excel(root / "dataset.xlsx").assign(center=0).to_excel(root / "dataset.xlsx")
+    with pytest.raises(InputError, match=r"has no case that can be used; .* has center=0"):
+        inspect(root, tmp_path / "cache", strict=False)

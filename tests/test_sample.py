@@ -11,7 +11,7 @@ def test_sample_is_read_as_it_ships(sample):
     cases = load_cases(sample)
     assert len(cases) == 1200
     assert np.bincount(cases["label"]).tolist() == [602, 489, 109]
-    outlines = {stem: read_outline(path) for stem, path in find_outlines(sample).items()}
+    outlines = {stem: read_outline(path) for stem, path in find_outlines(sample)[0].items()}
     assert set(outlines) == set(cases.loc[cases["label"] > 0, "stem"])
     shares = [lesion_mask(outline, 224).mean() for outline in outlines.values()]
     assert min(shares) > 0

@@ -137,7 +137,7 @@ def test_outlines_of_val_and_test_change_no_prediction(
     shutil.copytree(phantom, root)
     split = pd.read_csv(guided_run.run_dir / "split.csv")
     judged = split.query("partition != 'train'")["image_id"].str.split(".").str[0].tolist()
-    moved = [path for stem, path in find_outlines(root).items() if stem in judged]
+    moved = [path for stem, path in find_outlines(root)[0].items() if stem in judged]
     assert moved
     for path in moved:
         content = json.loads(path.read_text())

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from btxrd.data.annotations import Outline
 from btxrd.data.films import read_film
@@ -96,6 +97,7 @@ def _draw_groups(axes: Axes, groups: dict[str, dict[str, Any]]) -> None:
         }
         axes.bar(at, list(sizes["by_size"].values()), 0.4, label=name, **bars)
     axes.set(xlabel="cases in one", ylabel="number", yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
 
 

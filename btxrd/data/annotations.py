@@ -46,20 +46,21 @@ class Outline:
         return bool((beyond | (corners < -SLACK)).any())
 
 
-def find_outlines(root: Path) -> dict[str, Path]:
+def find_outlines(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Find the outline files of a data set, by stem; folders in `root`/Annotations are entered.
 
-    Raises:
-        InputError: for two files of one film whose contents differ.
+    Returns:
+        The files, and a line for each stem that has a second one of other content.
     """
     files: dict[str, Path] = {}
+    doubles: dict[str, str] = {}
     for path in sorted((root / "Annotations").rglob("*.json")):
         if path.name.startswith((".", "~")) or not path.is_file():
             continue
         known = files.setdefault(path.stem, path)
         if known is not path and known.read_bytes() != path.read_bytes():
-            raise InputError(f"{path}: differs from {known}; keep one of them")
-    return files
+            doubles[path.stem] = f"{path}: differs from {known}; keep one of them"
+    return files, doubles
 
 
 def read_outline(path: Path) -> Outline:

@@ -42,7 +42,10 @@ def load_cases(root: Path) -> pd.DataFrame:
     table = read_table(source)
     for line in row_faults(table).values():
         raise InputError(f"{source}: {line}")
-    cases, images = typed(table), find_images(root)
+    cases = typed(table)
+    images, doubles = find_images(root)
+    for line in doubles.values():
+        raise InputError(line)
     for stem in cases["stem"]:
         if stem not in images:
             raise InputError(missing_image(root, stem))
@@ -171,17 +174,23 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
     return cases.iloc[np.lexsort((cases["stem"], number))].reset_index(drop=True)
 
 
-def find_images(root: Path) -> dict[str, Path]:
-    """Find the images of a data set, by stem. Raises InputError for two images of one case."""
+def find_images(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Find the images of a data set, by stem.
+
+    Returns:
+        The images, and a line for each stem that has a second one.
+
+    Raises:
+        InputError: where there is no folder of images.
+    """
     folder = root / "images"
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; it should hold the images of the table")
     by_stem: dict[str, Path] = {}
+    doubles: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith((".", "~")):
-            if path.stem in by_stem:
-                raise InputError(
-                    f"{path}: {by_stem[path.stem].name} is there too; keep one of them"
-                )
-            by_stem[path.stem] = path
-    return by_stem
+            known = by_stem.setdefault(path.stem, path)
+            if known is not path:
+                doubles[path.stem] = f"{path}: {known.name} is there too; keep one of them"
+    return by_stem, doubles

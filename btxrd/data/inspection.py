@@ -67,6 +67,11 @@ class Inspection:
             del self.remarks[kind]
 
     @property
+    def first_fault(self) -> str:
+        """The line of the first fault that was kept."""
+        return next((line for lines in self.faults.values() for line in lines.values()), "")
+
+    @property
     def warnings(self) -> list[str]:
         """A line for each kind of remark."""
         return [f"{len(names)} {kind}, {names[0]} first" for kind, names in self.remarks.items()]
@@ -96,6 +101,8 @@ def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
     cases = typed(table.drop(index=list(faulty)))
     listed = set(table["stem"])
     cases = _with_films(found, cases, listed, root, cache)
+    if cases.empty:
+        raise InputError(f"{source}: has no case that can be used; {found.first_fault}")
     _read_outlines(found, cases, listed, root)
     found.pairs = near_duplicates(cases, found.survey)
     cases["patient"] = likely_patients(cases)
@@ -108,12 +115,13 @@ def _with_films(
     found: Inspection, cases: pd.DataFrame, listed: set[str], root: Path, cache: Path
 ) -> pd.DataFrame:
     """Cases whose films can be used, with their `path`."""
-    images = find_images(root)
+    images, doubles = find_images(root)
+    found.fault("cases with two films", doubles)
     absent = [stem for stem in cases["stem"] if stem not in images]
     found.fault("cases without a film", {stem: missing_image(root, stem) for stem in absent})
     strangers = sorted(set(images) - listed)
     found.remark("films without a case, not used", strangers)
-    cases = cases[~cases["stem"].isin(absent)]
+    cases = cases[~cases["stem"].isin([*absent, *doubles])]
     cases = cases.assign(path=[str(images[stem]) for stem in cases["stem"]])
     survey = survey_films(cases["path"].tolist(), cache)
     lines = {}
@@ -138,10 +146,11 @@ def _with_films(
 
 
 def _read_outlines(found: Inspection, cases: pd.DataFrame, listed: set[str], root: Path) -> None:
-    files = find_outlines(root)
-    lines, with_outline = {}, set()
+    files, doubles = find_outlines(root)
+    found.fault("cases with two outlines", doubles)
+    lines, with_outline = {}, set(doubles)
     for stem, label, look in zip(cases["stem"], cases["label"], found.survey.looks, strict=True):
-        if stem not in files:
+        if stem not in files or stem in doubles:
             continue
         with_outline.add(stem)
         try:
