@@ -8,6 +8,7 @@ it was cut off, and does nothing where FOLDER is whole.
 """
 
 import hashlib
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -43,7 +44,8 @@ def main() -> int:
         if config.data.archive is None:
             raise InputError("data.archive: has no url and md5; is data=btxrd what you mean?")
         download(Path(config.data.root), config.data.archive.url, config.data.archive.md5)
-        print(f"Next: python -m btxrd.audit data=btxrd data.root={config.data.root}")
+        given = f"data=btxrd {shlex.quote(f'data.root={config.data.root}')}"
+        print(f"Next: python -m btxrd.audit {given}\nThen: python -m btxrd.run {given}")
     return 0
 
 
@@ -59,40 +61,48 @@ def download(root: Path, url: str, md5: str) -> None:
         InputError: for a folder that holds something else, an archive that cannot be fetched whole,
             has another md5 or is not safe to unpack, and a disk that is full or cannot be written.
     """
-    md5 = md5.lower()
-    archive, lock = _beside(root, ".zip"), _beside(root, ".lock")
+    md5, root = md5.lower(), root.resolve()
+    if not root.name:
+        raise InputError(f"data.root={root}: has no place beside it; name a folder in it")
+    archive, part, lock = (_beside(root, suffix) for suffix in (".zip", ".zip.part", ".lock"))
     try:
-        root.absolute().parent.mkdir(parents=True, exist_ok=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
             if _is_whole(root, md5):
-                print(f"{root}: is whole already")
-                return
-            if not archive.exists():
-                fetch(url, archive, md5)
-            elif (found := _md5(archive)) != md5:
-                raise InputError(
-                    f"{archive}: has md5 {found}, data.archive.md5 is {md5}; delete it"
-                )
-            cases = unpack(archive, root, MARKER, md5)
-            archive.unlink()
+                said = "is whole already"
+            else:
+                _have(archive, url, md5)
+                said = f"{unpack(archive, root, MARKER, md5)} cases"
+            part.unlink(missing_ok=True)
+            if archive.is_file() and _md5(archive) == md5:  # and not the user's own
+                archive.unlink()
+        lock.unlink(missing_ok=True)
     except OSError as error:
         place = error.filename or root
         raise InputError(f"{place}: cannot be written ({error.strerror or error})") from error
-    lock.unlink(missing_ok=True)
-    print(f"{root}: {cases} cases")
+    print(f"{root}: {said}")
 
 
 def _beside(root: Path, suffix: str) -> Path:
-    absolute = root.absolute()
-    return absolute.with_name(absolute.name + suffix)
+    return root.with_name(root.name + suffix)
+
+
+def _have(archive: Path, url: str, md5: str) -> None:
+    """Fetch the archive, unless it is there; one that was put there must have the md5 too."""
+    if not archive.exists():
+        fetch(url, archive, md5)
+    elif (found := _md5(archive)) != md5:
+        raise InputError(f"{archive}: has md5 {found}, data.archive.md5 is {md5}; delete it")
 
 
 def _is_whole(root: Path, md5: str) -> bool:
     """Whether `root` holds the archive. Raises InputError where it holds something else."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
-    marker = root / MARKER
-    found = read_json(marker)["md5"] if marker.is_file() else None
+    try:
+        found = read_json(root / MARKER)["md5"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
     if found != md5:
         holds = "an archive of another md5" if found else "files that this command did not make"
         raise InputError(f"data.root={root}: holds {holds}; name another folder, or delete it")
@@ -111,13 +121,8 @@ def fetch(url: str, archive: Path, md5: str) -> None:
     by_hand = f"try again, or fetch it with a browser and put it at {archive}"
     try:
         _go_on(url, part, by_hand)
-    except (requests.RequestException, HTTPError) as error:
-        came = part.stat().st_size if part.exists() else 0
-        if came == 0:
-            raise InputError(f"{url}: cannot be fetched ({error}); {by_hand}") from error
-        raise InputError(
-            f"{url}: was cut off; {came:,} bytes are in {part}, and the same command goes on"
-        ) from error
+    except (requests.RequestException, HTTPError, ValueError) as error:
+        raise InputError(f"{url}: cannot be fetched ({error}); {by_hand}") from error
     found = _md5(part)
     if found != md5:
         part.unlink()
@@ -143,27 +148,38 @@ def _go_on(url: str, part: Path, by_hand: str) -> None:
             raise InputError(f"{url}: answers with another range than asked for; delete {part}")
         coming = int(answer.headers.get("Content-Length", 0))
         need_room(part, coming)
-        to_come = f"{coming:,}" if coming else "an unknown number"
-        print(f"{part}: {have:,} bytes are there, {to_come} to come")
-        with (
-            part.open("r+b" if have else "wb") as file,
-            tqdm(
-                desc="fetch",
-                total=have + coming if coming else None,
-                initial=have,
-                unit="B",
-                unit_scale=True,
-                disable=None,
-            ) as bar,
-        ):
-            file.seek(have)
+        _append(answer, part, have, have + coming if coming else None)
+
+
+def _append(answer: requests.Response, part: Path, have: int, total: int | None) -> None:
+    """Write the body of an answer after the first `have` bytes of `part`.
+
+    Raises:
+        InputError: where it is cut off; what came is kept.
+    """
+    of = f"{total:,}" if total else "an unknown number of"
+    print(f"{part}: {have:,} of {of} bytes are there")
+    cut: HTTPError | None = None
+    with (
+        part.open("r+b" if have else "wb") as file,
+        tqdm(
+            desc="fetch", total=total, initial=have, unit="B", unit_scale=True, disable=None
+        ) as bar,
+    ):
+        file.seek(have)
+        try:
             # Not iter_content, which drops what came of a block that is cut off.
             for block in iter(lambda: answer.raw.read1(BLOCK, decode_content=False), b""):
                 file.write(block)
                 bar.update(len(block))
-            came = file.tell() - have
-    if came < coming:
-        raise requests.ConnectionError(f"{came} of {coming} bytes came")
+        except HTTPError as error:
+            cut = error
+        came = file.tell()
+    if cut is not None or (total is not None and came < total):
+        raise InputError(
+            f"{answer.url}: was cut off; {came:,} of {of} bytes are in {part}, "
+            "and the same command goes on"
+        ) from cut
 
 
 def _md5(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -38,6 +39,7 @@ class Server(ThreadingHTTPServer):
         status: what is answered in place of the content.
         pace: seconds to wait after each 64 KiB.
         asked: the first byte that each request asked for.
+        headers: of each request.
         sent: bytes in all.
     """
 
@@ -47,7 +49,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.md5 = content, md5_of(content)
         self.cuts, self.ranges, self.status, self.pace = [], True, None, 0
-        self.asked, self.sent = [], 0
+        self.asked, self.headers, self.sent = [], [], 0
         self.url = f"http://127.0.0.1:{self.server_port}/release.zip"
 
 
@@ -60,6 +62,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(asked[1]) if asked else 0
         server.asked.append(start)
+        server.headers.append(self.headers)
         if server.status is not None:
             self.send_response(server.status)
             self.send_header("Content-Length", "0")
@@ -138,10 +141,13 @@ def test_cut_at_a_third_twice_the_third_call_finishes(server, tmp_path, release)
     root = tmp_path / "d"
     for times in (1, 2):
         line = fails(root, server.url, server.md5)
-        assert f"was cut off; {times * third:,} bytes" in line
+        assert f"was cut off; {times * third:,} of {len(release):,} bytes" in line
         assert not root.exists()
     download(root, server.url, server.md5)
     assert server.asked == [0, third, 2 * third]
+    ranges = [None, f"bytes={third}-", f"bytes={2 * third}-"]
+    assert [headers["Range"] for headers in server.headers] == ranges
+    assert {headers["Accept-Encoding"] for headers in server.headers} == {"identity"}
     assert server.sent == len(release)
     assert left(tmp_path) == ["d"]
 
@@ -151,6 +157,16 @@ def test_what_is_whole_is_not_fetched_again(server, tmp_path, capsys):
     download(tmp_path / "d", server.url, server.md5.upper())
     assert len(server.asked) == 1
     assert capsys.readouterr().out.endswith("d: is whole already\n")
+
+
+def test_what_a_killed_call_left_beside_a_whole_folder_goes(server, tmp_path, release):
+    download(tmp_path / "d", server.url, server.md5)
+    (tmp_path / "d.zip").write_bytes(release)
+    download(tmp_path / "d", server.url, server.md5)
+    assert left(tmp_path) == ["d"]
+    (tmp_path / "d.zip").write_bytes(b"the user's own")
+    download(tmp_path / "d", server.url, server.md5)
+    assert left(tmp_path) == ["d", "d.zip"]
 
 
 def test_server_without_ranges_begins_again(server, tmp_path, release):
@@ -168,8 +184,10 @@ def test_part_that_lacks_nothing_is_unpacked(server, tmp_path, release):
 
 def test_archive_put_by_hand_is_used(server, tmp_path, release):
     (tmp_path / "d.zip").write_bytes(release)
+    (tmp_path / "d.zip.part").write_bytes(release[:100])
     download(tmp_path / "d", server.url, server.md5)
     assert server.asked == []
+    assert left(tmp_path) == ["d"]
 
 
 def test_other_archive_put_by_hand_is_named_and_kept(server, tmp_path):
@@ -203,6 +221,32 @@ def test_refusals_tell_what_to_do(server, tmp_path, status):
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x.zip", "nonsense", "ftp://127.0.0.1/x"])
 def test_address_that_cannot_be_reached_is_named(tmp_path, url):
     assert fails(tmp_path / "d", url, "0" * 32).startswith(f"{url}: cannot be fetched")
+
+
+def test_unreachable_server_is_no_cut_and_keeps_the_part(tmp_path):
+    (tmp_path / "d.zip.part").write_bytes(b"part")
+    assert "cannot be fetched" in fails(tmp_path / "d", "http://127.0.0.1:9/", "0" * 32)
+    assert (tmp_path / "d.zip.part").read_bytes() == b"part"
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", "{}", '{"md5": null}'])
+def test_folder_with_a_marker_of_others_is_left_alone(server, tmp_path, text):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / MARKER).write_text(text)
+    assert "holds files that this command" in fails(tmp_path / "d", server.url, server.md5)
+    assert (tmp_path / "d" / MARKER).read_text() == text
+
+
+def test_link_to_an_empty_folder_is_followed(server, tmp_path):
+    (tmp_path / "disk" / "films").mkdir(parents=True)
+    (tmp_path / "d").symlink_to(tmp_path / "disk" / "films")
+    download(tmp_path / "d", server.url, server.md5)
+    assert len(load_cases(tmp_path / "disk" / "films"))
+    assert (tmp_path / "d").is_symlink()
+
+
+def test_root_of_the_disk_is_refused():
+    assert "has no place beside it" in fails(Path("/"), "http://127.0.0.1:9/", "0" * 32)
 
 
 def test_folder_with_something_else_is_left_alone(server, tmp_path):
@@ -303,6 +347,38 @@ def with_entries(release, path, entries):
     return path
 
 
+def encrypted(release):
+    content = bytearray(release)
+    content[6] |= 1
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    return bytes(content)
+
+
+def dense(release):
+    buffer = io.BytesIO(release)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("BTXRD/images/IMG099999.jpeg", bytes(5_000_000))
+    return buffer.getvalue()
+
+
+def with_nul(release):
+    buffer = io.BytesIO(release)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("BTXRD/images/a-nul-b.jpeg", "film")
+    return buffer.getvalue().replace(b"a-nul-b", b"a-\0\0\0-b")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [(encrypted, "is encrypted"), (dense, "would grow from"), (with_nul, "not every system has")],
+)
+def test_hostile_entry_is_refused(release, tmp_path, make, message):
+    (tmp_path / "d.zip").write_bytes(make(release))
+    line = fails(tmp_path / "d", "http://127.0.0.1:9/", md5_of(make(release)))
+    assert message in line
+    assert left(tmp_path) == ["d.zip"]
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_archive_writes_nothing_at_all(release, tmp_path, kind):
     entries, message = HOSTILE[kind]
@@ -338,7 +414,23 @@ def without(release, path, unwanted):
     return content
 
 
+def damaged_as(release, method):
+    """Packed again by another method, and one film of it damaged."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(release)) as old, zipfile.ZipFile(buffer, "w", method) as new:
+        for info in old.infolist():
+            new.writestr(info.filename, old.read(info))
+        film = next(info for info in new.infolist() if "/images/IMG" in info.filename)
+    content = bytearray(buffer.getvalue())
+    start = film.header_offset + 30 + len(film.filename) + 9
+    content[start : start + film.compress_size // 2] = b"\xa5" * (film.compress_size // 2)
+    return bytes(content)
+
+
 BROKEN = {
+    "bzip2": (lambda r, p: damaged_as(r, zipfile.ZIP_BZIP2), "cannot be unpacked"),
+    "lzma": (lambda r, p: damaged_as(r, zipfile.ZIP_LZMA), "cannot be unpacked"),
+    "lacks bytes": (lambda r, p: r[:1000] + r[1040:], "cannot be unpacked"),
     "no zip": (lambda release, path: b"no zip", "cannot be unpacked"),
     "truncated": (lambda release, path: release[: len(release) // 2], "cannot be unpacked"),
     "damaged": (lambda release, path: damaged(release), "cannot be unpacked"),
@@ -386,6 +478,8 @@ def test_killed_while_fetching_goes_on(server, tmp_path, release, how):
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        # What a shell puts into the background inherits that SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     part = tmp_path / "d.zip.part"
     wait_until(lambda: part.exists() and part.stat().st_size > 0)

@@ -1,5 +1,7 @@
 """A zip archive of a data set -> a folder, safely: whole or not at all, and nowhere else."""
 
+import errno
+import lzma
 import shutil
 import stat
 import zipfile
@@ -15,6 +17,9 @@ from btxrd.files import write_json
 from btxrd.vocabulary import TABLES
 
 LARGEST = 20_000_000_000  # bytes, unpacked; BTXRD has 0.8 thousand million
+DENSEST = 200  # times that a file may grow; films hardly grow at all
+SMALL = 1000  # bytes packed, below which it may grow more
+DAMAGE = (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, zlib.error, lzma.LZMAError)
 
 
 def unpack(archive: Path, root: Path, marker: str, md5: str) -> int:
@@ -47,7 +52,9 @@ def unpack(archive: Path, root: Path, marker: str, md5: str) -> int:
         cases = len(load_cases(beside))
         write_json(beside / marker, {"md5": md5, "files": len(chosen), "cases": cases})
         beside.rename(root)
-    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, zlib.error) as error:
+    except (*DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's; damaged bzip2 has no number, a place out of the file is EINVAL
         raise InputError(f"{archive}: cannot be unpacked ({error})") from error
     except InputError as error:
         raise InputError(str(error).replace(str(beside), f"{archive}: {root.name}")) from error
@@ -98,6 +105,8 @@ def _fault(entry: zipfile.ZipInfo) -> str | None:
         return "is a link or a device"
     if entry.flag_bits & 1:
         return "is encrypted"
+    if entry.file_size > DENSEST * max(entry.compress_size, SMALL):
+        return f"would grow from {entry.compress_size:,} to {entry.file_size:,} bytes"
     return None
 
 
