@@ -31,6 +31,17 @@ def test_five_columns_are_enough(tmp_path):
     assert cases["center"].tolist() == [1, 3, 2]
 
 
+def test_ids_are_in_their_natural_order(tmp_path):
+    names = ["P2_1.jpeg", "P1_2.jpeg", "P1_10.jpeg", "P10_1.jpeg", "P1_1.jpeg", "0007.jpeg"]
+    cases = load_cases(write_folder(tmp_path / "d", [row(name) for name in names]))
+    assert cases["stem"].tolist() == ["0007", "P1_1", "P1_2", "P1_10", "P2_1", "P10_1"]
+
+
+def test_ids_of_digits_keep_their_zeros(tmp_path):
+    cases = load_cases(write_folder(tmp_path / "d", [row("0007")], images=["0007.jpeg"]))
+    assert cases["stem"].tolist() == ["0007"]
+
+
 def test_malignant_goes_before_benign(tmp_path):
     cases = load_cases(write_folder(tmp_path / "d", [row("a1.jpeg", 1, 1, 1, 1)]))
     assert cases["label"].tolist() == [2]

@@ -205,6 +205,13 @@ def test_neighbours_that_agree_are_one_patient():
     )
     assert likely_patients(table).tolist() == ["a", "a", "c", "c", "e", "f"]
     assert likely_patients(table.drop(columns="age")).tolist() == list("abcdef")
+    assert likely_patients(table.assign(age=None)).tolist() == list("abcdef")
+
+
+def test_an_empty_cell_agrees_with_an_empty_cell():
+    table = pd.DataFrame({"stem": list("abcd"), "center": 1, "gender": "F"})
+    table = table.assign(age=[30, 30, None, None], hand=[None, None, None, 1])
+    assert likely_patients(table).tolist() == ["a", "a", "c", "d"]
 
 
 def test_groups_are_the_connected_components_of_patients_and_duplicates():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from btxrd.data.dataset import deal_cases, inspect_data
-from btxrd.data.groups import NEEDED
+from btxrd.data.groups import can_tell_patients
 from btxrd.data.inspection import Inspection
 from btxrd.data.leakage import check_split, leakage, proportions
 from btxrd.errors import InputError
@@ -43,7 +43,7 @@ def audit(data: DataConfig, split: SplitConfig) -> tuple[Inspection, dict[str, A
         "root": data.root,
         "table": str(found.source),
         "cases": len(cases),
-        "patients_can_be_told": set(cases.columns) >= NEEDED,
+        "patients_can_be_told": can_tell_patients(cases),
         "counts": _counts(cases),
         "published": {center: _by_class(row) for center, row in PUBLISHED.items()},
         "films": {

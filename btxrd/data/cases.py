@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from btxrd.vocabulary import (
 
 FLAGS = (*SITES, *BENIGN, *MALIGNANT, *REGIONS, *VIEWS)  # 0 or 1 where they are there
 OLDEST = 120  # years
+MOST_CENTERS = 1_000_000
 LOCK = "~$"  # how the file begins that Excel leaves beside a workbook it has open
 
 
@@ -87,7 +89,7 @@ def read_table(source: Path) -> pd.DataFrame:
         if source.suffix == ".xlsx":
             table = _one_sheet(pd.read_excel(source, engine="openpyxl", sheet_name=None), source)
         else:
-            table = _named(pd.read_csv(source))
+            table = _named(pd.read_csv(source, dtype={"image_id": str}))
     except InputError:
         raise
     except Exception as error:  # each reader and each kind of damage raises a type of its own
@@ -104,8 +106,12 @@ def read_table(source: Path) -> pd.DataFrame:
     if table.empty:
         raise InputError(f"{source}: holds no cases")
     ids = table["image_id"].where(table["image_id"].notna(), "").astype(str).str.strip()
-    stem = ids.str.replace(r"\.(jpe?g|png)$", "", case=False, regex=True)
-    return table.assign(image_id=ids, stem=stem)
+    return table.assign(image_id=ids, stem=stems_of(ids))
+
+
+def stems_of(names: pd.Series) -> pd.Series:
+    """Names of films without their suffix, where it is one of a film."""
+    return names.str.replace(r"\.(jpe?g|png)$", "", case=False, regex=True)
 
 
 def _one_sheet(sheets: dict[str, pd.DataFrame], source: Path) -> pd.DataFrame:
@@ -144,7 +150,7 @@ def row_faults(table: pd.DataFrame) -> dict[int, str]:
     numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in REQUIRED_COLUMNS[1:]}
     center = numbers["center"]
     right = "must be a whole number from 1"
-    note(~(center.ge(1) & (center % 1 == 0)), "has center={center}", right)
+    note(~(center.between(1, MOST_CENTERS) & (center % 1 == 0)), "has center={center}", right)
     for name in REQUIRED_COLUMNS[2:]:
         note(~numbers[name].isin((0, 1)), f"has {name}={{{name}}}", "must be 0 or 1")
     tumor, benign, malignant = (numbers[name] == 1 for name in REQUIRED_COLUMNS[2:])
@@ -170,8 +176,13 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
     whole = {name: pd.to_numeric(table[name]).astype(int) for name in REQUIRED_COLUMNS[1:]}
     cases = table.assign(**whole)
     cases["label"] = np.where(cases["malignant"] == 1, 2, cases["benign"])
-    number = cases["stem"].str.extract(r"(\d+)$")[0].astype(float)
-    return cases.iloc[np.lexsort((cases["stem"], number))].reset_index(drop=True)
+    order = sorted(range(len(cases)), key=lambda row: _natural(cases["stem"].iloc[row]))
+    return cases.iloc[order].reset_index(drop=True)
+
+
+def _natural(stem: str) -> list[Any]:
+    """Sort key by which a2 comes before a10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", stem)]
 
 
 def find_images(root: Path) -> tuple[dict[str, Path], dict[str, str]]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from btxrd.data.annotations import Outline, lesion_mask
-from btxrd.data.groups import NEEDED
+from btxrd.data.groups import can_tell_patients
 from btxrd.data.inspection import Inspection, inspect
 from btxrd.data.leakage import check_split
 from btxrd.data.phantom import write_phantom
@@ -113,7 +113,7 @@ def without_contradictions(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataF
 
 def _warnings(found: Inspection, data: DataConfig, split: SplitConfig) -> list[str]:
     warnings = list(found.warnings)
-    if not set(found.cases.columns) >= NEEDED:
+    if not can_tell_patients(found.cases):
         warnings.append("No age and gender in the table: films of one patient may be parted")
     label = dict(zip(found.cases["stem"], found.cases["label"], strict=True))
     contradicting = found.pairs[found.pairs["contradict"]]

@@ -22,16 +22,21 @@ def likely_patients(cases: pd.DataFrame) -> pd.Series:
             are not looked at.
 
     Returns:
-        The stem of the patient's first case, a value a case. Where a NEEDED column is missing, each
-        case is a patient of its own.
+        The stem of the patient's first case, a value a case. An empty cell agrees with an empty
+        one. Where `can_tell_patients` is false each case is a patient of its own.
     """
-    if not set(cases.columns) >= NEEDED:
+    if not can_tell_patients(cases):
         return cases["stem"].rename("patient")
     shared = [name for name in TRAITS if name in cases.columns]
-    traits = cases[shared].astype(object).where(cases[shared].notna(), None)
+    traits = cases[shared].astype(object).where(cases[shared].notna(), "")
     differs = (traits != traits.shift()).any(axis=1).to_numpy()
     first = np.maximum.accumulate(np.where(differs, np.arange(len(cases)), 0))
     return cases["stem"].iloc[first].reset_index(drop=True).rename("patient")
+
+
+def can_tell_patients(cases: pd.DataFrame) -> bool:
+    """Whether the NEEDED columns are there, and not empty."""
+    return set(cases.columns) >= NEEDED and all(cases[name].notna().any() for name in NEEDED)
 
 
 def join_groups(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from btxrd.data.cases import stems_of
 from btxrd.errors import InputError
 from btxrd.schema import SplitConfig
 from btxrd.vocabulary import CLASSES, PARTITIONS
@@ -89,6 +90,8 @@ def deal(cases: pd.DataFrame, shares: dict[str, float], seed: int) -> Partition:
     Returns:
         (n,) of the names.
     """
+    if cases.empty:
+        return np.empty(0, "<U5")
     by_class = np.eye(len(CLASSES))[cases["label"]]
     by_stratum = pd.get_dummies(cases["label"].astype(str) + "@" + cases["center"].astype(str))
     traits = np.hstack([np.ones((len(cases), 1)), by_class, by_stratum.to_numpy(float)])
@@ -134,7 +137,7 @@ def read_manifest(path: Path, cases: pd.DataFrame) -> Partition:
     for name in ("image_id", "partition"):
         if name not in table.columns:
             raise InputError(f"split.manifest={path}: lacks the column {name}")
-    stems = table["image_id"].fillna("").str.strip().str.replace(r"\.\w+$", "", regex=True)
+    stems = stems_of(table["image_id"].fillna("").str.strip())
     if stems.duplicated().any():
         raise InputError(f"split.manifest={path}: has {stems[stems.duplicated()].iloc[0]} twice")
     table = table.set_axis(stems, axis="index")
@@ -152,7 +155,8 @@ def read_manifest(path: Path, cases: pd.DataFrame) -> Partition:
     listed = table.loc[cases["stem"]]
     for name, values in ours.items():
         if name in table.columns:
-            differs = listed[name].to_numpy(str) != np.array(values).astype(str)
+            said = listed[name].str.removesuffix(".0").to_numpy(str)
+            differs = said != np.array(values).astype(str)
             if differs.any():
                 at = int(np.argmax(differs))
                 raise InputError(
