@@ -113,6 +113,19 @@ def plan_command_line() -> Plan | None:
     return plan_sweep(*typed) if is_sweep else plan_run(*typed)
 
 
+def compose_one(arguments: list[str]) -> Plan:
+    """Compose one run from a command line that has no options.
+
+    Raises:
+        InputError: for an option, and see `plan_run`.
+    """
+    for argument in arguments:
+        if argument.startswith("-"):
+            raise InputError(f"{argument}: no such option; must be KEY=VALUE, or --help")
+    register_schema()
+    return plan_run(arguments, "config", None)
+
+
 def plan_run(overrides: list[str], config_name: str, config_dir: str | None) -> Plan:
     """Compose and check one run; see `plan_sweep`."""
     with _hydra(config_dir) as hydra:
@@ -151,7 +164,7 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
             if run_dir in runs:
                 raise InputError(
                     f"{' '.join(point)}: two runs of this sweep would share the folder {name}; "
-                    "sweep only over keys that are part of a folder's name"
+                    "sweep only over keys that name a folder, or set hydra.sweep.subdir"
                 )
             runs[run_dir] = _settings(composed)
         if not runs:
@@ -204,6 +217,8 @@ def _compose(hydra: Hydra, config_name: str, overrides: list[str], mode: RunMode
         )
     except ValueError as error:  # Hydra's own for an override such as model=null
         raise InputError(str(error)) from error
+    except AssertionError as error:  # OmegaConf's for a key in a node that is null
+        raise InputError(f"{' '.join(overrides)}: sets a key of what is null ({error})") from error
 
 
 def save_hydra(folder: Path, config: DictConfig, hydra_config: HydraConf) -> None:

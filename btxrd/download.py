@@ -33,14 +33,13 @@ def main() -> int:
     if {"-h", "--help"} & set(typed):
         print(__doc__)
         return 0
-    from btxrd.compose import one_line_errors, plan_run, register_schema
+    from btxrd.compose import compose_one, one_line_errors
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with one_line_errors():
         if not any(argument.startswith("data=") for argument in typed):
             typed = ["data=btxrd", *typed]
-        register_schema()
-        (config,) = plan_run(typed, "config", None).runs.values()
+        (config,) = compose_one(typed).runs.values()
         if config.data.archive is None:
             raise InputError("data.archive: has no url and md5; is data=btxrd what you mean?")
         download(Path(config.data.root), config.data.archive.url, config.data.archive.md5)
@@ -103,10 +102,17 @@ def _is_whole(root: Path, md5: str) -> bool:
         found = read_json(root / MARKER)["md5"]
     except (OSError, ValueError, KeyError, TypeError):
         found = None
+    if found == md5 and _count(root) <= read_json(root / MARKER)["files"]:
+        raise InputError(f"data.root={root}: is not whole any more; delete it, and call again")
     if found != md5:
         holds = "an archive of another md5" if found else "files that this command did not make"
         raise InputError(f"data.root={root}: holds {holds}; name another folder, or delete it")
     return True
+
+
+def _count(root: Path) -> int:
+    """Files in a folder, the marker too."""
+    return sum(path.is_file() for path in root.rglob("*"))
 
 
 def fetch(url: str, archive: Path, md5: str) -> None:

@@ -1,15 +1,19 @@
 """Files that are whole or not there: written beside their place, then renamed into it."""
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
 from btxrd.errors import InputError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 TEMPORARY = ".tmp"
 
@@ -28,22 +32,33 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def build_once(target: Path, build: Callable[[Path], None]) -> None:
-    """Have `build` make a file of a cache where it is not there; processes take turns.
+def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path], None]) -> T:
+    """Read a file of a cache; where it is not there, or is damaged, `build` makes it first.
+
+    Processes take turns.
 
     Raises:
-        InputError: where its folder cannot be made.
+        InputError: where the cache cannot be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(target.with_name(target.name + ".lock"))
+        lock.acquire()
     except OSError as error:
         raise InputError(
-            f"data.cache={target.parent}: cannot be made ({error.strerror})"
+            f"data.cache={target.parent}: cannot be written ({error.strerror})"
         ) from error
-    with FileLock(target.with_name(target.name + ".lock")):
-        if not target.is_file():
-            with replacing(target) as beside:
-                build(beside)
+    try:
+        if target.is_file():
+            try:
+                return read(target)
+            except Exception as error:  # each kind of damage raises a type of its own
+                log.warning("%s is damaged (%s), and is built again", target, error)
+        with replacing(target) as beside:
+            build(beside)
+        return read(target)
+    finally:
+        lock.release()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -54,7 +69,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -4,6 +4,7 @@ Plain dataclasses. Hydra composes the YAML files under `conf/` onto them, so an 
 wrong type fails while composing; `check` adds what a type cannot say.
 """
 
+import re
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -87,11 +88,15 @@ class SplitConfig:
     def title(self) -> str:
         """The split in a table, with all that a reader of its figures must know."""
         marks = {
+            "center": "" if self.held_out == [2, 3] else f"{self.held_out} held out",
             "leave_one_center_out": f"center {self.test_center}",
             "kfold": f"fold {self.fold} of {self.folds}",
             "random": "val is test",
+            "manifest": str(self.manifest).split("/")[-1],
         }
-        notes = [marks[self.strategy]] if self.strategy in marks else []
+        notes = [marks[self.strategy]] if marks.get(self.strategy) else []
+        if self.seed:
+            notes.append(f"seed {self.seed}")
         if self.groups == "none":
             notes.append("groups=none")
         return self.strategy + (f" ({', '.join(notes)})" if notes else "")
@@ -153,13 +158,18 @@ def check(node: Any, prefix: str = "") -> None:
             raise InputError(f"{key}={value}: must be {span}")
     if isinstance(node, ModelConfig) and node.weights is not None and not node.pretrained:
         raise InputError(f"model.weights={node.weights}: needs model.pretrained=true")
+    if isinstance(node, ArchiveConfig):
+        if not re.fullmatch(r"[0-9a-fA-F]{32}", node.md5):
+            raise InputError(f"data.archive.md5={node.md5}: must be 32 hexadecimal digits")
+        if not re.match(r"https?://[^/]", node.url):
+            raise InputError(f"data.archive.url={node.url}: must begin with http:// or https://")
     if isinstance(node, SplitConfig):
         if node.strategy == "stratified" and node.val + node.test >= 0.9:
             raise InputError(
                 f"split.val={node.val}, split.test={node.test}: must leave more than 0.1 to train"
             )
-        if node.strategy == "center" and not node.held_out:
-            raise InputError("split.held_out=[]: must name at least one center")
+        if node.strategy == "center" and len(set(node.held_out)) != max(1, len(node.held_out)):
+            raise InputError(f"split.held_out={list(node.held_out)}: must name centers, each once")
         if node.fold >= node.folds:
             raise InputError(f"split.fold={node.fold}: must be below split.folds={node.folds}")
         if (node.strategy == "manifest") != (node.manifest is not None):

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from btxrd.audit.findings import PUBLISHED, audit
@@ -89,9 +91,13 @@ def test_splits_that_cannot_be_made_say_why(phantom, tmp_path):
     split = SplitConfig(strategy="manifest", manifest=str(manifest))
     _, findings = audit(DataConfig(root=str(phantom), cache=str(tmp_path)), split)
     last = findings["splits"][-1]
-    assert last["split"] == "manifest"
+    assert last["split"] == "manifest (short.csv)"
     assert "lists 1 of" in last["refused"]
-    assert any("manifest would be refused" in line for well, line in verdicts(findings) if not well)
+    assert any(
+        "manifest (short.csv) would be refused" in line
+        for well, line in verdicts(findings)
+        if not well
+    )
 
 
 def test_command_line_writes_both_files_and_says_where(phantom, tmp_path):
@@ -125,3 +131,13 @@ def test_sample_is_without_fault(sample, tmp_path):
     assert findings["faults"] == {}
     assert len(findings["duplicates"]) == 2
     assert findings["splits"][0]["points_from_whole"] < 1
+
+
+@pytest.mark.parametrize("cases", [1, 3, 10])
+def test_tiny_data_are_audited(phantom, tmp_path, cases):
+    root = shutil.copytree(phantom, tmp_path / "data")
+    pd.read_excel(root / "dataset.xlsx")[:cases].to_excel(root / "dataset.xlsx", index=False)
+    found, findings = audit(DataConfig(root=str(root), cache=str(tmp_path / "c")), SPLIT)
+    write_audit(tmp_path / "out", found, findings)
+    assert findings["cases"] == cases
+    assert (tmp_path / "out" / "audit.html").is_file()

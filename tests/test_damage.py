@@ -218,6 +218,18 @@ DAMAGE = {
         lambda f: f.shape((np.array(TRIANGLE) + 9000).tolist()),
         r"{tumour}.json: a lesion lies wholly out of the frame",
     ),
+    "beside the frame": (
+        lambda f: f.shape([[-100, 50], [50, -100], [-100, -100]]),
+        r"{tumour}.json: a lesion lies wholly out of the frame",
+    ),
+    "absurdly far": (
+        lambda f: f.shape([*TRIANGLE, [1e39, 3]]),
+        r"{tumour}.json: a polygon with points that are no numbers",
+    ),
+    "center 1e30": (
+        lambda f: f.cell("center", 1e30),
+        TABLE + r"{normal}.* has center=1\d+; must be",
+    ),
     "another size": (
         lambda f: f.edit_outline(imageWidth=64, imageHeight=64),
         r"{tumour}.json: was drawn on a film of 64 x 64 pixels, but {tumour} has",

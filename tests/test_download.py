@@ -527,3 +527,27 @@ def test_command_line_names_what_is_missing(tmp_path):
     assert done.stderr == "data.root: has no value; give it as data.root=VALUE\n"
     done = subprocess.run(command("data=phantom"), cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr.startswith("data.archive: has no url and md5")
+
+
+def test_folder_that_lost_files_is_not_called_whole(server, tmp_path):
+    download(tmp_path / "d", server.url, server.md5)
+    next((tmp_path / "d" / "images").iterdir()).unlink()
+    assert "is not whole any more; delete it" in fails(tmp_path / "d", server.url, server.md5)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("data.archive.md5=xyz", "data.archive.md5=xyz: must be 32 hexadecimal digits"),
+        ("data.archive.url=ftp://x", "data.archive.url=ftp://x: must begin with http:// or"),
+        ("-m", "-m: no such option; must be KEY=VALUE, or --help"),
+    ],
+)
+def test_wrong_address_is_said_before_anything_is_fetched(tmp_path, given, line):
+    done = subprocess.run(
+        command("data.root=d", given), cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

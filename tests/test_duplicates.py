@@ -81,3 +81,11 @@ def test_films_are_looked_at_once(cases, tmp_path, monkeypatch):
     again = survey_films(cases["path"].tolist(), tmp_path)
     assert again.looks == first.looks
     assert np.array_equal(again.hashes, first.hashes)
+
+
+def test_damaged_cache_is_built_again(cases, tmp_path):
+    paths = cases["path"].tolist()
+    first = survey_films(paths, tmp_path)
+    (kept,) = tmp_path.glob("survey-*.npz")
+    kept.write_bytes(kept.read_bytes()[:500])
+    assert survey_films(paths, tmp_path).looks == first.looks

@@ -82,3 +82,10 @@ def test_damaged_film_is_named_and_leaves_no_cache(films, tmp_path):
     with pytest.raises(InputError, match=r"1.jpeg: cannot be decoded as an image"):
         load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN)
     assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock"]
+
+
+def test_damaged_cache_is_built_again(films, tmp_path):
+    first = load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN).copy()
+    (kept,) = (tmp_path / "cache").glob("pixels-*.npy")
+    kept.write_bytes(kept.read_bytes()[:500])
+    assert (load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN) == first).all()

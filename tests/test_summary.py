@@ -123,8 +123,8 @@ def test_winner_is_compared_with_runs_on_its_own_split_only(sweep):
     (row,) = summary["comparisons"]
     assert (row["one"], row["other"], row["figure"]) == ("b", "a", "macro_auc")
     assert row["high"] < 0
-    (gap,) = [row for row in summary["generalisation_gap"] if row["experiment"] == "E9"]
-    assert (gap["stratified"], gap["center"]) == ("a", "far")
+    gaps = [(row["stratified"], row["center"]) for row in summary["generalisation_gap"]]
+    assert gaps == [("a", "far"), ("b", "far")]
     assert "val macro AUC" in summary["selection_rule"]
 
 

@@ -17,18 +17,21 @@ def main() -> int:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return 0
-    from btxrd.compose import one_line_errors, plan_run, register_schema
+    from btxrd.compose import compose_one, one_line_errors
 
     with one_line_errors():
-        register_schema()
-        plan = plan_run(sys.argv[1:], "config", None)
+        plan = compose_one(sys.argv[1:])
         (config,) = plan.runs.values()
 
         from btxrd.audit.findings import audit
         from btxrd.audit.page import as_text, write_audit
+        from btxrd.errors import InputError
 
         found, findings = audit(config.data, config.split)
-        write_audit(plan.folder, found, findings)
+        try:
+            write_audit(plan.folder, found, findings)
+        except OSError as error:
+            raise InputError(f"hydra.run.dir={plan.folder}: cannot be written ({error})") from error
         print(as_text(findings))
         print(plan.folder / "audit.html")
     return 0

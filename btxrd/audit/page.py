@@ -15,7 +15,6 @@ EXAMPLES = 3  # films of each class and center
 
 def write_audit(folder: Path, found: Inspection, findings: dict[str, Any]) -> None:
     """Write audit.json and audit.html, one file with all its pictures."""
-    write_json(folder / "audit.json", findings)
     page = render(
         "audit.html.j2",
         classes=CLASSES,
@@ -33,6 +32,7 @@ def write_audit(folder: Path, found: Inspection, findings: dict[str, Any]) -> No
         examples=_examples(found),
         **findings,
     )
+    write_json(folder / "audit.json", findings)
     write_text(folder / "audit.html", page)
 
 
@@ -76,7 +76,7 @@ def verdicts(findings: dict[str, Any]) -> list[tuple[bool, str]]:
     ]
     if "none" in findings["splits"][0]:
         leak = findings["splits"][0]["none"]["leakage"]
-        share = leak["test_with_group"] / leak["test_cases"]
+        share = leak["test_with_group"] / max(1, leak["test_cases"])
         line = (
             f"Case by case {leak['test_with_group']} of {leak['test_cases']} test cases "
             f"({share:.0%}) of a stratified split would have a sibling in train"

@@ -20,7 +20,7 @@ from btxrd.data.inspection import Inspection
 from btxrd.data.survey import Look
 from btxrd.vocabulary import CLASSES
 
-HEIGHT = 200  # pixels of a small film
+HEIGHT, WIDEST = 200, 800  # pixels of a small film
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00")  # Okabe and Ito
 MARKS = "osv^D"
 
@@ -28,7 +28,7 @@ MARKS = "osv^D"
 def small_film(path: str, outline: Outline | None = None) -> str:
     """Give a film as a data URI, HEIGHT pixels high, with its outline drawn."""
     film = read_film(Path(path), at_least=HEIGHT).pixels
-    width = max(1, round(HEIGHT * film.shape[1] / film.shape[0]))
+    width = min(max(1, round(HEIGHT * film.shape[1] / film.shape[0])), WIDEST)
     small = cv2.resize(film, (width, HEIGHT), interpolation=cv2.INTER_AREA)
     colour = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
     if outline is not None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy.typing as npt
 from btxrd.errors import InputError
 
 SUBPIXEL_BITS = 4  # cv2.fillPoly takes fixed-point corners
+FARTHEST = 1e6  # pixels; no film is as large
+FRAME = 256  # pixels along each side, to see whether a lesion lies in it
 SLACK = 1.0  # pixels that a corner may lie beyond the frame before it is said to
 
 
@@ -54,8 +56,10 @@ def find_outlines(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """
     files: dict[str, Path] = {}
     doubles: dict[str, str] = {}
-    for path in sorted((root / "Annotations").rglob("*.json")):
-        if path.name.startswith((".", "~")) or not path.is_file():
+    for path in sorted((root / "Annotations").rglob("*")):
+        if path.suffix.lower() != ".json" or path.name.startswith((".", "~")):
+            continue
+        if path.is_dir():
             continue
         known = files.setdefault(path.stem, path)
         if known is not path and known.read_bytes() != path.read_bytes():
@@ -100,8 +104,8 @@ def _corners(shape: dict[str, Any], path: Path) -> npt.NDArray[np.float64]:
             f"{path}: a {kind} with {len(points)} points; "
             "must be a polygon of three or more, or a rectangle of two"
         )
-    if not np.isfinite(points).all():
-        raise InputError(f"{path}: a {kind} with points that are no numbers")
+    if not (np.abs(points) < FARTHEST).all():
+        raise InputError(f"{path}: a {kind} with points that are no numbers of pixels")
     return points
 
 
@@ -114,13 +118,10 @@ def outline_fault(outline: Outline, stem: str, width: int, height: int) -> str |
             f"was drawn on a film of {outline.width} x {outline.height} pixels, "
             f"but {stem} has {width} x {height}"
         )
-    if any(_is_outside(polygon, width, height) for polygon in outline.polygons):
+    alone = (replace(outline, polygons=(polygon,)) for polygon in outline.polygons)
+    if not all(lesion_mask(one, FRAME).any() for one in alone):
         return f"a lesion lies wholly out of the frame of {width} x {height}"
     return None
-
-
-def _is_outside(polygon: npt.NDArray[np.float64], width: int, height: int) -> bool:
-    return bool((polygon.max(0) < 0).any() or (polygon.min(0) > [width, height]).any())
 
 
 def lesion_mask(outline: Outline, size: int) -> npt.NDArray[np.uint8]:
@@ -132,8 +133,6 @@ def lesion_mask(outline: Outline, size: int) -> npt.NDArray[np.uint8]:
     mask = np.zeros((size, size), np.uint8)
     scale = np.array([size / outline.width, size / outline.height])
     for polygon in outline.polygons:
-        corners = np.rint((polygon * scale - 0.5) * 2**SUBPIXEL_BITS)
-        limit = 2.0**24  # far out of any frame, and within what fillPoly takes
-        fixed = corners.clip(-limit, limit).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], 1, shift=SUBPIXEL_BITS)
+        corners = np.rint((polygon * scale - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
+        cv2.fillPoly(mask, [corners], 1, shift=SUBPIXEL_BITS)
     return mask

@@ -46,9 +46,9 @@ def load_cases(root: Path) -> pd.DataFrame:
         raise InputError(f"{source}: {line}")
     cases = typed(table)
     images, doubles = find_images(root)
-    for line in doubles.values():
-        raise InputError(line)
     for stem in cases["stem"]:
+        if stem in doubles:
+            raise InputError(doubles[stem])
         if stem not in images:
             raise InputError(missing_image(root, stem))
     return cases.assign(path=[str(images[stem]) for stem in cases["stem"]])

@@ -25,14 +25,13 @@ def near_duplicates(cases: pd.DataFrame, survey: Survey) -> pd.DataFrame:
 
     Args:
         cases: with `stem` and `label`.
-        survey: of their films, in the same order.
+        survey: of their films, in the same order; all without fault.
 
     Returns:
         A row a pair: `one` and `other` (stems), `bits` (in which the hashes differ), `likeness`
         (in detail, -1 to 1), `identical` (byte by byte), `contradict` (in label).
     """
-    usable = np.array([look.fault is None for look in survey.looks])
-    one, other, bits = _candidates(survey.hashes, usable)
+    one, other, bits = _candidates(survey.hashes)
     seen = {row: _seen(survey.thumbnails[row]) for row in {*one.tolist(), *other.tolist()}}
     alike = [(seen[i] * seen[j]).sum(axis=1) for i, j in zip(one, other, strict=True)]
     whole, detail = np.array(alike).reshape(-1, 2).T
@@ -53,7 +52,7 @@ def near_duplicates(cases: pd.DataFrame, survey: Survey) -> pd.DataFrame:
 
 
 def _candidates(
-    hashes: npt.NDArray[np.bool_], usable: npt.NDArray[np.bool_]
+    hashes: npt.NDArray[np.bool_],
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows of each pair, the first before the second, and the bits in which they differ."""
     signs = np.where(hashes, 1, -1).astype(np.float32)
@@ -63,7 +62,7 @@ def _candidates(
         one, other = np.nonzero(bits <= NEAR)
         found.append(np.stack([one + start, other, bits[one, other].astype(np.intp)]))
     one, other, distance = np.concatenate(found, axis=1)
-    kept = (one < other) & usable[one] & usable[other]
+    kept = one < other
     return one[kept], other[kept], distance[kept]
 
 

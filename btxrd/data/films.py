@@ -62,7 +62,7 @@ def read_film(path: Path, at_least: int | None = None) -> Film:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of Pillow's: what matters is checked here
             with Image.open(path, formats=FORMATS) as image:
                 kind, mode, (width, height) = str(image.format), image.mode, image.size
                 _refuse(path, mode, width, height)

@@ -116,6 +116,7 @@ def _with_films(
 ) -> pd.DataFrame:
     """Cases whose films can be used, with their `path`."""
     images, doubles = find_images(root)
+    doubles = {stem: line for stem, line in doubles.items() if stem in listed}
     found.fault("cases with two films", doubles)
     absent = [stem for stem in cases["stem"] if stem not in images]
     found.fault("cases without a film", {stem: missing_image(root, stem) for stem in absent})
@@ -147,6 +148,7 @@ def _with_films(
 
 def _read_outlines(found: Inspection, cases: pd.DataFrame, listed: set[str], root: Path) -> None:
     files, doubles = find_outlines(root)
+    doubles = {stem: line for stem, line in doubles.items() if stem in listed}
     found.fault("cases with two outlines", doubles)
     lines, with_outline = {}, set(doubles)
     for stem, label, look in zip(cases["stem"], cases["label"], found.survey.looks, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from btxrd.data.films import cache_key, digest_films, for_each_film, read_film
-from btxrd.files import build_once
+from btxrd.files import read_or_build
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,7 @@ def load_pixels(
         log.info("Decoding %d films into %s", len(paths), target)
         _build(paths, size, clahe_clip, clahe_tiles, beside)
 
-    build_once(target, build)
-    pixels: np.memmap[Any, np.dtype[np.uint8]] = np.load(target, mmap_mode="r")
-    return pixels
+    return read_or_build(target, lambda path: np.load(path, mmap_mode="r"), build)
 
 
 def _build(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from btxrd.data.films import UNREADABLE, cache_key, digest_films, for_each_film, read_film
 from btxrd.errors import InputError
-from btxrd.files import build_once
+from btxrd.files import read_or_build
 
 VERSION = 1  # of what is noted of a film; raise it when that changes
 COARSE = 64  # pixels along each side of a thumbnail
@@ -77,10 +77,13 @@ def survey_films(paths: Sequence[str], cache: Path) -> Survey:
     digests = digest_films(paths)
     names = [Path(path).suffix for path in paths]  # a fault may name what a file is called
     target = cache / f"survey-{cache_key([*digests, *names], [VERSION])}.npz"
-    build_once(target, lambda beside: _build(paths, digests, beside))
-    with np.load(target) as kept:
-        looks = tuple(Look(**look) for look in json.loads(str(kept["looks"])))
-        return Survey(tuple(paths), tuple(digests), looks, kept["hashes"], kept["thumbnails"])
+
+    def read(path: Path) -> Survey:
+        with np.load(path) as kept:
+            looks = tuple(Look(**look) for look in json.loads(str(kept["looks"])))
+            return Survey(tuple(paths), tuple(digests), looks, kept["hashes"], kept["thumbnails"])
+
+    return read_or_build(target, read, lambda beside: _build(paths, digests, beside))
 
 
 def _build(paths: Sequence[str], digests: Sequence[str], target: Path) -> None:

@@ -186,19 +186,24 @@ def _difference(one: Path, other: Path) -> dict[str, Any]:
 
 def generalisation_gap(runs: list[Run]) -> list[dict[str, Any]]:
     """Test figures on `stratified` less those on `center`, for runs that are equal otherwise."""
-    alike: dict[str, dict[str, Run]] = defaultdict(dict)
+    alike: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         if run.config is not None and run.row["macro_auc"] is not None:
             rest = {key: value for key, value in run.config.items() if key != "choices"}
             rest["split"] = [rest["split"].get(key) for key in ("seed", "groups")]
-            alike[json.dumps(rest)].setdefault(run.config["split"]["strategy"], run)
-    pairs = [by_split for by_split in alike.values() if {"stratified", "center"} <= set(by_split)]
+            alike[json.dumps(rest)].append(run)
     return [
         {name: near.row[name] for name in ("experiment", "model", "annotations", "seed")}
-        | {"stratified": near.name, "center": far.name, "split": near.row["split"]}
+        | {"stratified": near.name, "center": far.name, "split": far.row["split"]}
         | {name: near.row[name] - far.row[name] for name in ("accuracy", "macro_auc")}
-        for near, far in ((by_split["stratified"], by_split["center"]) for by_split in pairs)
+        for members in alike.values()
+        for near in _of_strategy(members, "stratified")
+        for far in _of_strategy(members, "center")
     ]
+
+
+def _of_strategy(runs: list[Run], strategy: str) -> list[Run]:
+    return [run for run in runs if run.config and run.config["split"]["strategy"] == strategy]
 
 
 def _as_csv(rows: list[dict[str, Any]]) -> str:
@@ -229,5 +234,5 @@ def _as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
     lines += [
         f"  {winner['split']}: {winner['run']} (val macro AUC {winner['val_macro_auc']:.3f})"
         for winner in content["winners"]
-    ] or ["  none: no run was evaluated"]
+    ] or ["  none: no run was evaluated on a val of its own"]
     return "\n".join([*lines, f"{sweep_dir / 'report.html'}"])
