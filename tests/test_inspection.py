@@ -6,10 +6,13 @@ import shutil
 import pandas as pd
 import pytest
 
+from btxrd.audit.findings import audit
+from btxrd.data.dataset import load_dataset
 from btxrd.data.inspection import inspect
 from btxrd.data.phantom import write_phantom
 from btxrd.data.phantom_flaws import KINDS
 from btxrd.errors import InputError
+from btxrd.schema import DataConfig, SplitConfig
 
 REMARKS = {
     "I;16": "I;16 films, turned to grey",
@@ -88,3 +91,21 @@ def test_a_table_without_a_usable_row_is_named(phantom, tmp_path):
     pd.read_excel(root / "dataset.xlsx").assign(center=0).to_excel(root / "dataset.xlsx")
     with pytest.raises(InputError, match=r"has no case that can be used; .* has center=0"):
         inspect(root, tmp_path / "cache", strict=False)
+
+
+def test_films_with_two_labels_are_named_and_left_out_on_request(folder):
+    root = folder / "oddities"
+    write_phantom(root, 100, 7, "oddities")
+    flaws = json.loads((root / "phantom.json").read_text())["planted"]
+    split = SplitConfig(strategy="stratified")
+    kept, dropped = (
+        DataConfig(root=str(root), cache=str(folder / "cache"), contradictions=what)
+        for what in ("keep", "drop")
+    )
+    (pair,) = flaws["contradictory"]
+    whole, without = (load_dataset(data, split, 32) for data in (kept, dropped))
+    assert set(whole.cases["stem"]) - set(without.cases["stem"]) == set(pair)
+    (line,) = [line for line in whole.warnings if line.startswith("One film, two labels")]
+    assert all(stem in line for stem in pair)
+    _, findings = audit(dropped, split)
+    assert findings["splits"][0]["whole"]["leakage"]["groups"] == 0

@@ -37,9 +37,10 @@ def leakage(cases: pd.DataFrame, pairs: pd.DataFrame) -> Leakage:
 
     Args:
         cases: with `stem`, `patient`, `group` and `partition`.
-        pairs: near-duplicates, with `one` and `other`.
+        pairs: near-duplicates, with `one` and `other`; those of cases left out do not count.
     """
     partition = cases.set_index("stem")["partition"]
+    pairs = pairs[pairs["one"].isin(partition.index) & pairs["other"].isin(partition.index)]
     one, other = partition.loc[pairs["one"]].to_numpy(), partition.loc[pairs["other"]].to_numpy()
     copied = {
         *pairs.loc[(one == "test") & (other == "train"), "one"],
