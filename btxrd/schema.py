@@ -172,8 +172,7 @@ def check(node: Any, prefix: str = "") -> None:
             raise InputError(f"split.held_out={list(node.held_out)}: must name centers, each once")
         if node.fold >= node.folds:
             raise InputError(f"split.fold={node.fold}: must be below split.folds={node.folds}")
-        if (node.strategy == "manifest") != (node.manifest is not None):
-            raise InputError(
-                f"split.strategy={node.strategy}, split.manifest={node.manifest}: "
-                "split=manifest needs split.manifest=FILE, and no other split takes it"
-            )
+        if node.strategy == "manifest" and node.manifest is None:
+            raise InputError("split.manifest: has no value; give it as split.manifest=FILE")
+        if node.strategy != "manifest" and node.manifest is not None:
+            raise InputError(f"split.manifest={node.manifest}: needs split=manifest")

@@ -72,6 +72,10 @@ def test_long_or_empty_names_are_refused():
 
 WRONG = {
     "model.dropout=2": r"model.dropout=2.0: must be between 0 and 0.95",
+    "split=manifest": r"split.manifest: has no value; give it as split.manifest=.*",
+    "split.manifest=a.csv": r"split.manifest=a.csv: needs split=manifest",
+    "split.fold=9": r"split.fold=9: must be below split.folds=5",
+    "split.groups=some": r"split.groups=some: must be one of whole, none",
     "split=centre": r"split=centre: no such choice; must be one of center, kfold, .*, stratified",
     "experiment=E9": r"experiment=E9: no such choice; must be one of E1_b0_baseline, .*",
     "trainig.epochs=3": r"trainig: no such key; did you mean training\?",
