@@ -150,6 +150,10 @@ DAMAGE = {
     ),
     "a site of 3": (lambda f: f.cell("hip bone", 3), TABLE + r"{normal}.* has hip bone=3; must be"),
     "age in words": (lambda f: f.cell("age", "forty"), TABLE + r"{normal}.* has age=forty; must"),
+    "age of 400 digits": (
+        lambda f: (f.cell("age", "1" * 400), as_csv(f)),
+        TABLE + r"{normal}.* has age=1+; must be",
+    ),
     "age of 400": (lambda f: f.cell("age", 400), TABLE + r"{normal}.* has age=400; must be"),
     "no images": (lambda f: shutil.rmtree(f.root / "images"), r"images: no such folder"),
     "a film missing": (lambda f: f.film.unlink(), r"images: no image of {normal}; looked for"),

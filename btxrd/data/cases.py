@@ -23,6 +23,7 @@ from btxrd.vocabulary import (
 FLAGS = (*SITES, *BENIGN, *MALIGNANT, *REGIONS, *VIEWS)  # 0 or 1 where they are there
 OLDEST = 120  # years
 MOST_CENTERS = 1_000_000
+HUGE = 2**63
 LOCK = "~$"  # how the file begins that Excel leaves beside a workbook it has open
 
 
@@ -147,7 +148,7 @@ def row_faults(table: pd.DataFrame) -> dict[int, str]:
     note(ids == "", "has no image_id", "each case needs one")
     note(ids.str.contains(r"[/\\]|^\.", regex=True), "is no name of a file", "must have no folder")
     note((ids != "") & table["stem"].duplicated(), "is there more than once", "must be there once")
-    numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in REQUIRED_COLUMNS[1:]}
+    numbers = {name: _numbers(table[name]) for name in REQUIRED_COLUMNS[1:]}
     center = numbers["center"]
     right = "must be a whole number from 1"
     note(~(center.between(1, MOST_CENTERS) & (center % 1 == 0)), "has center={center}", right)
@@ -158,17 +159,23 @@ def row_faults(table: pd.DataFrame) -> dict[int, str]:
     note(tumor != (benign | malignant), shown, "tumor must be 1 exactly for benign or malignant")
     for name in [name for name in FLAGS if name in table.columns]:
         filled = table[name].notna()
-        flag = pd.to_numeric(table[name], errors="coerce")
+        flag = _numbers(table[name])
         note(filled & ~flag.isin((0, 1)), f"has {name}={{{name}}}", "must be 0 or 1")
         if name in (*BENIGN, *MALIGNANT):
             kind = "benign" if name in BENIGN else "malignant"
             agrees = numbers[kind] == 1
             note((flag == 1) & ~agrees, f"has {name}=1, {kind}={{{kind}}}", f"{name} is {kind}")
     if "age" in table.columns:
-        age = pd.to_numeric(table["age"], errors="coerce")
+        age = _numbers(table["age"])
         wrong = table["age"].notna() & ~age.between(0, OLDEST)
         note(wrong, "has age={age}", f"must be a number of years up to {OLDEST}, or empty")
     return dict(sorted(faults.items()))
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    """Numbers of a column; NaN for what is none, and for integers that no float can hold."""
+    huge = values.map(lambda value: isinstance(value, int) and abs(value) > HUGE)
+    return pd.to_numeric(values.mask(huge.astype(bool)), errors="coerce")
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
