@@ -144,31 +144,21 @@ def _split(found: Inspection, data: DataConfig, split: SplitConfig) -> dict[str,
             except InputError as error:
                 row["refused"] = str(error)
     row["points_from_ungrouped"] = {
-        name: _points_apart(dealt["whole"], dealt["none"], columns)
+        name: _points_apart(*(proportions(dealt[groups], columns) for groups in ("whole", "none")))
         for name, columns in (("class", ["label"]), ("class_in_center", ["label", "center"]))
     }
-    row["points_from_whole"] = _points_apart(
-        dealt["whole"], dealt["whole"].assign(partition="train"), ["label"], reference="train"
-    )
+    shares = row["whole"]["class_shares"]
+    (of_all,) = proportions(dealt["whole"].assign(partition="train"), ["label"]).values()
+    row["points_from_whole"] = _points_apart(shares, dict.fromkeys(shares, of_all))
     return row
 
 
-def _points_apart(
-    one: pd.DataFrame, other: pd.DataFrame, columns: list[str], reference: str | None = None
-) -> float:
-    """Largest difference of a share in a partition, in points of 100.
-
-    Args:
-        one: the cases of a split.
-        other: those of another.
-        columns: whose combinations are counted.
-        reference: the partition of `other` that all of `one` are held against; else its namesake.
-    """
-    mine, theirs = (proportions(cases, columns) for cases in (one, other))
+def _points_apart(one: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> float:
+    """Largest difference of a share in a partition, in points of 100; see `proportions`."""
     apart = [
-        abs(share - theirs[reference or name].get(cell, 0))
-        for name, cells in mine.items()
+        abs(share - other[name].get(cell, 0))
+        for name, cells in one.items()
         for cell, share in cells.items()
-        if (reference or name) in theirs
+        if name in other
     ]
     return 100 * max(apart)

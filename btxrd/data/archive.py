@@ -73,6 +73,7 @@ def need_room(place: Path, size: int) -> None:
 def _choose(content: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:
     """Entries by the path that they get, after all have been found to be safe."""
     chosen: dict[str, zipfile.ZipInfo] = {}
+    spelt: dict[str, str] = {}  # some systems hold A.jpeg and a.jpeg to be one file
     for entry in content.infolist():
         fault = _fault(entry)
         if fault:
@@ -82,15 +83,15 @@ def _choose(content: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInf
         target = _target(PurePosixPath(entry.filename))
         if target is None or entry.is_dir():
             continue
-        known = chosen.setdefault(target.lower(), entry)
-        if known is not entry and (known.CRC, known.file_size) != (entry.CRC, entry.file_size):
+        target = spelt.setdefault(target.lower(), target)
+        known = chosen.setdefault(target, entry)
+        if (known.CRC, known.file_size) != (entry.CRC, entry.file_size):
             raise InputError(f"{archive}: {known.filename} and {entry.filename} would be one file")
     if sum(entry.file_size for entry in content.infolist()) > LARGEST:
         raise InputError(f"{archive}: would unpack to more than {LARGEST:,} bytes")
-    placed = {str(_target(PurePosixPath(entry.filename))): entry for entry in chosen.values()}
-    if not any(path.startswith("images/") for path in placed) or not placed.keys() & set(TABLES):
+    if not any(path.startswith("images/") for path in chosen) or not chosen.keys() & set(TABLES):
         raise InputError(f"{archive}: holds no images/ with dataset.xlsx or dataset.csv")
-    return placed
+    return chosen
 
 
 def _fault(entry: zipfile.ZipInfo) -> str | None:

@@ -74,12 +74,14 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
     found = inspect_data(data)
     cases = deal_cases(found, data, split)
     check_split(cases, split)
+    digest = dict(zip(found.survey.paths, found.survey.digests, strict=True))
     pixels = load_pixels(
         cases["path"].tolist(),
         image_size,
         clahe_clip=data.clahe_clip,
         clahe_tiles=data.clahe_tiles,
         cache=Path(data.cache),
+        digests=[digest[path] for path in cases["path"]],
     )
     return Dataset(cases, found.outlines, pixels, tuple(_warnings(found, data, split)))
 

@@ -18,7 +18,13 @@ VERSION = 2  # of what is done to a film; raise it when that changes
 
 
 def load_pixels(
-    paths: Sequence[str], size: int, *, clahe_clip: float, clahe_tiles: int, cache: Path
+    paths: Sequence[str],
+    size: int,
+    *,
+    clahe_clip: float,
+    clahe_tiles: int,
+    cache: Path,
+    digests: Sequence[str] | None = None,
 ) -> "np.memmap[Any, np.dtype[np.uint8]]":
     """Give the films as pixels, decoded at the first call with these films and settings.
 
@@ -30,6 +36,7 @@ def load_pixels(
         clahe_clip: see `decode_film`.
         clahe_tiles: see `decode_film`.
         cache: folder of the arrays.
+        digests: as `digest_films` gives them, where they are known.
 
     Returns:
         (n, size, size) uint8, memory-mapped and read-only, in the order of `paths`; its `filename`
@@ -38,7 +45,7 @@ def load_pixels(
     Raises:
         InputError: for a film that cannot be decoded.
     """
-    key = cache_key(digest_films(paths), [VERSION, size, clahe_clip, clahe_tiles])
+    key = cache_key(digests or digest_films(paths), [VERSION, size, clahe_clip, clahe_tiles])
     target = cache / f"pixels-{size}-{key}.npy"
 
     def build(beside: Path) -> None:
