@@ -33,7 +33,8 @@ def main() -> int:
     if {"-h", "--help"} & set(typed):
         print(__doc__)
         return 0
-    from btxrd.compose import compose_one, one_line_errors
+    from btxrd.planning import compose_one
+    from btxrd.wording import one_line_errors
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with one_line_errors():

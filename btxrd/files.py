@@ -1,8 +1,12 @@
 """Files that are whole or not there: written beside their place, then renamed into it."""
 
+import errno
+import fcntl
 import json
 import logging
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +20,16 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TEMPORARY = ".tmp"
+FULL = 64 * 1024  # bytes free, below which a file system counts as full
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; a block that ends well renames it onto `path`."""
+    """Yield a path beside `path` to write to; a block that ends well renames it onto `path`.
+
+    Raises:
+        OSError: ENOSPC where the file system is full, whatever the writer made of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
@@ -28,8 +37,51 @@ def replacing(path: Path) -> Iterator[Path]:
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         beside.replace(path)
+    except Exception as error:
+        if shutil.disk_usage(path.parent).free < FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, pattern: str = "*") -> None:
+    """Remove what a process that was killed was writing; the caller holds the folder."""
+    for path in folder.rglob(f"{pattern}{TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def holding(path: Path, patience: float = 0) -> Iterator[int | None]:
+    """Hold a lock file.
+
+    The lock belongs to the open file: a process that inherits the descriptor keeps it, and it ends
+    with the last of them, however that ends.
+
+    Args:
+        path: of the lock file, which stays.
+        patience: seconds to wait for another holder.
+
+    Yields:
+        The descriptor; None where another process holds the lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    deadline = time.monotonic() + patience
+    try:
+        while not (is_ours := _try_lock(descriptor)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield descriptor if is_ours else None
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path], None]) -> T:
@@ -54,6 +106,7 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
                 return read(target)
             except Exception as error:  # each kind of damage raises a type of its own
                 log.warning("%s is damaged (%s), and is built again", target, error)
+        remove_leftovers(target.parent, f"{target.name}.*")
         with replacing(target) as beside:
             build(beside)
         return read(target)

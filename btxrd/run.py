@@ -20,7 +20,7 @@ def main() -> int:
 
         print(help_text(__doc__ or ""))
         return 0
-    from btxrd.compose import one_line_errors
+    from btxrd.wording import one_line_errors
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with one_line_errors():
@@ -30,59 +30,42 @@ def main() -> int:
 def _launch() -> int:
     import hydra
 
-    from btxrd import compose
+    from btxrd.compose import register_schema
     from btxrd.configs import conf_dir
-    from btxrd.sweep import ledger, summary
-    from btxrd.sweep.preflight import check_runs
+    from btxrd.planning import plan_command_line
+    from btxrd.sweep import ledger
+    from btxrd.sweep.launch import check, launch
 
-    compose.register_schema()
+    register_schema()
     start = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
-    plan = compose.plan_command_line()
+    plan = plan_command_line()
     if plan is None:  # Hydra answers: --cfg, --info, ...
         start()
         return 0
-    complete = check_runs(plan.runs)
-    for run_dir in complete:
-        print(f"{run_dir}: complete already")
-    if not plan.is_sweep and complete:
+    found = check(plan.runs, fail_fast=plan.fail_fast)
+    if not plan.is_sweep and found.complete:
         return 0
     ledger.backup_checkpoints(Path("checkpoints"))
-    sys.argv[1:] = plan.pinned(sys.argv[1:])
+    at_once = plan.at_once(done=len(found.complete))
+    sys.argv[1:] = plan.pinned(sys.argv[1:], at_once)
     if not plan.is_sweep:
         start()
         return 0
-    ledger.write_plan(plan.folder, plan.names)
-    try:
-        start()
-    finally:
-        all_complete = summary.summarize(plan.folder)
-    return 0 if all_complete else 1
+    runs = {} if plan.is_search else plan.runs
+    return launch(plan.folder, list(runs), found, at_once, start)
 
 
-def job(config: Any) -> None:
-    """Do one run, in the folder that Hydra has made for it."""
+def job(config: Any) -> float | None:
+    """Do one run, in the folder that Hydra has made for it; returns its objective on val."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-    from hydra.utils import instantiate
 
-    from btxrd import compose
-    from btxrd.sweep import ledger
+    from btxrd.compose import order_of
+    from btxrd.sweep.job import do_job
 
-    settings, hydra_config = compose.parse(config), HydraConfig.get()
+    hydra_config = HydraConfig.get()
     run_dir = Path(hydra_config.runtime.output_dir)
-    if ledger.is_complete(run_dir, settings):
-        return
-    compose.save_hydra(run_dir / ".hydra", config, hydra_config)
-
-    def work() -> dict[str, str]:
-        from btxrd.train_eval import train_eval
-
-        build_model = instantiate(config.model, _partial_=True)
-        return train_eval(settings, build_model, run_dir, ledger.fingerprint(settings))
-
-    state = ledger.attempt(run_dir, settings, dict(hydra_config.runtime.choices), work)
-    if state == "failed" and hydra_config.mode == RunMode.RUN:
-        sys.exit(1)
+    order, context = order_of(config, hydra_config)
+    return do_job(run_dir, order, context)
 
 
 if __name__ == "__main__":

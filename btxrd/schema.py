@@ -138,6 +138,8 @@ class Config:
     seed: int = number(0, 0, 2**31 - 1)  # weights, order of the data, augmentation, dropout
     evaluate: bool = True  # false: train only
     device: str = choice("auto", "auto", "cpu", "cuda", "mps")
+    fail_fast: bool = False  # of a sweep: the first failure ends it
+    runs_per_gpu: int = number(1, 1, 64)  # of a sweep under joblib: that share a GPU
 
 
 def check(node: Any, prefix: str = "") -> None:

@@ -1,6 +1,7 @@
 """One run, top to bottom."""
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,10 +23,11 @@ from btxrd.evaluation.metrics import cross_entropy, figures
 from btxrd.evaluation.resampling import scores
 from btxrd.explain import explain_run, gradcam_maps
 from btxrd.files import replacing, write_bytes, write_json
+from btxrd.interruption import Interruption
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.schema import Config
-from btxrd.training import Epoch, Validation, fit, inverse_frequency
+from btxrd.training import Epoch, Validation, best_epoch, fit, inverse_frequency
 from btxrd.vocabulary import CLASSES, LAST, PARTITIONS
 
 log = logging.getLogger(__name__)
@@ -34,8 +36,12 @@ DECIMALS = 9  # of a probability on disk; the figures are computed from what is 
 
 
 def train_eval(
-    config: Config, build_model: Callable[..., BTXRDClassifier], run_dir: Path, fingerprint: str
-) -> dict[str, str]:
+    config: Config,
+    build_model: Callable[..., BTXRDClassifier],
+    run_dir: Path,
+    fingerprint: str,
+    interruption: Interruption | None = None,
+) -> dict[str, Any]:
     """Train one classifier and evaluate it; all that it leaves is in `run_dir`.
 
     Args:
@@ -43,9 +49,11 @@ def train_eval(
         build_model: makes the classifier, given `num_classes`.
         run_dir: of the run; a training that was cut off there goes on.
         fingerprint: of the config, for the checkpoint.
+        interruption: when to heed a signal.
 
     Returns:
-        What status.json shall hold of it: `device` and `split_hash`.
+        What status.json shall hold of it: `device`, `split_hash`, and `val_macro_auc` of the epoch
+        that was kept, which is what a search maximises.
 
     Raises:
         InputError: for data, weights or a device that cannot be used.
@@ -72,12 +80,17 @@ def train_eval(
         "split": config.split.title,
         "split_hash": split_hash(dataset.cases),
     }
-    _train(model, config, dataset, sidecar, run_dir)
+    history = _train(model, config, dataset, sidecar, run_dir, interruption)
     if config.evaluate:
         best, _ = load_checkpoint(run_dir / "checkpoints")
         _evaluate(_place(best, device), dataset, config.split.title, run_dir)
     (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
-    return {"device": describe(device), "split_hash": split_hash(dataset.cases)}
+    objective = best_epoch(history).val_macro_auc
+    return {
+        "device": describe(device),
+        "split_hash": split_hash(dataset.cases),
+        "val_macro_auc": None if math.isnan(objective) else objective,
+    }
 
 
 def _introduce(dataset: Dataset, run_dir: Path) -> None:
@@ -101,7 +114,8 @@ def _train(
     dataset: Dataset,
     sidecar: dict[str, Any],
     run_dir: Path,
-) -> None:
+    interruption: Interruption | None,
+) -> list[Epoch]:
     """Fit `model`; the best epoch goes into checkpoints/, with what `sidecar` holds."""
     recipe = config.training
     labels, val = dataset.labels, dataset.rows("val")
@@ -132,7 +146,7 @@ def _train(
         save_checkpoint(run_dir / "checkpoints", model, kept)
 
     counts = torch.from_numpy(batches.class_counts)
-    fit(
+    return fit(
         model,
         batches,
         validate,
@@ -148,6 +162,7 @@ def _train(
         device=model.device,
         run_dir=run_dir,
         data=dataset.identity,
+        interruption=interruption,
     )
 
 

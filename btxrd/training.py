@@ -19,6 +19,7 @@ from btxrd.data.batches import TrainingBatches, epoch_seed
 from btxrd.device import autocast
 from btxrd.errors import InputError
 from btxrd.files import replacing
+from btxrd.interruption import Interruption
 from btxrd.model.checkpoint import load_state, save_state
 from btxrd.vocabulary import LAST
 
@@ -69,12 +70,13 @@ def fit(
     device: torch.device,
     run_dir: Path,
     data: str = "",
+    interruption: Interruption | None = None,
 ) -> list[Epoch]:
     """Train until the val loss has not fallen for `patience` epochs, or for `epochs`.
 
-    After each epoch history.csv and checkpoints/last.pt are written; where a last.pt lies, training
-    goes on from it. All randomness of an epoch follows from `seed` and its number, so a training
-    that was cut off ends as it would have.
+    After each epoch history.csv and checkpoints/last.pt are written, and last.pt also when a signal
+    ends the training in the middle of one; where a last.pt lies, training goes on from it, and ends
+    bit for bit as it would have.
 
     Args:
         model: on `device`.
@@ -92,55 +94,85 @@ def fit(
         device: of the model.
         run_dir: where history.csv and checkpoints/ go.
         data: names films and partitions; a training on others is not gone on with.
+        interruption: when to heed a signal.
 
     Raises:
         DivergedError: as soon as a loss is not finite.
-        InputError: where last.pt is of other data.
+        InputError: where last.pt is damaged, or of other data.
+        SystemExit: for a signal, after all is saved.
     """
     optimiser = create_optimizer_v2(model, opt="adamw", lr=lr, weight_decay=weight_decay)
     rate = Schedule(optimiser, lr, batches.batches, warmup_epochs, epochs)
     loss_function = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing).to(device)
-    history = _go_on(run_dir, model, optimiser, data)
+    interruption = interruption or Interruption()
+    history, part = _go_on(run_dir, model, optimiser, data)
+
+    def save() -> None:
+        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "data": data}
+        state |= {"history": [asdict(epoch) for epoch in history]}
+        save_state(run_dir / "checkpoints", state | {"part": asdict(part), "random": _random()})
+
     done, total = (count * batches.batches for count in (len(history), epochs))
-    bar = tqdm(total=total, initial=done, desc="training", unit="step", disable=None)
+    bar = tqdm(total=total, initial=done + part.steps, desc="training", unit="step", disable=None)
     with bar, logging_redirect_tqdm():
         while len(history) < epochs and not _is_stale(history, patience):
             number = len(history) + 1
+            if part.steps == 0:
+                torch.manual_seed(epoch_seed(seed, number))
             start = time.perf_counter()
-            torch.manual_seed(epoch_seed(seed, number))
-            train_loss = _train_epoch(model, batches, number, rate, loss_function, bar)
-            trained = time.perf_counter() - start
-            val = validate()
+            before = part.seconds
+            try:
+                _train_epoch(model, batches, number, part, rate, loss_function, bar, interruption)
+                val = validate()
+            except SystemExit:
+                part.seconds = before + time.perf_counter() - start
+                save()
+                raise
             if not math.isfinite(val.loss):
                 raise DivergedError(f"the val loss is {val.loss} after epoch {number}")
             row = Epoch(
                 epoch=number,
-                lr=rate.value,
-                train_loss=train_loss,
+                lr=rate.at(number * batches.batches - 1),
+                train_loss=part.loss / batches.views,
                 val_loss=val.loss,
                 val_accuracy=val.accuracy,
                 val_macro_auc=val.macro_auc,
-                seconds=time.perf_counter() - start,
-                images_per_second=batches.views / trained,
+                seconds=before + time.perf_counter() - start,
+                images_per_second=batches.views / part.seconds,
             )
-            history.append(row)
-            if best_epoch(history) is row:
-                keep_best(row)
-            write_history(run_dir / "history.csv", history)
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "data": data}
-            past = [asdict(epoch) for epoch in history]
-            save_state(run_dir / "checkpoints", state | {"history": past})
+            with interruption.held():
+                history.append(row)
+                part = Part()
+                if best_epoch(history) is row:
+                    keep_best(row)
+                write_history(run_dir / "history.csv", history)
+                save()
             log.info("%s", _line(row, epochs))
     return history
 
 
+@dataclass
+class Part:
+    """What was done of the epoch that is not whole yet."""
+
+    steps: int = 0
+    loss: float = 0.0  # summed over the views
+    seconds: float = 0.0  # of its training
+
+
+def _random() -> dict[str, Any]:
+    """The state of torch's generators; no other is used while training."""
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": gpus}
+
+
 def _go_on(
     run_dir: Path, model: nn.Module, optimiser: torch.optim.Optimizer, data: str
-) -> list[Epoch]:
-    """Take up what last.pt holds; returns its history, which is empty where there is no last.pt."""
+) -> tuple[list[Epoch], Part]:
+    """Take up what last.pt holds; nothing where there is no last.pt."""
     state = load_state(run_dir / "checkpoints")
     if state is None:
-        return []
+        return [], Part()
     if state["data"] != data:
         raise InputError(
             f"{run_dir / 'checkpoints' / LAST}: is of a training on other films or partitions; "
@@ -148,35 +180,42 @@ def _go_on(
         )
     model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
-    history = [Epoch(**row) for row in state["history"]]
-    log.info("Going on after epoch %d", len(history))
-    return history
+    torch.set_rng_state(state["random"]["cpu"])
+    if len(state["random"]["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["random"]["cuda"])
+    history, part = [Epoch(**row) for row in state["history"]], Part(**state["part"])
+    log.info("Going on after epoch %d and %d steps", len(history), part.steps)
+    return history, part
 
 
 def _train_epoch(
     model: nn.Module,
     batches: TrainingBatches,
     number: int,
+    part: Part,
     rate: "Schedule",
     loss_function: nn.Module,
     bar: "tqdm[Any]",
-) -> float:
-    """Take one step a batch; returns the mean loss of the views."""
+    interruption: Interruption,
+) -> None:
+    """Take the steps of an epoch that `part` does not count yet."""
     model.train()
-    total = 0.0
-    for step, (images, labels) in enumerate(batches.epoch(number)):
-        rate.set((number - 1) * batches.batches + step)
-        with autocast(images.device):
-            logits = model(images)
-        loss: Tensor = loss_function(logits.float(), labels)
-        rate.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        rate.optimiser.step()
-        if not math.isfinite(loss.item()):
-            raise DivergedError(f"the training loss is {loss.item()} in epoch {number}")
-        total += loss.item() * len(images)
-        bar.update()
-    return total / batches.views
+    start, before = time.perf_counter(), part.seconds
+    for images, labels in batches.epoch(number, part.steps):
+        with interruption.held():
+            rate.set((number - 1) * batches.batches + part.steps)
+            with autocast(images.device):
+                logits = model(images)
+            loss: Tensor = loss_function(logits.float(), labels)
+            rate.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            rate.optimiser.step()
+            if not math.isfinite(loss.item()):
+                raise DivergedError(f"the training loss is {loss.item()} in epoch {number}")
+            part.steps += 1
+            part.loss += loss.item() * len(images)
+            part.seconds = before + time.perf_counter() - start
+            bar.update()
 
 
 class Schedule:
@@ -193,19 +232,18 @@ class Schedule:
         self.optimiser, self._peak = optimiser, peak
         self._warmup = warmup_epochs * steps_per_epoch
         self._total = epochs * steps_per_epoch
-        self.value = 0.0
 
     def set(self, step: int) -> None:
         """Set the rate of the optimiser for `step`, counted from 0."""
-        self.value = self._peak * self._share(step)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.value
+            group["lr"] = self.at(step)
 
-    def _share(self, step: int) -> float:
+    def at(self, step: int) -> float:
+        """The rate of `step`."""
         if step < self._warmup:
-            return (step + 1) / self._warmup
+            return self._peak * (step + 1) / self._warmup
         done = (step - self._warmup) / (self._total - self._warmup)
-        return 0.5 * (1 + math.cos(math.pi * done))
+        return self._peak * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def best_epoch(history: list[Epoch]) -> Epoch:

@@ -4,16 +4,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from btxrd.compose import plan_run, register_schema
+from btxrd.compose import register_schema
 from btxrd.data.cases import load_cases
 from btxrd.data.phantom import write_phantom
 from btxrd.model.factory import create_model
+from btxrd.planning import plan_run
 from btxrd.schema import Config
-from btxrd.sweep.ledger import attempt, fingerprint
+from btxrd.sweep.fingerprint import fingerprint
+from btxrd.sweep.ledger import begin, record
 from btxrd.train_eval import train_eval
 
 CASES, SEED = 72, 1
@@ -87,10 +90,11 @@ def do_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Config], Finis
         arguments = {key: value for key, value in asdict(config.model).items() if key != "_target_"}
         build_model = partial(create_model, **arguments)
 
-        def work() -> dict[str, str]:
+        def work() -> dict[str, Any]:
             return train_eval(config, build_model, run_dir, fingerprint(config))
 
-        assert attempt(run_dir, config, {}, work) == "complete"
+        begin(run_dir, config, {})
+        assert record(run_dir, work) == "complete"
         return FinishedRun(config, run_dir)
 
     return run

@@ -4,10 +4,13 @@ import sys
 
 import pytest
 from hydra._internal.utils import get_args_parser
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
-from btxrd import compose
-from btxrd.compose import explain, plan_run, plan_sweep, register_schema
+from btxrd.compose import register_schema
 from btxrd.errors import InputError
+from btxrd.planning import plan_run, plan_sweep
+from btxrd.wording import explain
 
 GRID = {
     "E1_b0_baseline": ("efficientnet_b0", None, 224, 32, 0.2, "none"),
@@ -40,7 +43,7 @@ def test_experiment_is_the_one_of_the_grid(name):
 
 def test_glob_gives_exactly_the_grid():
     plan = plan_sweep(["experiment=glob(*)", "split=stratified,center"], "config", None)
-    assert plan.names == [
+    assert [run_dir.name for run_dir in plan.runs] == [
         f"experiment={name},split={split}" for name in GRID for split in ("stratified", "center")
     ]
 
@@ -103,7 +106,7 @@ WRONG = {
 def test_wrong_value_is_one_line(override, in_sweep):
     overrides = override.split(",") + (["evaluate=true,false"] if in_sweep else [])
     plan = plan_sweep if in_sweep else plan_run
-    with pytest.raises((InputError, compose.HydraException, compose.OmegaConfBaseException)) as got:
+    with pytest.raises((InputError, HydraException, OmegaConfBaseException)) as got:
         plan(overrides, "config", None)
     message = explain(got.value)
     assert "\n" not in message
@@ -120,11 +123,19 @@ def test_a_path_never_leaves_the_sweep():
 )
 def test_pin_stands_beside_the_overrides(typed):
     plan = plan_sweep(["seed=0,1"], "config", None)
-    pinned = plan.pinned(typed)
+    pinned = plan.pinned(typed, at_once=1)
     assert [word for word in pinned if word != plan.pin] == typed
     parsed = get_args_parser().parse_args(pinned)
     assert parsed.multirun
     assert plan.pin in parsed.overrides
+
+
+def test_joblib_is_told_how_many_runs_there_is_room_for():
+    plan = plan_sweep(["seed=0,1,2", "hydra/launcher=joblib", "device=cpu"], "config", None)
+    assert 1 <= plan.at_once(done=0) <= 3
+    assert plan.at_once(done=2) == 1
+    pinned = plan.pinned(["-m", "hydra.launcher.n_jobs=64", "seed=0,1,2"], at_once=2)
+    assert pinned.index("hydra.launcher.n_jobs=2") > pinned.index("hydra.launcher.n_jobs=64")
 
 
 def test_one_wrong_point_stops_the_whole_sweep():

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from PIL import ExifTags, Image
 
-from btxrd.compose import plan_run, register_schema
+from btxrd.compose import register_schema
 from btxrd.data.cases import read_table
 from btxrd.data.dataset import load_dataset
 from btxrd.errors import InputError
+from btxrd.planning import plan_run
 from btxrd.sweep.preflight import check_runs
 
 

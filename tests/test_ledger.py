@@ -5,15 +5,14 @@ import pytest
 import yaml
 
 from btxrd.errors import InputError
-from btxrd.sweep.ledger import (
-    attempt,
-    backup_checkpoints,
-    fingerprint,
-    is_complete,
-    read_plan,
-    read_status,
-    write_plan,
-)
+from btxrd.sweep.fingerprint import fingerprint
+from btxrd.sweep.ledger import backup_checkpoints, begin, is_complete, read_status, record
+from btxrd.sweep.plan import read_plan, write_plan
+
+
+def attempt(run_dir, config, choices, work):
+    begin(run_dir, config, choices)
+    return record(run_dir, work)
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_fingerprint_names_weights_by_content(config, tmp_path):
 
 def test_complete_is_written_after_the_work(config, tmp_path):
     def work():
-        assert read_status(tmp_path)["state"] == "running"
+        assert json.loads((tmp_path / "status.json").read_text())["state"] == "running"
         return {"device": "cpu (a machine)"}
 
     assert attempt(tmp_path, config, {"model": "m"}, work) == "complete"
@@ -116,8 +115,7 @@ def test_complete_run_of_another_config_is_refused_with_what_differs(config, tmp
 def test_plan_remembers_runs_of_earlier_calls(tmp_path):
     write_plan(tmp_path, ["a", "b"])
     write_plan(tmp_path, ["b", "c"])
-    assert read_plan(tmp_path) == ["a", "b", "c"]
-    assert json.loads((tmp_path / "plan.json").read_text()) == ["a", "b", "c"]
+    assert read_plan(tmp_path).runs == ["a", "b", "c"]
 
 
 def test_old_baselines_are_copied_once(tmp_path):

@@ -10,7 +10,7 @@ import yaml
 
 from btxrd.errors import InputError
 from btxrd.evaluation.resampling import scores
-from btxrd.sweep.ledger import write_plan
+from btxrd.sweep.plan import write_plan
 from btxrd.sweep.summary import COLUMNS, read_runs, select_winners, summarize
 from btxrd.vocabulary import CLASSES
 

@@ -1,4 +1,6 @@
 import math
+import signal
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ from torch import nn
 
 from btxrd.data.batches import Normalisation, TrainingBatches
 from btxrd.errors import InputError
+from btxrd.interruption import Interruption
 from btxrd.training import DivergedError, Schedule, Validation, fit, inverse_frequency
 
 CPU = torch.device("cpu")
@@ -78,6 +81,45 @@ def test_training_that_was_cut_off_ends_as_it_would_have(tmp_path):
         assert torch.equal(value, again.state_dict()[name]), name
 
 
+class SignalAt(Interruption):
+    """Receives a signal in the middle of a step."""
+
+    def __init__(self, step):
+        super().__init__()
+        self._steps_to_go = step
+
+    @contextmanager
+    def held(self):
+        with super().held():
+            self._steps_to_go -= 1
+            if self._steps_to_go == 0:
+                self.receive(signal.SIGTERM)
+            yield
+
+
+@pytest.mark.parametrize("step", range(1, 13))  # four a epoch: three steps, and what follows
+def test_training_that_a_signal_ends_anywhere_ends_as_it_would_have(step, tmp_path):
+    whole, history, best = train(tmp_path / "whole", epochs=3)
+    with pytest.raises(SystemExit) as ended:
+        train(tmp_path / "cut", epochs=3, interruption=SignalAt(step))
+    assert ended.value.code == 128 + signal.SIGTERM
+    done = torch.load(tmp_path / "cut" / "checkpoints" / "last.pt", weights_only=True)
+    assert (len(done["history"]), done["part"]["steps"]) == divmod(step, 4)
+    left = [1 / n for n in range(1, 4)][len(done["history"]) :]
+    again, resumed, _ = train(tmp_path / "cut", epochs=3, val_losses=left or [0.0])
+    assert numbers(resumed) == numbers(history)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_damaged_state_is_named(tmp_path):
+    train(tmp_path, epochs=1)
+    path = tmp_path / "checkpoints" / "last.pt"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"last.pt: is damaged; delete it"):
+        train(tmp_path)
+
+
 def test_training_does_not_go_on_with_other_data(tmp_path):
     train(tmp_path, epochs=2)
     with pytest.raises(InputError, match=r"last.pt: is of a training on other films"):
@@ -111,7 +153,7 @@ def test_history_on_disk_has_a_row_an_epoch(tmp_path):
 def test_state_on_disk_carries_no_code(tmp_path):
     train(tmp_path)
     state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
-    assert set(state) == {"model", "optimiser", "history", "data"}
+    assert set(state) == {"model", "optimiser", "history", "data", "part", "random"}
 
 
 def test_rate_rises_to_its_peak_then_follows_a_cosine():

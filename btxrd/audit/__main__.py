@@ -17,7 +17,8 @@ def main() -> int:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return 0
-    from btxrd.compose import compose_one, one_line_errors
+    from btxrd.planning import compose_one
+    from btxrd.wording import one_line_errors
 
     with one_line_errors():
         plan = compose_one(sys.argv[1:])

@@ -39,8 +39,8 @@ class TrainingBatches:
         class_counts: views of each class.
         batches: steps of an epoch.
 
-    All that is drawn in an epoch follows from `seed` and the epoch's number, so an epoch can be
-    repeated without the ones before it.
+    All that is drawn for a batch follows from `seed` and the numbers of epoch and batch, so that
+    a training can go on anywhere.
     """
 
     def __init__(
@@ -84,17 +84,19 @@ class TrainingBatches:
         self.views = len(self._rows)
         self.batches = -(-self.views // batch_size)
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images (B, C, S, S) float32, normalised, and labels (B,) int64."""
+    def epoch(self, number: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (B, C, S, S) float32, normalised, and labels (B,) int64, from a batch on."""
         order = np.random.default_rng((self._seed, number)).permutation(self.views)
-        draw = torch.Generator().manual_seed(epoch_seed(self._seed, number))
-        for chosen in np.array_split(order, self.batches):
+        chosen_of = np.array_split(order, self.batches)
+        for batch in range(first, self.batches):
+            chosen = chosen_of[batch]
+            draw = np.random.SeedSequence((self._seed, number, batch)).generate_state(1, np.uint64)
             rows = self._rows[chosen]
             grey = torch.from_numpy(self._pixels[rows]).to(self._device)[:, None].float() / 255
             weight = self._guidance(rows, self._guided[chosen])
             if weight is not None:
                 grey = grey * weight
-            grey = turn(grey, flip=self._flip, rotation=self._rotation, draw=draw)
+            grey = turn(grey, flip=self._flip, rotation=self._rotation, seed=int(draw[0]))
             labels = torch.from_numpy(self._labels[rows]).to(self._device)
             yield self._normalisation(grey), labels
 
@@ -114,9 +116,9 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return seed * 1_000_003 + epoch
 
 
-def turn(grey: Tensor, *, flip: bool, rotation: float, draw: torch.Generator) -> Tensor:
+def turn(grey: Tensor, *, flip: bool, rotation: float, seed: int) -> Tensor:
     """Flip and rotate each film of a batch (B, 1, H, W) by itself; what turns in is black."""
-    count = len(grey)
+    count, draw = len(grey), torch.Generator().manual_seed(seed)
     angle = (torch.rand(count, generator=draw) * 2 - 1) * torch.pi / 180 * rotation
     sign = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
     if not flip:

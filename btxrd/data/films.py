@@ -1,7 +1,6 @@
 """A film's file -> upright 8-bit grey pixels, and what the file was."""
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps
 from tqdm import tqdm
 
+from btxrd.cores import threads
 from btxrd.errors import InputError
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
@@ -117,7 +117,7 @@ def digest_films(paths: Sequence[str]) -> list[str]:
         except OSError:
             return UNREADABLE
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         return list(pool.map(digest, paths))
 
 
@@ -130,6 +130,6 @@ def cache_key(digests: Sequence[str], settings: Sequence[float]) -> str:
 
 def for_each_film(work: Callable[[int], Any], count: int, doing: str) -> None:
     """Call `work` with each row, in threads, behind a progress bar; an exception ends it."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         for _ in tqdm(pool.map(work, range(count)), doing, count, unit="film", disable=None):
             pass

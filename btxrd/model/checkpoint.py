@@ -50,9 +50,18 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """Read what `save_state` wrote; None where nothing was."""
+    """Read what `save_state` wrote; None where nothing was.
+
+    Raises:
+        InputError: for a damaged file.
+    """
     path = folder / LAST
     if not path.is_file():
         return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each kind of damage raises a type of its own
+        raise InputError(
+            f"{path}: is damaged; delete it to start this run again ({str(error)[:80]})"
+        ) from error
     return state

@@ -1,13 +1,12 @@
-"""The state of every run: what it is, what became of it, what must not be touched."""
+"""The state of every run: what became of it, what must not be touched, who works on it."""
 
-import hashlib
-import json
 import logging
 import os
 import platform
 import shutil
+import signal
+import socket
 import subprocess
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,65 +19,65 @@ import yaml
 
 from btxrd import __version__
 from btxrd.errors import InputError
-from btxrd.files import read_json, replacing, write_json, write_text
+from btxrd.files import (
+    holding,
+    read_json,
+    remove_leftovers,
+    replacing,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from btxrd.schema import Config
-from btxrd.vocabulary import LAST, TABLES
+from btxrd.sweep.fingerprint import differing, fingerprint
+from btxrd.vocabulary import LAST
 
 log = logging.getLogger(__name__)
 
-STATUS, CONFIG, PLAN = "status.json", "config.yaml", "plan.json"
-NO_NUMBER = (
-    "data.root",
-    "data.cache",
-    "data.archive",
-    "split.manifest",
-    "device",
-)  # keys that cannot change a figure
-
-
-def fingerprint(config: Config) -> str:
-    """Name all that can change a number of a run; paths and the device are left out.
-
-    Files count by their content, not by their place: one of weights, and the table of the data.
-    """
-    content = _numbers(asdict(config))
-    if config.model.weights is not None:
-        content["model.weights"] = _digest(Path(config.model.weights))
-    if config.split.manifest is not None:
-        content["split.manifest"] = _digest(Path(config.split.manifest))
-    if config.data.phantom is None:
-        content["data.table"] = [_digest(Path(config.data.root) / name) for name in TABLES]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _numbers(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten a config to dotted keys, without those of NO_NUMBER."""
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        name = prefix + key
-        if name in NO_NUMBER:
-            continue
-        if isinstance(value, dict):
-            flat |= _numbers(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
-
-
-def _digest(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+STATUS, CONFIG, LOCK, LOG = "status.json", "config.yaml", ".lock", "run.log"
+RESERVE, RESERVED = ".reserve", 256 * 1024  # bytes kept for the last words on a full disk
+KILLED = "Killed"  # together with what watched over the run
+CRASH = "Fatal Python error"  # how faulthandler begins
+OF_USERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)  # interrupt, not failure
 
 
 def read_status(run_dir: Path) -> dict[str, Any] | None:
-    """Read a run's status.json; None where there is none."""
+    """Read a run's status.json; None where there is none.
+
+    A run that is said to be running while no process holds it was killed together with what
+    watched over it: it is set down as interrupted.
+    """
+    status = _read(run_dir)
+    if status is None or status["state"] != "running":
+        return status
+    with holding(run_dir / LOCK) as lock:
+        if lock is None:
+            return status
+        status = _read(run_dir)  # it may have ended just now
+        if status is not None and status["state"] == "running":
+            worker = status["worker"]
+            reason = f"process {worker['pid']} on {worker['host']} ended without a word"
+            error = {"type": KILLED, "message": reason}
+            _close(run_dir, status, "interrupted", error, at=_last_sign(run_dir))
+        return status
+
+
+def _last_sign(run_dir: Path) -> float:
+    """When something was last written for a run."""
+    return max(path.stat().st_mtime for path in run_dir.iterdir() if path.name != LOCK)
+
+
+def _read(run_dir: Path) -> dict[str, Any] | None:
     path = run_dir / STATUS
-    if not path.is_file():
-        return None
-    status: dict[str, Any] = read_json(path)
+    status: dict[str, Any] | None = read_json(path) if path.is_file() else None
     return status
+
+
+def read_config(run_dir: Path) -> dict[str, Any]:
+    """Read a run's config.yaml."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    content: dict[str, Any] = yaml.load((run_dir / CONFIG).read_text(encoding="utf-8"), loader)
+    return content
 
 
 def is_complete(run_dir: Path, config: Config) -> bool:
@@ -87,23 +86,32 @@ def is_complete(run_dir: Path, config: Config) -> bool:
     Raises:
         InputError: where it holds the complete run of another config, naming the keys that differ.
     """
-    status = read_status(run_dir)
+    status = _read(run_dir)
     if status is None or status["state"] != "complete":
         return False
     if status["fingerprint"] != fingerprint(config):
-        stored = yaml.safe_load((run_dir / CONFIG).read_text(encoding="utf-8"))
-        old, new = _numbers(stored), _numbers(asdict(config))
-        differing = [key for key in new if old.get(key) != new[key]]
-        changes = ", ".join(f"{key}={old.get(key)} there, {new[key]} now" for key in differing)
-        changes = changes or "the content of model.weights, split.manifest or the table of the data"
+        changes = differing(read_config(run_dir), config)
         raise InputError(f"{run_dir}: holds a complete run of another config ({changes})")
     return True
 
 
-def attempt(
-    run_dir: Path, config: Config, choices: dict[str, str], work: Callable[[], dict[str, str]]
-) -> str:
-    """Do a run, and keep record of it in status.json however it ends.
+def was_tried(run_dir: Path, since: str) -> bool:
+    """Tell whether a run was brought to an end since then, by itself or because it was asked to.
+
+    Args:
+        run_dir: of the run.
+        since: a moment as status.json writes it.
+    """
+    status = read_status(run_dir)
+    if status is None or status["state"] in ("running", "complete"):
+        return status is not None and status["state"] == "complete"
+    return bool(status["ended"] >= since and status["error"]["type"] != KILLED)
+
+
+def begin(
+    run_dir: Path, config: Config, choices: dict[str, str], worker: dict[str, Any] | None = None
+) -> None:
+    """Write config.yaml, and the first status.json of an attempt; the caller holds the folder.
 
     A training of another config that was cut off in the same folder is not gone on with.
 
@@ -111,46 +119,14 @@ def attempt(
         run_dir: of the run; not that of a complete run.
         config: of the run.
         choices: the config group options it was composed from.
-        work: does the run; returns what status.json shall hold of it.
-
-    Returns:
-        `complete` or `failed`: an exception is recorded and not raised; an interrupt is recorded
-        and raised.
+        worker: what the run was given to run on.
     """
-    started = time.time()
-    status = _begin(run_dir, config, choices)
-
-    def close(state: str, error: BaseException | None = None) -> str:
-        status.update(state=state, ended=_now(), seconds=round(time.time() - started, 3))
-        if error is not None:
-            status["error"] = {
-                "type": type(error).__name__,
-                "message": str(error),
-                "traceback": "".join(traceback.format_exception(error)),
-            }
-        write_json(run_dir / STATUS, status)
-        return state
-
-    try:
-        status |= work()
-    except Exception as error:
-        show = not isinstance(error, InputError) or os.environ.get("HYDRA_FULL_ERROR") == "1"
-        log.error("Failed: %s", error, exc_info=error if show else None)
-        return close("failed", error)
-    except BaseException as error:
-        log.error("Interrupted: %s", type(error).__name__)
-        close("interrupted", error)
-        raise
-    return close("complete")
-
-
-def _begin(run_dir: Path, config: Config, choices: dict[str, str]) -> dict[str, Any]:
-    """Write config.yaml, and the first status.json of an attempt; returns its content."""
-    before = read_status(run_dir)
+    before = _read(run_dir)
+    remove_leftovers(run_dir)
     status: dict[str, Any] = {
         "state": "running",
         "fingerprint": fingerprint(config),
-        "started": _now(),
+        "started": _stamp(datetime.now(UTC)),
         "ended": None,
         "seconds": None,
         "attempts": 1 + (before["attempts"] if before else 0),
@@ -158,13 +134,100 @@ def _begin(run_dir: Path, config: Config, choices: dict[str, str]) -> dict[str, 
         "versions": versions(),
         "device": config.device,
         "split_hash": None,
+        "val_macro_auc": None,
+        "worker": {"host": socket.gethostname(), "pid": os.getpid(), **(worker or {})},
     }
     if before is not None and before["fingerprint"] != status["fingerprint"]:
         (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
     content = asdict(config) | {"choices": choices}
+    write_bytes(run_dir / RESERVE, bytes(RESERVED))
     write_text(run_dir / CONFIG, yaml.safe_dump(content, sort_keys=False))
     write_json(run_dir / STATUS, status)
-    return status
+
+
+def record(run_dir: Path, work: Callable[[], dict[str, Any]]) -> str:
+    """Do the work of a run that was begun, and keep record of it however it ends.
+
+    Args:
+        run_dir: of the run.
+        work: does the run; returns what status.json shall hold of it.
+
+    Returns:
+        `complete` or `failed`: an exception is recorded and not raised; an interrupt is recorded
+        and raised.
+    """
+    status = _read(run_dir)
+    assert status is not None
+    status["worker"]["pid"] = os.getpid()
+    write_json(run_dir / STATUS, status)
+    try:
+        status |= work()
+    except Exception as error:
+        show = not isinstance(error, InputError) or os.environ.get("HYDRA_FULL_ERROR") == "1"
+        log.error("Failed: %s", error, exc_info=error if show else None)
+        return _close(run_dir, status, "failed", _describe(error))
+    except BaseException as error:
+        log.error("Interrupted; the same command goes on from here")
+        _close(run_dir, status, "interrupted", _describe(error))
+        raise
+    return _close(run_dir, status, "complete")
+
+
+def settle(run_dir: Path, code: int) -> str:
+    """Set down how a run ended whose process may not have been able to.
+
+    Args:
+        run_dir: of the run; the caller holds it.
+        code: the exit status of its process; -N where signal N ended it.
+
+    Returns:
+        The state of the run.
+    """
+    status = _read(run_dir)
+    assert status is not None
+    if status["state"] != "running":
+        return str(status["state"])
+    name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    if -code in OF_USERS:
+        return _close(run_dir, status, "interrupted", {"type": name, "message": "was asked to end"})
+    if -code == signal.SIGKILL:
+        reason = "the process was killed, from outside or by the system for want of memory"
+    else:
+        reason = "the process crashed, and left no word of the cause"
+    error = {"type": name, "message": reason, "traceback": _crash(run_dir)}
+    log.error("Failed: %s: %s", name, reason)
+    return _close(run_dir, status, "failed", error)
+
+
+def _crash(run_dir: Path) -> str:
+    """What faulthandler wrote into the log, if it did."""
+    path = run_dir / LOG
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return text[text.rfind(CRASH) :] if CRASH in text else ""
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _close(
+    run_dir: Path,
+    status: dict[str, Any],
+    state: str,
+    error: dict[str, str] | None = None,
+    at: float | None = None,
+) -> str:
+    ended = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
+    seconds = (ended - datetime.fromisoformat(status["started"])).total_seconds()
+    status.update(state=state, ended=_stamp(ended), seconds=round(seconds, 3))
+    status["error"] = None if error is None else {"traceback": "", **error}
+    (run_dir / RESERVE).unlink(missing_ok=True)
+    write_json(run_dir / STATUS, status)
+    return state
 
 
 def versions() -> dict[str, str | None]:
@@ -178,20 +241,8 @@ def versions() -> dict[str, str | None]:
     return found | {"git": answer.stdout.strip() if answer is not None and in_git else None}
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def write_plan(sweep_dir: Path, names: list[str]) -> None:
-    """Note which runs a sweep is to hold; those of earlier calls stay planned."""
-    known = read_plan(sweep_dir)
-    write_json(sweep_dir / PLAN, known + [name for name in names if name not in known])
-
-
-def read_plan(sweep_dir: Path) -> list[str]:
-    """Read which runs a sweep is to hold."""
-    path = sweep_dir / PLAN
-    return list(read_json(path)) if path.is_file() else []
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
 
 
 def backup_checkpoints(folder: Path) -> None:

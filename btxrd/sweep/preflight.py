@@ -1,38 +1,69 @@
 """What is looked at before anything runs."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from btxrd.schema import Config
+from btxrd.errors import InputError
+from btxrd.schema import Config, DataConfig
 from btxrd.sweep.ledger import is_complete
 
 T = TypeVar("T")
 
 
-def check_runs(runs: dict[Path, Config]) -> list[Path]:
-    """Check the folders, the data and the splits of runs.
+@dataclass
+class Findings:
+    """What `check_runs` found.
 
-    Args:
-        runs: the config of each run by its folder.
-
-    Returns:
-        The folders of the runs that are complete already.
-
-    Raises:
-        InputError: for a folder that holds a complete run of another config, for data that cannot
-            be used, and for a split that leaks or lacks a class.
+    Attributes:
+        complete: folders of the runs that are complete already.
+        refused: why a folder must not be touched, by folder: it holds the run of another config.
+        faults: what is wrong with the data or the split of a run, by folder; the run will fail.
     """
-    complete = [run_dir for run_dir, config in runs.items() if is_complete(run_dir, config)]
-    to_come = [config for run_dir, config in runs.items() if run_dir not in complete]
-    if to_come:
-        from btxrd.data.dataset import deal_cases, inspect_data  # pandas, for these only
-        from btxrd.data.leakage import check_split
 
-        for data in _distinct([config.data for config in to_come]):
-            found = inspect_data(data)
-            for split in _distinct([config.split for config in to_come if config.data == data]):
-                check_split(deal_cases(found, data, split), split)
-    return complete
+    complete: list[Path] = field(default_factory=list)
+    refused: dict[Path, str] = field(default_factory=dict)
+    faults: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> list[str]:
+        """Each thing that is wrong, once."""
+        return list(dict.fromkeys([*self.refused.values(), *self.faults.values()]))
+
+
+def check_runs(runs: dict[Path, Config]) -> Findings:
+    """Check the folders, the data and the splits of runs that are to be done."""
+    found = Findings()
+    to_come: dict[Path, Config] = {}
+    for run_dir, config in runs.items():
+        try:
+            if is_complete(run_dir, config):
+                found.complete.append(run_dir)
+            else:
+                to_come[run_dir] = config
+        except InputError as error:
+            found.refused[run_dir] = str(error)
+    for data in _distinct([config.data for config in to_come.values()]):
+        of_data = {folder: config for folder, config in to_come.items() if config.data == data}
+        found.faults |= _check_data(data, of_data)
+    return found
+
+
+def _check_data(data: DataConfig, runs: dict[Path, Config]) -> dict[Path, str]:
+    from btxrd.data.dataset import deal_cases, inspect_data  # pandas, for runs to come only
+    from btxrd.data.leakage import check_split
+
+    try:
+        inspection = inspect_data(data)
+    except InputError as error:
+        return dict.fromkeys(runs, str(error))
+    faults: dict[Path, str] = {}
+    for split in _distinct([config.split for config in runs.values()]):
+        try:
+            check_split(deal_cases(inspection, data, split), split)
+        except InputError as error:
+            faults |= {folder: str(error) for folder in runs if runs[folder].split == split}
+    return faults
 
 
 def _distinct(items: list[T]) -> list[T]:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from btxrd.errors import InputError
 from btxrd.files import read_json, write_json, write_text
 from btxrd.schema import SplitConfig
-from btxrd.sweep.ledger import CONFIG, STATUS, read_plan, read_status
+from btxrd.sweep.ledger import STATUS, read_config, read_status
+from btxrd.sweep.plan import read_plan
 from btxrd.sweep.report import write_report
 from btxrd.vocabulary import CLASSES, HEADLINE
 
@@ -71,7 +70,7 @@ def summarize(sweep_dir: Path) -> bool:
 def read_runs(sweep_dir: Path) -> list[Run]:
     """Read every run that was planned or is there, in the order of the plan."""
     found = sorted(path.parent for path in sweep_dir.rglob(STATUS))
-    names = read_plan(sweep_dir)
+    names = read_plan(sweep_dir).runs
     names += [
         name for path in found if (name := path.relative_to(sweep_dir).as_posix()) not in names
     ]
@@ -85,7 +84,7 @@ def _read_run(sweep_dir: Path, name: str) -> Run:
     status = read_status(run_dir)
     if status is None:
         return Run(name, row)
-    config = yaml.safe_load((run_dir / CONFIG).read_text(encoding="utf-8"))
+    config = read_config(run_dir)
     row |= {
         "state": status["state"],
         "experiment": config["choices"].get("experiment"),

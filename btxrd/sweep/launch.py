@@ -1,0 +1,117 @@
+"""A sweep from its plan to its exit status, however it ends."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from btxrd.errors import InputError
+from btxrd.schema import Config
+from btxrd.sweep import ledger, summary
+from btxrd.sweep.plan import STOP, is_stopped, read_plan, request_stop, write_plan
+from btxrd.sweep.preflight import Findings, check_runs
+from btxrd.sweep.supervisor import PATIENCE
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def check(runs: dict[Path, Config], *, fail_fast: bool) -> Findings:
+    """Check runs, and tell what is wrong with some of them.
+
+    Raises:
+        InputError: where none could be done, and with `fail_fast` for the first fault.
+    """
+    found = check_runs(runs)
+    for run_dir in found.complete:
+        print(f"{run_dir}: complete already")
+    to_come = len(runs) - len(found.complete)
+    if found.lines and (fail_fast or len(found.refused) + len(found.faults) == to_come):
+        raise InputError("\n".join(found.lines))
+    for line in found.lines:
+        print(line, file=sys.stderr)
+    return found
+
+
+def launch(
+    sweep_dir: Path,
+    run_dirs: list[Path],
+    found: Findings,
+    at_once: int,
+    start: Callable[[], None],
+) -> int:
+    """Do the runs of a sweep that are not complete; its summary is written however that ends.
+
+    Args:
+        sweep_dir: of the sweep.
+        run_dirs: of its runs; empty where a search makes them up.
+        found: by `check`.
+        at_once: how many are done side by side.
+        start: starts Hydra.
+
+    Returns:
+        The exit status: 0 all complete, 1 some not, 128 + N ended by signal N.
+    """
+    names = {run_dir: run_dir.relative_to(sweep_dir).as_posix() for run_dir in run_dirs}
+    refused = {names[run_dir]: why for run_dir, why in found.refused.items()}
+    (sweep_dir / STOP).unlink(missing_ok=True)
+    write_plan(sweep_dir, list(names.values()), refused, at_once)
+    received: list[int] = []
+    code = 0
+    if not run_dirs or len(found.complete) + len(refused) < len(run_dirs):
+        with _stopping_in_order(sweep_dir, received):
+            code = _start_until_done(sweep_dir, run_dirs, start)
+    all_complete = summary.summarize(sweep_dir)
+    if received:
+        return 128 + received[0]
+    return 0 if all_complete and code == 0 else 1
+
+
+def _start_until_done(sweep_dir: Path, run_dirs: list[Path], start: Callable[[], None]) -> int:
+    """Start Hydra, and again for runs that the launcher dropped without their fault.
+
+    Joblib drops all runs where one of its own processes is killed. Returns the last exit status.
+    """
+    launched = read_plan(sweep_dir).launched
+    left = len(run_dirs) + 1
+    while True:
+        code = 0
+        try:
+            start()
+        except SystemExit as error:  # Hydra has said why
+            code = error.code if isinstance(error.code, int) else 1
+        dropped = [run_dir for run_dir in run_dirs if not ledger.was_tried(run_dir, launched)]
+        if not dropped or len(dropped) >= left or is_stopped(sweep_dir):
+            return code
+        left = len(dropped)
+        print(f"The launcher dropped {left} runs; they are started again", file=sys.stderr)
+
+
+@contextmanager
+def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
+    """Turn the first signal into a request to stop, a second one or a long wait into an exit.
+
+    Args:
+        sweep_dir: of the sweep.
+        received: takes the number of the signal.
+    """
+
+    def receive(number: int, _: FrameType | None) -> None:
+        if received:
+            sys.exit(128 + received[0])
+        received.append(number)
+        request_stop(sweep_dir, signal.Signals(number).name)
+        print("Ending: runs save what they have; once more ends at once", file=sys.stderr)
+        signal.alarm(PATIENCE + 30)
+
+    before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGALRM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, receive)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)  # the summary is being written

@@ -1,0 +1,116 @@
+"""A run in a process of its own, so that whatever becomes of it, the sweep goes on."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from btxrd.files import holding, write_text
+from btxrd.schema import Config
+from btxrd.sweep import ledger
+from btxrd.sweep.placement import Placement
+from btxrd.sweep.plan import is_stopped
+
+LOOK = 0.2  # seconds between two looks at a run
+PATIENCE = 60  # seconds that a run has to save and end; and to wait for another that is ending
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the process of a run is told.
+
+    Attributes:
+        config: of the run.
+        choices: the config group options it was composed from.
+        logging: a dictionary for `logging.config`.
+        record: the files of `.hydra/`, by name.
+    """
+
+    config: Config
+    choices: dict[str, str]
+    logging: Any
+    record: dict[str, str]
+
+
+def supervise(
+    run_dir: Path, order: Order, placement: Placement, sweep_dir: Path | None = None
+) -> str:
+    """Do a run in a process of its own, and see to it that its end is recorded.
+
+    Whatever ends this function ends the process of the run, which saves first: an exception
+    of its own, such as a signal's, or a request to stop the sweep.
+
+    Args:
+        run_dir: of the run; not that of a complete run, unless of this very one.
+        order: what to do.
+        placement: what to run on.
+        sweep_dir: of the sweep, if any.
+
+    Returns:
+        The state of the run; `running` where another process works on it.
+
+    Raises:
+        InputError: where the folder holds a complete run of another config.
+    """
+    with holding(run_dir / ledger.LOCK, PATIENCE) as lock:
+        if lock is None:
+            return "running"
+        if ledger.is_complete(run_dir, order.config):
+            return "complete"
+        given = {"threads": placement.threads, "gpu": placement.gpu}
+        ledger.begin(run_dir, order.config, order.choices, given)
+        for name, text in order.record.items():
+            write_text(run_dir / ".hydra" / name, text)
+        process = _start(run_dir, order, placement, lock)
+        try:
+            while (code := _look(process)) is None:
+                if sweep_dir is not None and is_stopped(sweep_dir):
+                    code = _end(process)
+                    break
+        except BaseException:
+            ledger.settle(run_dir, _end(process))
+            raise
+        return ledger.settle(run_dir, code)
+
+
+def _start(
+    run_dir: Path, order: Order, placement: Placement, lock: int
+) -> "subprocess.Popen[bytes]":
+    held = [descriptor for descriptor in (lock, placement.lock) if descriptor is not None]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "btxrd.sweep.worker", str(run_dir)],
+        stdin=subprocess.PIPE,  # stays open: the worker ends when it closes
+        env=os.environ | placement.environment,
+        pass_fds=held,
+    )
+    assert process.stdin is not None
+    try:
+        pickle.dump(order, process.stdin)
+        process.stdin.flush()
+    except BrokenPipeError:  # it ended already; its exit status tells how
+        pass
+    return process
+
+
+def _look(process: "subprocess.Popen[bytes]") -> int | None:
+    try:
+        return process.wait(LOOK)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _end(process: "subprocess.Popen[bytes]") -> int:
+    """Ask a run to save and end; returns its exit status, SIGTERM's if it had to be killed."""
+    process.terminate()
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if (code := _look(process)) is not None:
+            return code
+    process.kill()
+    process.wait()
+    return -signal.SIGTERM
