@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from hydra import initialize_config_dir
 from hydra._internal.hydra import Hydra
@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from btxrd.configs import conf_dir
 from btxrd.errors import InputError
 from btxrd.schema import Config, check
-from btxrd.sweep.job import Context
+from btxrd.sweep.job import JOBLIB, Context
 from btxrd.sweep.supervisor import Order
 from btxrd.wording import nearest
 
@@ -98,12 +98,16 @@ def order_of(config: DictConfig, hydra_config: HydraConf) -> tuple[Order, Contex
         f"{name}.yaml": OmegaConf.to_yaml({"hydra": content} if name == "hydra" else content)
         for name, content in contents.items()
     }
-    logging = OmegaConf.to_container(hydra_config.job_logging, resolve=True)
+    launcher = str(hydra_config.launcher._target_).rpartition(".")[2]
+    logging: Any = OmegaConf.to_container(hydra_config.job_logging, resolve=True)
+    if launcher == JOBLIB:  # the lines of several runs stand among each other
+        for formatter in logging["formatters"].values():
+            formatter["format"] = f"#{hydra_config.job.num} {formatter['format']}"
     order = Order(parse(config), dict(hydra_config.runtime.choices), logging, record)
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
     context = Context(
         sweep_dir=Path(hydra_config.sweep.dir).absolute() if is_sweep else None,
-        launcher=str(hydra_config.launcher._target_).rpartition(".")[2],
+        launcher=launcher,
         is_search=not str(hydra_config.sweeper._target_).endswith(".BasicSweeper"),
     )
     return order, context

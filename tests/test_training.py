@@ -99,7 +99,7 @@ class SignalAt(Interruption):
 
 @pytest.mark.parametrize("step", range(1, 13))  # four a epoch: three steps, and what follows
 def test_training_that_a_signal_ends_anywhere_ends_as_it_would_have(step, tmp_path):
-    whole, history, best = train(tmp_path / "whole", epochs=3)
+    whole, history, _ = train(tmp_path / "whole", epochs=3)
     with pytest.raises(SystemExit) as ended:
         train(tmp_path / "cut", epochs=3, interruption=SignalAt(step))
     assert ended.value.code == 128 + signal.SIGTERM

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from btxrd.sweep import ledger
 from btxrd.sweep.placement import slot
 from btxrd.sweep.plan import is_stopped, read_plan, request_stop
 from btxrd.sweep.supervisor import Order, supervise
+
+BASIC, JOBLIB = "BasicLauncher", "JoblibLauncher"
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ class Context:
 
     Attributes:
         sweep_dir: of the sweep; None for a single run.
-        launcher: the last part of its class's name: `BasicLauncher`, `JoblibLauncher`, ...
+        launcher: the name of its class.
         is_search: whether a sweeper makes up the next runs by what this one returns.
     """
 
@@ -41,36 +45,50 @@ def do_job(run_dir: Path, order: Order, context: Context) -> float | None:
         RunError: in a search, for a run that is not complete.
         SystemExit: where this process is to do no further run.
     """
-    state = _do(run_dir, order, context.sweep_dir)
-    if state == "complete":
-        status = ledger.read_status(run_dir)
-        return None if status is None else status["val_macro_auc"]
     if context.sweep_dir is None:
-        sys.exit(1)
+        state = _supervise(run_dir, order, run_dir, 1, lambda: False)
+        return _objective(run_dir) if state == "complete" else sys.exit(1)
+    sweep_dir, plan = context.sweep_dir, read_plan(context.sweep_dir)
+    is_joblib = context.launcher == JOBLIB
+    if is_joblib:
+        for number in (signal.SIGINT, signal.SIGTERM):  # the process that launched us passes it on
+            signal.signal(number, signal.SIG_IGN)
+
+    def is_over() -> bool:
+        return is_stopped(sweep_dir) or (is_joblib and os.getppid() != plan.pid)
+
+    if is_over() or ledger.was_tried(run_dir, plan.launched):
+        status = ledger.read_status(run_dir)
+        state = "missing" if status is None else str(status["state"])
+    else:
+        state = _supervise(run_dir, order, sweep_dir, plan.at_once, is_over)
+    if state == "complete":
+        return _objective(run_dir)
     if state == "failed" and order.config.fail_fast:
-        request_stop(context.sweep_dir, f"{run_dir.name} failed")
-    if is_stopped(context.sweep_dir):
-        if context.launcher == "BasicLauncher":
-            sys.exit(1)
-    elif state == "interrupted" and "SLURM_JOB_ID" in os.environ:
-        sys.exit(1)  # no result: Slurm starts this job again
+        request_stop(sweep_dir, f"{run_dir.name} failed")
+    if is_joblib and os.getppid() != plan.pid:
+        os._exit(1)  # the process that launched us is gone, and joblib would wait for it
+    if is_over() and context.launcher == BASIC:
+        sys.exit(1)
+    if state == "interrupted" and not is_over() and "SLURM_JOB_ID" in os.environ:
+        sys.exit(1)  # without a result: Slurm starts this job again
     if context.is_search:
         raise RunError(f"{run_dir.name}: {state}")
     return None
 
 
-def _do(run_dir: Path, order: Order, sweep_dir: Path | None) -> str:
-    config = order.config
-    at_once = 1
-    if sweep_dir is not None:
-        plan = read_plan(sweep_dir)
-        at_once = plan.at_once
-        if is_stopped(sweep_dir) or ledger.was_tried(run_dir, plan.launched):
-            status = ledger.read_status(run_dir)
-            return "missing" if status is None else str(status["state"])
-    with slot(sweep_dir or run_dir, at_once, use_gpus=config.device in ("auto", "cuda")) as place:
+def _supervise(
+    run_dir: Path, order: Order, sweep_dir: Path, at_once: int, is_over: Callable[[], bool]
+) -> str:
+    use_gpus = order.config.device in ("auto", "cuda")
+    with slot(sweep_dir, at_once, use_gpus=use_gpus) as placement:
         try:
-            return supervise(run_dir, order, place, sweep_dir)
+            return supervise(run_dir, order, placement, is_over)
         except InputError as error:
             log.error("Refused: %s", error)
             return "refused"
+
+
+def _objective(run_dir: Path) -> float | None:
+    status = ledger.read_status(run_dir)
+    return None if status is None else status["val_macro_auc"]

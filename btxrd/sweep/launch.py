@@ -79,8 +79,8 @@ def _start_until_done(sweep_dir: Path, run_dirs: list[Path], start: Callable[[],
         code = 0
         try:
             start()
-        except SystemExit as error:  # Hydra has said why
-            code = error.code if isinstance(error.code, int) else 1
+        except (SystemExit, KeyboardInterrupt):  # Hydra has said why
+            code = 1
         dropped = [run_dir for run_dir in run_dirs if not ledger.was_tried(run_dir, launched)]
         if not dropped or len(dropped) >= left or is_stopped(sweep_dir):
             return code

@@ -1,5 +1,6 @@
 """What a sweep is to hold, and whether it is asked to stop: two files beside its runs."""
 
+import os
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +19,14 @@ class SweepPlan:
         refused: why the folder of a run was left alone in the last call, by name.
         launched: when the last call began.
         at_once: how many runs the last call does side by side.
+        pid: of its process.
     """
 
     runs: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     launched: str = ""
     at_once: int = 1
+    pid: int = 0
 
 
 def read_plan(sweep_dir: Path) -> SweepPlan:
@@ -39,7 +42,8 @@ def write_plan(
     known = read_plan(sweep_dir).runs
     runs = known + [name for name in names if name not in known]
     launched = datetime.now(UTC).isoformat(timespec="milliseconds")
-    write_json(sweep_dir / PLAN, asdict(SweepPlan(runs, refused or {}, launched, at_once)))
+    plan = SweepPlan(runs, refused or {}, launched, at_once, os.getpid())
+    write_json(sweep_dir / PLAN, asdict(plan))
 
 
 def request_stop(sweep_dir: Path, reason: str) -> None:

@@ -3,48 +3,30 @@
 import csv
 import io
 import json
+import statistics
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from btxrd.errors import InputError
-from btxrd.files import read_json, write_json, write_text
-from btxrd.schema import SplitConfig
-from btxrd.sweep.ledger import STATUS, read_config, read_status
+from btxrd.files import write_json, write_text
 from btxrd.sweep.plan import read_plan
 from btxrd.sweep.report import write_report
+from btxrd.sweep.runs import COLUMNS, Run, read_runs
+from btxrd.sweep.table import as_text
 from btxrd.vocabulary import CLASSES, HEADLINE
 
-IDENTITY = ("run", "state", "experiment", "model", "split", "annotations", "seed", "n_test")
-COLUMNS = (
-    *IDENTITY,
-    *(f"{name}{end}" for name in HEADLINE for end in ("", "_low", "_high")),
-    "seconds",
-    "error",
-    "split_hash",
-)
 RULE = (
     "highest val macro AUC, then highest val malignant sensitivity, of the runs on one split; "
     "none where val is test"
 )
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run as it lies on disk."""
-
-    name: str
-    row: dict[str, Any]  # of summary.csv
-    config: dict[str, Any] | None = None  # None unless evaluated, like the next
-    val: tuple[float, float] | None = None  # what RULE compares; None where it cannot be computed
-
-
 def summarize(sweep_dir: Path) -> bool:
     """Write summary.csv, summary.json and report.html of a sweep, and print its table.
 
     Returns:
-        Whether all its runs are complete.
+        Whether all its runs are complete, and none was refused.
 
     Raises:
         InputError: for a folder that is none of a sweep.
@@ -58,63 +40,17 @@ def summarize(sweep_dir: Path) -> bool:
         "winners": select_winners(runs),
         "comparisons": compare(sweep_dir, runs),
         "generalisation_gap": generalisation_gap(runs),
+        "seeds": over_seeds(runs),
+        "at_once": read_plan(sweep_dir).at_once,
         "runs": rows,
     }
-    write_text(sweep_dir / "summary.csv", _as_csv(rows))
-    write_json(sweep_dir / "summary.json", content)
-    write_report(sweep_dir, content)
-    print(_as_text(sweep_dir, content))
-    return all(row["state"] == "complete" for row in rows)
-
-
-def read_runs(sweep_dir: Path) -> list[Run]:
-    """Read every run that was planned or is there, in the order of the plan."""
-    found = sorted(path.parent for path in sweep_dir.rglob(STATUS))
-    names = read_plan(sweep_dir).runs
-    names += [
-        name for path in found if (name := path.relative_to(sweep_dir).as_posix()) not in names
-    ]
-    return [_read_run(sweep_dir, name) for name in names]
-
-
-def _read_run(sweep_dir: Path, name: str) -> Run:
-    run_dir = sweep_dir / name
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row |= {"run": name, "state": "missing", "error": "never started"}
-    status = read_status(run_dir)
-    if status is None:
-        return Run(name, row)
-    config = read_config(run_dir)
-    row |= {
-        "state": status["state"],
-        "experiment": config["choices"].get("experiment"),
-        "model": "_".join(
-            filter(None, (config["model"]["backbone"], config["model"]["attn_layer"]))
-        ),
-        "split": SplitConfig(**config["split"]).title,
-        "annotations": config["annotations"]["kind"],
-        "seed": config["seed"],
-        "seconds": status["seconds"],
-        "error": _cause(status),
-        "split_hash": status.get("split_hash"),
-    }
-    if status["state"] != "complete" or not config["evaluate"]:
-        return Run(name, row)
-    metrics = read_json(run_dir / "metrics.json")
-    row["n_test"] = metrics["test"]["n"]
-    for figure in HEADLINE:
-        for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
-            row[figure + end] = metrics["test"][figure][key]
-    val = metrics["val"]
-    selects = (val["macro_auc"]["value"], val["per_class"]["malignant"]["sensitivity"]["value"])
-    return Run(name, row, config, None if None in selects else selects)
-
-
-def _cause(status: dict[str, Any]) -> str | None:
-    if status["error"] is not None:
-        lines = status["error"]["message"].strip().splitlines() or [""]
-        return f"{status['error']['type']}: {lines[0]}"
-    return None if status["state"] == "complete" else f"{status['state']} since {status['started']}"
+    try:
+        write_text(sweep_dir / "summary.csv", _as_csv(rows))
+        write_json(sweep_dir / "summary.json", content)
+        write_report(sweep_dir, content)
+    finally:
+        print(as_text(sweep_dir, content))
+    return all(row["state"] == "complete" and row["error"] is None for row in rows)
 
 
 def _by_split(runs: list[Run]) -> dict[str, list[Run]]:
@@ -201,6 +137,28 @@ def generalisation_gap(runs: list[Run]) -> list[dict[str, Any]]:
     ]
 
 
+def over_seeds(runs: list[Run]) -> list[dict[str, Any]]:
+    """Mean and standard deviation of test figures over runs that differ in nothing but the seed."""
+    alike: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.config is not None:
+            alike[json.dumps(run.config | {"seed": None})].append(run)
+    return [
+        {name: members[0].row[name] for name in ("experiment", "model", "split", "annotations")}
+        | {"seeds": [run.row["seed"] for run in members]}
+        | {name: _spread([run.row[name] for run in members]) for name in HEADLINE}
+        for members in alike.values()
+        if len(members) > 1
+    ]
+
+
+def _spread(values: list[float | None]) -> dict[str, float] | None:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    return {"mean": statistics.mean(known), "sd": statistics.stdev(known)}
+
+
 def _of_strategy(runs: list[Run], strategy: str) -> list[Run]:
     return [run for run in runs if run.config and run.config["split"]["strategy"] == strategy]
 
@@ -211,27 +169,3 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
-    rows = content["runs"]
-    width = max(len(row["run"]) for row in rows)
-    splits = max(len(row["split"] or "split") for row in rows)
-    head = f"{'run':<{width}}  {'split':<{splits}}  {'state':<11}  {'accuracy':<20}"
-    lines = ["", f"{head}  macro AUC (95 % interval)"]
-    for row in rows:
-        shown = [
-            f"{row[name]:.3f} ({row[f'{name}_low']:.3f}-{row[f'{name}_high']:.3f})"
-            if row[name] is not None
-            else "-"
-            for name in ("accuracy", "macro_auc")
-        ]
-        tail = f"  {row['error']}" if row["error"] else ""
-        place = f"{row['run']:<{width}}  {row['split'] or '-':<{splits}}"
-        lines.append(f"{place}  {row['state']:<11}  {shown[0]:<20}  {shown[1]}{tail}")
-    lines += ["", f"Winner by {content['selection_rule']}:"]
-    lines += [
-        f"  {winner['split']}: {winner['run']} (val macro AUC {winner['val_macro_auc']:.3f})"
-        for winner in content["winners"]
-    ] or ["  none: no run was evaluated on a val of its own"]
-    return "\n".join([*lines, f"{sweep_dir / 'report.html'}"])

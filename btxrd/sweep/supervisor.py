@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from btxrd.files import holding, write_text
 from btxrd.schema import Config
 from btxrd.sweep import ledger
 from btxrd.sweep.placement import Placement
-from btxrd.sweep.plan import is_stopped
 
 LOOK = 0.2  # seconds between two looks at a run
 PATIENCE = 60  # seconds that a run has to save and end; and to wait for another that is ending
@@ -38,18 +38,18 @@ class Order:
 
 
 def supervise(
-    run_dir: Path, order: Order, placement: Placement, sweep_dir: Path | None = None
+    run_dir: Path, order: Order, placement: Placement, is_to_end: Callable[[], bool]
 ) -> str:
     """Do a run in a process of its own, and see to it that its end is recorded.
 
     Whatever ends this function ends the process of the run, which saves first: an exception
-    of its own, such as a signal's, or a request to stop the sweep.
+    of its own, such as a signal's, or `is_to_end`.
 
     Args:
         run_dir: of the run; not that of a complete run, unless of this very one.
         order: what to do.
         placement: what to run on.
-        sweep_dir: of the sweep, if any.
+        is_to_end: asked every moment.
 
     Returns:
         The state of the run; `running` where another process works on it.
@@ -69,7 +69,7 @@ def supervise(
         process = _start(run_dir, order, placement, lock)
         try:
             while (code := _look(process)) is None:
-                if sweep_dir is not None and is_stopped(sweep_dir):
+                if is_to_end():
                     code = _end(process)
                     break
         except BaseException:

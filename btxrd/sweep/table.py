@@ -1,0 +1,114 @@
+"""A summary as text, for the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from btxrd.sweep.ledger import LOG
+
+FIGURES = ("accuracy", "macro_auc")
+
+
+def as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
+    """Lay out a summary: a row a run, what failed and where its log is, winners, seeds.
+
+    Args:
+        sweep_dir: of the sweep.
+        content: of summary.json.
+    """
+    rows = content["runs"]
+    common, names = short_names([row["run"] for row in rows])
+    width, splits = (max(map(len, ["split", *texts])) for texts in (names, _splits(rows)))
+    head = f"{'run':<{width}}  {'split':<{splits}}  {'state':<11}  {'accuracy':<20}"
+    lines = ["", f"{head}  macro AUC (95 % interval)"]
+    for name, row in zip(names, rows, strict=True):
+        place = f"{name:<{width}}  {row['split'] or '-':<{splits}}  {row['state']:<11}"
+        lines.append(f"{place}  {_outcome(row)}")
+    if common:
+        lines.append(f"(each with {common})")
+    lines += ["", _standing(rows, content["at_once"])]
+    broken = [row for row in rows if row["state"] == "failed" or _is_refused(row)]
+    if broken:
+        lines += ["", "Failed:"]
+        for row in broken:
+            log = sweep_dir / row["run"] / LOG
+            lines += [f"  {row['run']}", f"    {row['error']}"]
+            lines += ["    left untouched" if _is_refused(row) else f"    {log}"]
+    lines += ["", f"Winner by {content['selection_rule']}:"]
+    lines += [
+        f"  {winner['split']}: {winner['run']} (val macro AUC {winner['val_macro_auc']:.3f})"
+        for winner in content["winners"]
+    ] or ["  none: no run was evaluated on a val of its own"]
+    if content["seeds"]:
+        lines += ["", "Over seeds, mean and standard deviation on test:"]
+        lines += [_over_seeds(row) for row in content["seeds"]]
+    return "\n".join([*lines, "", f"{sweep_dir / 'report.html'}"])
+
+
+def short_names(names: list[str]) -> tuple[str, list[str]]:
+    """Take out of the names of runs what all of them share; returns that, and the rest."""
+    parts = [name.split(",") for name in names]
+    shared = [part for part in parts[0] if all(part in other for other in parts)]
+    if len(names) == 1 or not all(set(part) - set(shared) for part in parts):
+        return "", names
+    return ",".join(shared), [",".join(p for p in part if p not in shared) for part in parts]
+
+
+def _splits(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["split"] or "-" for row in rows]
+
+
+def _is_refused(row: dict[str, Any]) -> bool:
+    return str(row["error"]).startswith("refused")
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    if row["macro_auc"] is not None or row["accuracy"] is not None:
+        shown = [
+            f"{row[name]:.3f} ({row[f'{name}_low']:.3f}-{row[f'{name}_high']:.3f})"
+            if row[name] is not None
+            else "-"
+            for name in FIGURES
+        ]
+        return f"{shown[0]:<20}  {shown[1]}"
+    if row["state"] in ("running", "interrupted"):
+        left = "" if row["seconds_left"] is None else f", at most {_time(row['seconds_left'])} left"
+        return f"epoch {row['epochs']} of {row['of_epochs']}{left}"
+    return ""
+
+
+def _standing(rows: list[dict[str, Any]], at_once: int) -> str:
+    """One line: how many runs are where, and how long the rest may take."""
+    states = [row["state"] for row in rows]
+    counts = {state: states.count(state) for state in dict.fromkeys(states)}
+    text = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    text = f"{len(rows)} runs: {text}"
+    took = [row["seconds"] for row in rows if row["state"] == "complete"]
+    if "running" not in counts or not took:
+        return text
+    typical = sum(took) / len(took)
+    left = [
+        row["seconds_left"] if row["seconds_left"] is not None else typical
+        for row in rows
+        if row["state"] in ("running", "missing", "interrupted")
+    ]
+    return f"{text}; about {_time(sum(left) / at_once)} left"
+
+
+def _over_seeds(row: dict[str, Any]) -> str:
+    shown = [
+        f"{name.replace('_', ' ')} {row[name]['mean']:.3f} +- {row[name]['sd']:.3f}"
+        for name in FIGURES
+        if row[name] is not None
+    ]
+    what = ", ".join(str(row[key]) for key in ("experiment", "model", "annotations") if row[key])
+    return f"  {what}, {row['split']}, seeds {_list(row['seeds'])}: {', '.join(shown)}"
+
+
+def _list(seeds: list[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
