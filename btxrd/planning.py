@@ -14,7 +14,10 @@ from omegaconf import DictConfig, open_dict
 from btxrd.compose import compose, hydra_over_conf, parse, register_schema
 from btxrd.errors import InputError
 from btxrd.schema import Config
+from btxrd.sweep.job import BASIC
 from btxrd.sweep.placement import runs_at_once
+from btxrd.sweep.search import Search, resume
+from btxrd.sweep.slurm import has_gpus
 
 LONGEST_NAME = 240  # bytes; file systems allow 255
 
@@ -29,7 +32,10 @@ class Plan:
         runs: the config of each run by its folder, in order; of a search, one that stands for all.
         is_sweep: or one run.
         is_search: whether a sweeper makes up the runs as it goes.
+        search: Optuna's study, where that is the sweeper.
+        launcher: the name of its class.
         n_jobs: of the joblib launcher; None for another.
+        gpus: of a node, that a Slurm launcher asks for; None where that is left open.
     """
 
     folder: Path
@@ -37,7 +43,10 @@ class Plan:
     runs: dict[Path, Config]
     is_sweep: bool
     is_search: bool = False
+    search: Search | None = None
+    launcher: str = BASIC
     n_jobs: int | None = None
+    gpus: int | None = None
 
     @property
     def fail_fast(self) -> bool:
@@ -50,14 +59,24 @@ class Plan:
             return 1
         config = next(iter(self.runs.values()))
         left = None if self.is_search else len(self.runs) - done
-        use_gpus = config.device in ("auto", "cuda")
-        return runs_at_once(self.n_jobs, left, config.runs_per_gpu, use_gpus=use_gpus)
+        return runs_at_once(self.n_jobs, left, config.runs_per_gpu, use_gpus=self._use_gpus)
+
+    @property
+    def _use_gpus(self) -> bool:
+        return any(config.device in ("auto", "cuda") for config in self.runs.values())
 
     def pinned(self, arguments: list[str], at_once: int) -> list[str]:
-        """Put the pins beside the overrides of a command line; argparse wants them together."""
+        """Put the pins behind the overrides of a command line; argparse wants them together."""
         typed = get_args_parser().parse_args(arguments).overrides
         place = arguments.index(typed[0]) + len(typed) if typed else len(arguments)
-        pins = [self.pin] if self.n_jobs is None else [self.pin, f"hydra.launcher.n_jobs={at_once}"]
+        pins = [self.pin]
+        if self.n_jobs is not None:
+            pins.append(f"hydra.launcher.n_jobs={at_once}")
+        if self.launcher == "SlurmLauncher" and self.gpus is None and self._use_gpus and has_gpus():
+            pins.append("hydra.launcher.gpus_per_node=1")
+        if self.search is not None:
+            pins += resume(self.search, self.folder)
+            pins += [f"hydra.sweeper.n_jobs={at_once}"] if self.n_jobs is not None else []
         return [*arguments[:place], *pins, *arguments[place:]]
 
 
@@ -141,8 +160,23 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
             runs,
             is_sweep=True,
             is_search=is_search,
+            search=_search(base.hydra.sweeper) if is_search else None,
+            launcher=str(base.hydra.launcher._target_).rpartition(".")[2],
             n_jobs=base.hydra.launcher.get("n_jobs"),
+            gpus=base.hydra.launcher.get("gpus_per_node"),
         )
+
+
+def _search(sweeper: DictConfig) -> Search | None:
+    if not str(sweeper._target_).endswith(".OptunaSweeper"):
+        return None
+    return Search(
+        storage=sweeper.storage,
+        name=sweeper.study_name,
+        direction=getattr(sweeper.direction, "name", sweeper.direction),
+        trials=sweeper.n_trials,
+        seed=sweeper.sampler.get("seed"),
+    )
 
 
 def _parsed(hydra: Hydra, base: DictConfig) -> list[Override]:

@@ -52,7 +52,8 @@ def _launch() -> int:
         start()
         return 0
     runs = {} if plan.is_search else plan.runs
-    return launch(plan.folder, list(runs), found, at_once, start)
+    is_joblib = plan.n_jobs is not None
+    return launch(plan.folder, list(runs), found, start, at_once=at_once, may_restart=is_joblib)
 
 
 def job(config: Any) -> float | None:

@@ -15,6 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 from btxrd import schema
 from btxrd.errors import InputError
 
+EXTRAS = {  # config of a plugin -> what asked for it, and the extra that brings it
+    "hydra/sweeper/sampler/tpe": ("hydra/sweeper=optuna", "optuna"),
+    "hydra/launcher/submitit_slurm": ("hydra/launcher=slurm", "slurm"),
+}
+
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
@@ -34,6 +39,10 @@ def explain(error: Exception) -> str:
     """Say in one line what Hydra or OmegaConf found wrong, and what would be right."""
     if isinstance(error, InputError):
         return str(error)
+    missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
+    if missing in EXTRAS:
+        choice, extra = EXTRAS[missing]
+        return f"{choice}: is not installed; pip install 'btxrd[{extra}]' brings it"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
         choices = ", ".join(sorted(error.options))

@@ -20,6 +20,7 @@ NO_NUMBER = (
     "split.manifest",
     "device",
     "fail_fast",
+    "max_failed",
     "runs_per_gpu",
 )  # keys that cannot change a figure
 

@@ -4,15 +4,16 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from btxrd.errors import InputError
-from btxrd.sweep import ledger
+from btxrd.sweep import ledger, slurm
 from btxrd.sweep.placement import slot
 from btxrd.sweep.plan import is_stopped, read_plan, request_stop
-from btxrd.sweep.supervisor import Order, supervise
+from btxrd.sweep.supervisor import LOOK, Order, supervise
 
 BASIC, JOBLIB = "BasicLauncher", "JoblibLauncher"
 
@@ -57,21 +58,29 @@ def do_job(run_dir: Path, order: Order, context: Context) -> float | None:
     def is_over() -> bool:
         return is_stopped(sweep_dir) or (is_joblib and os.getppid() != plan.pid)
 
-    if is_over() or ledger.was_tried(run_dir, plan.launched):
+    if is_over() or ledger.is_done(run_dir, plan.launched):
         status = ledger.read_status(run_dir)
         state = "missing" if status is None else str(status["state"])
     else:
         state = _supervise(run_dir, order, sweep_dir, plan.at_once, is_over)
     if state == "complete":
-        return _objective(run_dir)
-    if state == "failed" and order.config.fail_fast:
+        objective = _objective(run_dir)
+        if context.is_search and objective is None:
+            raise RunError(f"{run_dir.name}: has no val macro AUC")
+        return objective
+    failed = ledger.in_state("failed", sweep_dir)
+    if failed and order.config.fail_fast:
         request_stop(sweep_dir, f"{run_dir.name} failed")
+    if context.is_search and len(failed) > order.config.max_failed:
+        request_stop(sweep_dir, f"{len(failed)} runs failed, max_failed={order.config.max_failed}")
     if is_joblib and os.getppid() != plan.pid:
         os._exit(1)  # the process that launched us is gone, and joblib would wait for it
-    if is_over() and context.launcher == BASIC:
-        sys.exit(1)
-    if state == "interrupted" and not is_over() and "SLURM_JOB_ID" in os.environ:
-        sys.exit(1)  # without a result: Slurm starts this job again
+    if is_over() and (context.launcher == BASIC or context.is_search):
+        while ledger.in_state("running", sweep_dir):  # they are saving
+            time.sleep(LOOK)
+        sys.exit(1)  # no result: a search tries this run again
+    if state == "interrupted" and not is_over() and slurm.is_job():
+        slurm.end_to_go_on()
     if context.is_search:
         raise RunError(f"{run_dir.name}: {state}")
     return None

@@ -8,12 +8,14 @@ from pathlib import Path
 from types import FrameType
 
 from btxrd.errors import InputError
+from btxrd.files import holding
 from btxrd.schema import Config
 from btxrd.sweep import ledger, summary
 from btxrd.sweep.plan import STOP, is_stopped, read_plan, request_stop, write_plan
 from btxrd.sweep.preflight import Findings, check_runs
 from btxrd.sweep.supervisor import PATIENCE
 
+MOMENT = 5  # seconds in which a process that was killed is gone
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -38,8 +40,10 @@ def launch(
     sweep_dir: Path,
     run_dirs: list[Path],
     found: Findings,
-    at_once: int,
     start: Callable[[], None],
+    *,
+    at_once: int,
+    may_restart: bool,
 ) -> int:
     """Do the runs of a sweep that are not complete; its summary is written however that ends.
 
@@ -47,12 +51,34 @@ def launch(
         sweep_dir: of the sweep.
         run_dirs: of its runs; empty where a search makes them up.
         found: by `check`.
-        at_once: how many are done side by side.
         start: starts Hydra.
+        at_once: how many runs are done side by side.
+        may_restart: whether runs that the launcher drops are at rest, and can be started again.
 
     Returns:
         The exit status: 0 all complete, 1 some not, 128 + N ended by signal N.
+
+    Raises:
+        InputError: where another process is at it.
     """
+    with holding(sweep_dir / ledger.LOCK, MOMENT) as lock:
+        if lock is None:
+            raise InputError(
+                f"{sweep_dir}: process {read_plan(sweep_dir).pid} is doing this sweep; "
+                "wait for it, end it, or name another hydra.sweep.dir"
+            )
+        return _launch(sweep_dir, run_dirs, found, start, at_once=at_once, may_restart=may_restart)
+
+
+def _launch(
+    sweep_dir: Path,
+    run_dirs: list[Path],
+    found: Findings,
+    start: Callable[[], None],
+    *,
+    at_once: int,
+    may_restart: bool,
+) -> int:
     names = {run_dir: run_dir.relative_to(sweep_dir).as_posix() for run_dir in run_dirs}
     refused = {names[run_dir]: why for run_dir, why in found.refused.items()}
     (sweep_dir / STOP).unlink(missing_ok=True)
@@ -61,15 +87,15 @@ def launch(
     code = 0
     if not run_dirs or len(found.complete) + len(refused) < len(run_dirs):
         with _stopping_in_order(sweep_dir, received):
-            code = _start_until_done(sweep_dir, run_dirs, start)
+            code = _start(sweep_dir, run_dirs if may_restart else [], start)
     all_complete = summary.summarize(sweep_dir)
     if received:
         return 128 + received[0]
     return 0 if all_complete and code == 0 else 1
 
 
-def _start_until_done(sweep_dir: Path, run_dirs: list[Path], start: Callable[[], None]) -> int:
-    """Start Hydra, and again for runs that the launcher dropped without their fault.
+def _start(sweep_dir: Path, run_dirs: list[Path], start: Callable[[], None]) -> int:
+    """Start Hydra, and again for those of `run_dirs` that were dropped without their fault.
 
     Joblib drops all runs where one of its own processes is killed. Returns the last exit status.
     """
@@ -81,7 +107,7 @@ def _start_until_done(sweep_dir: Path, run_dirs: list[Path], start: Callable[[],
             start()
         except (SystemExit, KeyboardInterrupt):  # Hydra has said why
             code = 1
-        dropped = [run_dir for run_dir in run_dirs if not ledger.was_tried(run_dir, launched)]
+        dropped = [run_dir for run_dir in run_dirs if not ledger.is_done(run_dir, launched)]
         if not dropped or len(dropped) >= left or is_stopped(sweep_dir):
             return code
         left = len(dropped)

@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 
 STATUS, CONFIG, LOCK, LOG = "status.json", "config.yaml", ".lock", "run.log"
 RESERVE, RESERVED = ".reserve", 256 * 1024  # bytes kept for the last words on a full disk
-KILLED = "Killed"  # together with what watched over the run
 CRASH = "Fatal Python error"  # how faulthandler begins
 OF_USERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)  # interrupt, not failure
 
@@ -57,7 +56,7 @@ def read_status(run_dir: Path) -> dict[str, Any] | None:
         if status is not None and status["state"] == "running":
             worker = status["worker"]
             reason = f"process {worker['pid']} on {worker['host']} ended without a word"
-            error = {"type": KILLED, "message": reason}
+            error = {"type": "Killed", "message": reason}
             _close(run_dir, status, "interrupted", error, at=_last_sign(run_dir))
         return status
 
@@ -71,6 +70,12 @@ def _read(run_dir: Path) -> dict[str, Any] | None:
     path = run_dir / STATUS
     status: dict[str, Any] | None = read_json(path) if path.is_file() else None
     return status
+
+
+def in_state(state: str, sweep_dir: Path) -> list[Path]:
+    """Find the runs of a sweep that are in a state."""
+    run_dirs = [path.parent for path in sorted(sweep_dir.rglob(STATUS))]
+    return [run_dir for run_dir in run_dirs if (read_status(run_dir) or {}).get("state") == state]
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
@@ -95,17 +100,17 @@ def is_complete(run_dir: Path, config: Config) -> bool:
     return True
 
 
-def was_tried(run_dir: Path, since: str) -> bool:
-    """Tell whether a run was brought to an end since then, by itself or because it was asked to.
+def is_done(run_dir: Path, since: str) -> bool:
+    """Tell whether there is nothing more to do for a run: complete, or failed since a moment.
 
     Args:
         run_dir: of the run.
-        since: a moment as status.json writes it.
+        since: the moment, as status.json writes it.
     """
     status = read_status(run_dir)
-    if status is None or status["state"] in ("running", "complete"):
-        return status is not None and status["state"] == "complete"
-    return bool(status["ended"] >= since and status["error"]["type"] != KILLED)
+    if status is None or status["state"] not in ("complete", "failed"):
+        return False
+    return bool(status["state"] == "complete" or status["ended"] >= since)
 
 
 def begin(
