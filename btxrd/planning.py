@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
@@ -9,12 +10,12 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from btxrd.compose import compose, hydra_over_conf, parse, register_schema
 from btxrd.errors import InputError
 from btxrd.schema import Config
-from btxrd.sweep.job import BASIC
+from btxrd.sweep.job import BASIC, JOBLIB
 from btxrd.sweep.placement import runs_at_once
 from btxrd.sweep.search import Search, resume
 from btxrd.sweep.slurm import has_gpus
@@ -76,7 +77,8 @@ class Plan:
             pins.append("hydra.launcher.gpus_per_node=1")
         if self.search is not None:
             pins += resume(self.search, self.folder)
-            pins += [f"hydra.sweeper.n_jobs={at_once}"] if self.n_jobs is not None else []
+            if self.launcher in (BASIC, JOBLIB):
+                pins.append(f"hydra.sweeper.n_jobs={at_once}")
         return [*arguments[:place], *pins, *arguments[place:]]
 
 
@@ -173,16 +175,19 @@ def _search(sweeper: DictConfig) -> Search | None:
     return Search(
         storage=sweeper.storage,
         name=sweeper.study_name,
-        direction=getattr(sweeper.direction, "name", sweeper.direction),
         trials=sweeper.n_trials,
         seed=sweeper.sampler.get("seed"),
     )
 
 
 def _parsed(hydra: Hydra, base: DictConfig) -> list[Override]:
-    swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.params or {}).items()]
+    def unresolved(node: Any) -> Any:  # an interpolation is resolved for each point by itself
+        return OmegaConf.to_container(node, resolve=False)
+
+    params = unresolved(base.hydra.sweeper).get("params") or {}
+    swept = [f"{key}={value}" for key, value in params.items()]
     parser = OverridesParser.create(hydra.config_loader)
-    return parser.parse_overrides(swept + list(base.hydra.overrides.task))
+    return parser.parse_overrides(swept + unresolved(base.hydra.overrides.task))
 
 
 def _points(hydra: Hydra, base: DictConfig) -> list[list[str]]:

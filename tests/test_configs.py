@@ -130,6 +130,11 @@ def test_pin_stands_beside_the_overrides(typed):
     assert plan.pin in parsed.overrides
 
 
+def test_an_interpolation_is_resolved_for_each_point():
+    plan = plan_sweep(["seed=1,2", "data.root='films-${seed}'"], "config", None)
+    assert [config.data.root for config in plan.runs.values()] == ["films-1", "films-2"]
+
+
 def test_joblib_is_told_how_many_runs_there_is_room_for():
     plan = plan_sweep(["seed=0,1,2", "hydra/launcher=joblib", "device=cpu"], "config", None)
     assert 1 <= plan.at_once(done=0) <= 3

@@ -1,52 +1,29 @@
 """Sweeps in which runs end in every way there is, under the launchers of one machine."""
 
-import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import fates
 import pytest
+from fates import rows_of, wait_for
 
 from btxrd.sweep.ledger import read_status
 
-TINY = ["training.epochs=1", "model.image_size=32", "model.backbone=resnet18"]
 LAUNCHERS = ["basic", "joblib"]
-
-# Python imports a sitecustomize.py at its start. This one lets a run's process meet its fate, which
-# the seed of the run names, where it would have loaded the training, and so before it loads torch.
-FATES = """
-import ctypes, os, signal, sys, time
-
-class Fate:
-    def find_spec(self, name, path=None, target=None):
-        if name == "btxrd.train_eval":
-            for seed, meet in FATES.items():
-                if f"seed-{seed}" in sys.argv[1]:
-                    meet()
-
-def raises():
-    raise RuntimeError("the weights are made of cheese\\nmore")
-
-def waits():
-    open(sys.argv[1] + "/waiting", "w").close()
-    time.sleep(120)
-
-FATES = {
-    1: raises,
-    2: lambda: os.kill(os.getpid(), signal.SIGKILL),
-    3: lambda: ctypes.string_at(0),
-    4: lambda: [].__class__((0,)) * 10**15,
-    5: lambda: os._exit(7),
-    6: waits,
-    7: waits,
+OF_SEEDS = {
+    "seed-0": "completes",
+    "seed-1": "raises",
+    "seed-2": "is killed",
+    "seed-3": "crashes",
+    "seed-4": "lacks memory",
+    "seed-5": "leaves",
+    "seed-[67]": "waits",
 }
-if "btxrd.sweep.worker" in sys.orig_argv:
-    sys.meta_path.insert(0, Fate())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -57,31 +34,31 @@ def data(shrunk):
 @pytest.fixture
 def start(data, tmp_path):
     """Start a sweep in which the seeds decide; returns its process."""
-    (tmp_path / "sitecustomize.py").write_text(FATES)
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    fates.choose(tmp_path, OF_SEEDS)
 
     def starting(*arguments, launcher="basic"):
-        command = [sys.executable, "-m", "btxrd.run", "-m", *TINY, *data, *arguments]
-        command += [f"hydra/launcher={launcher}", "hydra.sweep.dir=out"]
-        command += ["hydra.sweep.subdir=seed-${seed}"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(
-            command, cwd=tmp_path, env=environment, start_new_session=True, **pipes
-        )
+        sweep = ["hydra.sweep.dir=out", "hydra.sweep.subdir=seed-${seed}"]
+        return fates.start(tmp_path, *data, *sweep, *arguments, f"hydra/launcher={launcher}")
 
     return starting
 
 
-def rows_of(folder):
-    with (folder / "out" / "summary.csv").open(newline="") as file:
-        return {row["run"]: row for row in csv.DictReader(file)}
+def states_of(folder):
+    return [row["state"] for row in rows_of(folder / "out").values()]
 
 
-def wait_for(condition):
-    patience = time.monotonic() + 60
-    while not condition() and time.monotonic() < patience:
-        time.sleep(0.1)
-    assert condition()
+def worker_of(run_dir):
+    """Wait until a run waits; returns the number of its process."""
+    wait_for((run_dir / "waiting").exists)
+    return json.loads((run_dir / "status.json").read_text())["worker"]["pid"]
+
+
+def files_of(folder):
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
@@ -89,10 +66,9 @@ def test_every_kind_of_end_is_a_failure_with_its_cause_and_stops_no_other(
     launcher, start, tmp_path
 ):
     sweep = start("seed=1,2,3,4,5,0", launcher=launcher)
-    printed, _ = sweep.communicate(timeout=300)
+    printed, _ = sweep.communicate(timeout=120)
     assert sweep.returncode == 1
-    rows = rows_of(tmp_path)
-    assert [rows[f"seed-{seed}"]["state"] for seed in range(6)] == ["complete"] + ["failed"] * 5
+    assert states_of(tmp_path) == ["failed"] * 5 + ["complete"]
     causes = {
         1: "RuntimeError: the weights are made of cheese",
         2: "SIGKILL: the process was killed, from outside or by the system for want of memory",
@@ -100,6 +76,7 @@ def test_every_kind_of_end_is_a_failure_with_its_cause_and_stops_no_other(
         4: "MemoryError: ",
         5: "exit status 7: the process crashed, and left no word of the cause",
     }
+    rows = rows_of(tmp_path / "out")
     table = printed[printed.index("Failed:") : printed.index("Winner")]
     for seed, cause in causes.items():
         assert rows[f"seed-{seed}"]["error"] == cause
@@ -111,76 +88,136 @@ def test_every_kind_of_end_is_a_failure_with_its_cause_and_stops_no_other(
     assert "cheese" in (tmp_path / "out" / "seed-1" / "run.log").read_text()
 
 
+def test_failed_runs_are_tried_again_and_complete_ones_left_alone(start, tmp_path):
+    start("seed=0,1").communicate(timeout=60)
+    before = files_of(tmp_path / "out" / "seed-0")
+    fates.choose(tmp_path, {"seed": "completes"})
+    sweep = start("seed=0,1")
+    printed, _ = sweep.communicate(timeout=60)
+    assert (sweep.returncode, states_of(tmp_path)) == (0, ["complete", "complete"])
+    assert printed.count("complete already") == 1
+    assert files_of(tmp_path / "out" / "seed-0") == before
+    assert read_status(tmp_path / "out" / "seed-1")["attempts"] == 2
+
+
+def test_a_folder_of_another_config_is_refused_untouched_and_the_others_are_done(start, tmp_path):
+    start("seed=0").communicate(timeout=60)
+    before = files_of(tmp_path / "out" / "seed-0")
+    fates.choose(tmp_path, {"seed": "completes"})
+    sweep = start("seed=0,1", "training.lr=0.5")
+    printed, errors = sweep.communicate(timeout=60)
+    assert sweep.returncode == 1
+    assert files_of(tmp_path / "out" / "seed-0") == before
+    cause = "out/seed-0: holds a complete run of another config (training.lr=0.001 there, 0.5 now)"
+    assert errors.startswith(cause)
+    rows = rows_of(tmp_path / "out")
+    assert rows["seed-0"]["error"] == f"refused: {cause}"
+    assert rows["seed-1"]["state"] == "complete"
+    assert "left untouched" in printed
+    sweep = start("seed=0", "training.lr=0.5")
+    _, errors = sweep.communicate(timeout=60)
+    assert (sweep.returncode, errors) == (1, f"{cause}\n")
+
+
+def test_a_run_on_a_damaged_film_fails_and_is_named_before_the_others_begin(
+    start, phantom, tmp_path
+):
+    for seed in (0, 8):
+        shutil.copytree(phantom, tmp_path / f"films-{seed}")
+    film = next((tmp_path / "films-8" / "images").glob("*.jpeg"))
+    film.write_bytes(film.read_bytes()[:500])
+    sweep = start("seed=8,0", f"data.root='{tmp_path}/films-${{seed}}'")
+    printed, errors = sweep.communicate(timeout=120)
+    assert (sweep.returncode, states_of(tmp_path)) == (1, ["failed", "complete"])
+    assert errors.startswith(str(film))
+    assert str(film) in printed[printed.index("Failed:") :]
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_a_sweep_in_order(launcher, number, start, tmp_path):
     sweep = start("seed=6,7,0", launcher=launcher)
-    begun = tmp_path / "out" / "seed-6" / "waiting"
-    wait_for(begun.exists)
+    worker_of(tmp_path / "out" / "seed-6")
     if number == signal.SIGINT:  # of a terminal: the whole group gets it
         os.killpg(sweep.pid, number)
     else:
         sweep.send_signal(number)
     printed, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 128 + number
-    states = [row["state"] for row in rows_of(tmp_path).values()]
-    assert states == ["interrupted", states[1], "missing"]
-    assert states[1] == ("missing" if launcher == "basic" else "interrupted")
+    states = states_of(tmp_path)
+    assert (states[0], states[2]) == ("interrupted", "missing")
+    assert states[1] == "missing" if launcher == "basic" else states[1] != "running"
     assert "Winner" in printed
 
 
-def test_a_killed_run_that_waits_is_failed_and_the_next_one_goes_on(start, tmp_path):
+def test_a_killed_run_is_failed_and_the_next_one_goes_on(start, tmp_path):
     sweep = start("seed=6,0")
-    wait_for((tmp_path / "out" / "seed-6" / "waiting").exists)
-    worker = json.loads((tmp_path / "out" / "seed-6" / "status.json").read_text())["worker"]
-    os.kill(worker["pid"], signal.SIGKILL)
+    os.kill(worker_of(tmp_path / "out" / "seed-6"), signal.SIGKILL)
     sweep.communicate(timeout=120)
-    states = [row["state"] for row in rows_of(tmp_path).values()]
-    assert (sweep.returncode, states) == (1, ["failed", "complete"])
-
-
-def pids_of(session):
-    listed = subprocess.run(["ps", "-eo", "pid,pgid"], capture_output=True, text=True).stdout
-    return [int(pid) for pid, group in map(str.split, listed.splitlines()[1:]) if group == session]
+    assert (sweep.returncode, states_of(tmp_path)) == (1, ["failed", "complete"])
 
 
 def test_runs_that_joblib_drops_are_started_again(start, tmp_path):
     """Joblib gives all runs up where a process of its own is killed."""
     sweep = start("seed=6,0", launcher="joblib")
-    wait_for((tmp_path / "out" / "seed-6" / "waiting").exists)
-    worker = json.loads((tmp_path / "out" / "seed-6" / "status.json").read_text())["worker"]
-    parent = Path(f"/proc/{worker['pid']}/stat").read_text().rpartition(")")[2].split()[1]
+    pid = worker_of(tmp_path / "out" / "seed-6")
+    fates.choose(tmp_path, {"seed": "completes"})
+    parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
     os.kill(int(parent), signal.SIGKILL)
-    (tmp_path / "sitecustomize.py").write_text("")
     _, errors = sweep.communicate(timeout=120)
-    states = [row["state"] for row in rows_of(tmp_path).values()]
-    assert (sweep.returncode, states) == (0, ["complete", "complete"]), errors
+    assert (sweep.returncode, states_of(tmp_path)) == (0, ["complete", "complete"]), errors
     assert "they are started again" in errors
     assert read_status(tmp_path / "out" / "seed-6")["attempts"] == 2
 
 
-def test_no_process_outlives_a_sweep_that_is_killed(start, tmp_path):
-    sweep = start("seed=6,7", launcher="joblib")
-    wait_for((tmp_path / "out" / "seed-7" / "waiting").exists)
+def pids_of(group):
+    """Processes of a group that are alive."""
+    command = ["ps", "-eo", "pid,pgid,stat"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listed.splitlines()[1:]]
+    return [int(pid) for pid, of, state in rows if int(of) == group and state[0] != "Z"]
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_no_process_outlives_a_sweep_that_is_killed(launcher, start, tmp_path):
+    sweep = start("seed=6,7", launcher=launcher)
+    worker_of(tmp_path / "out" / "seed-6")
     sweep.kill()
     sweep.communicate(timeout=30)
-    wait_for(lambda: not pids_of(str(sweep.pid)))
+    wait_for(lambda: not pids_of(sweep.pid))
     assert read_status(tmp_path / "out" / "seed-6")["state"] == "interrupted"
 
 
-def test_fail_fast_stops_at_the_first_failure(start, tmp_path):
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_fail_fast_stops_at_the_first_failure(launcher, start, tmp_path):
+    sweep = start("seed=6,1,0" if launcher == "joblib" else "seed=1,0", "fail_fast=true")
+    if launcher == "basic":
+        sweep.communicate(timeout=60)
+        assert (sweep.returncode, states_of(tmp_path)) == (1, ["failed", "missing"])
+        return
+    sweep.kill()
     sweep = start("seed=6,1,0", "fail_fast=true", launcher="joblib")
-    sweep.communicate(timeout=120)
-    states = [row["state"] for row in rows_of(tmp_path).values()]
-    assert (sweep.returncode, states) == (1, ["interrupted", "failed", "missing"])
+    sweep.communicate(timeout=60)
+    assert (sweep.returncode, states_of(tmp_path)) == (1, ["interrupted", "failed", "missing"])
+
+
+def test_a_sweep_is_done_by_one_process_at_a_time(start, tmp_path):
+    sweep = start("seed=6")
+    worker_of(tmp_path / "out" / "seed-6")
+    second = start("seed=6")
+    _, errors = second.communicate(timeout=60)
+    assert (second.returncode, errors.count("\n")) == (1, 1)
+    assert f"process {sweep.pid} is doing this sweep" in errors
+    sweep.terminate()
+    assert sweep.wait(timeout=60) == 128 + signal.SIGTERM
 
 
 def test_summarize_tells_of_a_sweep_that_runs(start, tmp_path):
     sweep = start("seed=6,0")
-    wait_for((tmp_path / "out" / "seed-6" / "waiting").exists)
+    worker_of(tmp_path / "out" / "seed-6")
     command = [sys.executable, "-m", "btxrd.summarize", "out"]
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
-    assert "epoch 0 of 1" in shown
+    assert "epoch 0 of 4" in shown
     assert "2 runs: 1 missing, 1 running" in shown
     sweep.terminate()
     sweep.communicate(timeout=60)

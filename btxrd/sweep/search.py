@@ -11,22 +11,20 @@ class Search:
     """A study of Optuna.
 
     Attributes:
-        storage: its URL; None keeps it in memory, where it does not survive.
+        storage: its URL; None puts it beside the runs.
         name: of the study in the storage.
-        direction: `maximize` or `minimize`.
         trials: to be complete in the end.
         seed: of the sampler; None where it has none.
     """
 
     storage: str | None
     name: str | None
-    direction: str
     trials: int
     seed: int | None
 
 
 def resume(search: Search, sweep_dir: Path) -> list[str]:
-    """Set a study up to go on; returns overrides for the sweeper.
+    """Set a study up to begin or to go on; returns overrides for the sweeper.
 
     Trials that were cut off are tried again first, with the same values and so in the same folders.
     A sampler with a fixed seed would propose again what was tried, so the seed moves on.
@@ -35,14 +33,11 @@ def resume(search: Search, sweep_dir: Path) -> list[str]:
     from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(logging.WARNING)
-    if search.storage is None:
-        return []
     sweep_dir.mkdir(parents=True, exist_ok=True)
+    storage = search.storage or f"sqlite:///{sweep_dir / 'study.db'}"
+    name = search.name or "btxrd"
     study = optuna.create_study(
-        storage=search.storage,
-        study_name=search.name,
-        direction=search.direction,
-        load_if_exists=True,
+        storage=storage, study_name=name, direction="maximize", load_if_exists=True
     )
     queued = [
         trial.system_attrs.get("fixed_params")
@@ -56,7 +51,13 @@ def resume(search: Search, sweep_dir: Path) -> list[str]:
         study.tell(trial.number, state=TrialState.FAIL)
     trials = study.get_trials(deepcopy=False)
     complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
-    overrides = [f"hydra.sweeper.n_trials={max(0, search.trials - complete)}"]
+    overrides = [
+        f"hydra.sweeper.storage='{storage}'",
+        f"hydra.sweeper.study_name='{name}'",
+        "hydra.sweeper.direction=maximize",  # val macro AUC
+        "hydra.sweeper.max_failure_rate=1",  # of a batch; max_failed limits the whole search
+        f"hydra.sweeper.n_trials={max(0, search.trials - complete)}",
+    ]
     if search.seed is not None:
         overrides.append(f"hydra.sweeper.sampler.seed={search.seed + len(trials)}")
     return overrides

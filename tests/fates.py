@@ -1,0 +1,93 @@
+"""Runs whose end is decided beforehand, to try out what watches over them.
+
+Python imports a sitecustomize.py at its start. This one lets the process of a run meet its fate
+where it would have loaded the training, and so before it loads torch.
+"""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+FATES = """
+import ctypes, importlib.util, os, re, signal, sys, time
+
+class Made:
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        module.train_eval = lambda config, *_: {
+            "device": "none", "split_hash": "none", "val_macro_auc": config.training.lr
+        }
+
+def completes():
+    return importlib.util.spec_from_loader("btxrd.train_eval", Made())
+
+def raises():
+    raise RuntimeError("the weights are made of cheese\\nmore")
+
+def waits():
+    open(sys.argv[1] + "/waiting", "w").close()
+    time.sleep(120)
+
+FATES = {
+    "completes": completes,
+    "raises": raises,
+    "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "crashes": lambda: ctypes.string_at(0),
+    "lacks memory": lambda: [0] * 10**15,
+    "leaves": lambda: os._exit(7),
+    "waits": waits,
+}
+
+class Fate:
+    def find_spec(self, name, path=None, target=None):
+        if name == "btxrd.train_eval":
+            for pattern, fate in CHOSEN.items():
+                if re.search(pattern, sys.argv[1]):
+                    return FATES[fate]()
+
+if "btxrd.sweep.worker" in sys.orig_argv:
+    sys.meta_path.insert(0, Fate())
+"""
+
+
+def choose(folder: Path, fates: dict[str, str]) -> None:
+    """Decide on the fates of runs that are started with `folder` on the path.
+
+    Args:
+        folder: takes sitecustomize.py.
+        fates: name of a fate by a pattern in the path of the run; the first that fits counts.
+    """
+    (folder / "sitecustomize.py").write_text(f"CHOSEN = {fates!r}\n{FATES}")
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a sweep in `folder`, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "btxrd.run", "-m", "evaluate=false", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def rows_of(sweep_dir: Path) -> dict[str, dict[str, str]]:
+    """The rows of summary.csv by the name of their run."""
+    with (sweep_dir / "summary.csv").open(newline="") as file:
+        return {row["run"]: row for row in csv.DictReader(file)}
+
+
+def wait_for(condition):
+    """Wait until a condition holds; returns what it gave."""
+    patience = time.monotonic() + 60
+    while not (found := condition()) and time.monotonic() < patience:
+        time.sleep(0.1)
+    assert found
+    return found
