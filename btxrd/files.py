@@ -28,21 +28,29 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; a block that ends well renames it onto `path`.
 
     Raises:
-        OSError: ENOSPC where the file system is full, whatever the writer made of it.
+        InputError: where the file system is full, whatever the writer makes of that.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
         beside.replace(path)
     except Exception as error:
-        if shutil.disk_usage(path.parent).free < FULL:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if _is_of_full_disk(path, error):
+            raise InputError(f"{path}: cannot be written, the file system is full") from error
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _is_of_full_disk(path: Path, error: Exception) -> bool:
+    """Libraries that write word it in their own ways, and some remove what they wrote."""
+    full = os.strerror(errno.ENOSPC)
+    return full in str(error) or (
+        path.parent.is_dir() and shutil.disk_usage(path.parent).free < FULL
+    )
 
 
 def remove_leftovers(folder: Path, pattern: str = "*") -> None:

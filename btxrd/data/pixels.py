@@ -1,6 +1,7 @@
 """Decode once: film -> one memory-mapped uint8 array, shared by every run."""
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,9 @@ def _build(
     pixels = np.lib.format.open_memmap(
         target, mode="w+", dtype=np.uint8, shape=(len(paths), size, size)
     )
+    if hasattr(os, "posix_fallocate"):  # else a full disk would be a crash while films are written
+        with target.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, pixels.offset + pixels.nbytes)
 
     def decode(row: int) -> None:
         pixels[row] = decode_film(Path(paths[row]), size, clahe_clip, clahe_tiles)

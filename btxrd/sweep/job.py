@@ -1,6 +1,5 @@
 """One job of a launcher: skipped, refused, or placed and supervised."""
 
-import logging
 import os
 import signal
 import sys
@@ -16,8 +15,6 @@ from btxrd.sweep.plan import is_stopped, read_plan, request_stop
 from btxrd.sweep.supervisor import LOOK, Order, supervise
 
 BASIC, JOBLIB = "BasicLauncher", "JoblibLauncher"
-
-log = logging.getLogger(__name__)
 
 
 class RunError(RuntimeError):
@@ -93,8 +90,8 @@ def _supervise(
     with slot(sweep_dir, at_once, use_gpus=use_gpus) as placement:
         try:
             return supervise(run_dir, order, placement, is_over)
-        except InputError as error:
-            log.error("Refused: %s", error)
+        except (InputError, OSError) as error:  # of another config, or nothing can be written
+            print(f"{run_dir}: not done ({error})", file=sys.stderr)
             return "refused"
 
 
