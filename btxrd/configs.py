@@ -5,7 +5,7 @@ It loads nothing, so that help is there at once.
 
 from pathlib import Path
 
-GROUPS = ("experiment", "model", "annotations", "split", "training", "data")
+GROUPS = ("experiment", "model", "annotations", "split", "training", "data", "search")
 
 HELP = """
 Choices (GROUP=NAME):
@@ -17,8 +17,11 @@ Examples:
                                                         the grid, into multirun/
   python -m btxrd.run data=btxrd data.root=FOLDER model=efficientnet_lite0 training.epochs=20
   python -m btxrd.run -m hydra/launcher=joblib seed=0,1,2
+                                                        side by side; hydra/launcher=slurm on a cluster
+  python -m btxrd.run -m ... hydra.sweep.dir=FOLDER     go on with a sweep
 
 Beside it:
+  python -m btxrd.summarize FOLDER                      how far a sweep is, and what came of it
   python -m btxrd.download data.root=FOLDER             fetch BTXRD
   python -m btxrd.audit data=btxrd data.root=FOLDER     what is in it, and what leaks
 

@@ -15,7 +15,7 @@ from btxrd.data.cases import read_table
 from btxrd.data.dataset import load_dataset
 from btxrd.errors import InputError
 from btxrd.planning import plan_run
-from btxrd.sweep.preflight import check_runs
+from btxrd.sweep.launch import check
 
 
 class Folder:
@@ -269,7 +269,7 @@ def test_damage_stops_in_one_line_and_leaves_nothing(kind, folder, tmp_path):
     damage(folder)
     before = listing(tmp_path)
     with pytest.raises(InputError, match=message.format(**vars(folder))) as got:
-        check_runs({tmp_path / "run": config_of(folder)})
+        check({tmp_path / "run": config_of(folder)}, fail_fast=False)
     assert "\n" not in str(got.value)
     assert str(folder.root) in str(got.value)
     after = [path for path in listing(tmp_path) if path.name != "cache"]

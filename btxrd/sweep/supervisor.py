@@ -5,7 +5,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +72,8 @@ def supervise(
                     code = _end(process)
                     break
         except BaseException:
-            ledger.settle(run_dir, _end(process))
+            is_ended = process.poll() is not None
+            ledger.settle(run_dir, -signal.SIGTERM if is_ended else _end(process))
             raise
         return ledger.settle(run_dir, code)
 
@@ -105,12 +105,15 @@ def _look(process: "subprocess.Popen[bytes]") -> int | None:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> int:
-    """Ask a run to save and end; returns its exit status, SIGTERM's if it had to be killed."""
+    """Ask a run to save and end; returns its exit status, SIGTERM's if it had to be killed.
+
+    An exception, such as a second signal's, kills it.
+    """
     process.terminate()
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if (code := _look(process)) is not None:
-            return code
-    process.kill()
-    process.wait()
-    return -signal.SIGTERM
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        return -signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
