@@ -17,7 +17,7 @@ Examples:
                                                         the grid, into multirun/
   python -m btxrd.run data=btxrd data.root=FOLDER model=efficientnet_lite0 training.epochs=20
   python -m btxrd.run -m hydra/launcher=joblib seed=0,1,2
-                                                        side by side; hydra/launcher=slurm on a cluster
+                                                        side by side; =slurm on a cluster
   python -m btxrd.run -m ... hydra.sweep.dir=FOLDER     go on with a sweep
 
 Beside it:

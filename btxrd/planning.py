@@ -118,6 +118,9 @@ def plan_run(overrides: list[str], config_name: str, config_dir: str | None) -> 
     """Compose and check one run; see `plan_sweep`."""
     with hydra_over_conf(config_dir) as hydra:
         composed = compose(hydra, config_name, overrides, RunMode.RUN)
+        search = composed.hydra.runtime.choices.get("search")
+        if search is not None:
+            raise InputError(f"search={search}: takes many runs; add -m")
         run_dir = Path(str(composed.hydra.run.dir))
         pin = _pin("hydra.run.dir", run_dir)
         return Plan(run_dir, pin, {run_dir: _settings(composed)}, is_sweep=False)

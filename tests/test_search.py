@@ -7,6 +7,8 @@ import fates
 import pytest
 from fates import rows_of, wait_for
 
+from btxrd.errors import InputError
+
 optuna = pytest.importorskip("optuna", reason="optuna is not installed")
 
 
@@ -73,3 +75,8 @@ def test_a_wrong_value_beside_a_search_is_one_line(start, tmp_path):
     _, errors = sweep.communicate(timeout=60)
     assert (sweep.returncode, errors) == (1, "model.image_size=5: must be between 32 and 1024\n")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_search_of_one_run_is_refused(compose):
+    with pytest.raises(InputError, match=r"search=recipe: takes many runs; add -m"):
+        compose("search=recipe")

@@ -10,8 +10,11 @@ import yaml
 
 from btxrd.errors import InputError
 from btxrd.evaluation.resampling import scores
+from btxrd.files import holding
 from btxrd.sweep.plan import write_plan
-from btxrd.sweep.summary import COLUMNS, read_runs, select_winners, summarize
+from btxrd.sweep.runs import COLUMNS, read_runs
+from btxrd.sweep.summary import select_winners, summarize
+from btxrd.sweep.table import short_names
 from btxrd.vocabulary import CLASSES
 
 VAL, TEST = 40, 60
@@ -26,6 +29,7 @@ def write_run(
     skill=(0.5, 0.5),
     state="complete",
     error=None,
+    seed=4,
 ):
     """Write the files of a run; `skill` in [0, 1] is that on val and on test."""
     run_dir = sweep_dir / name
@@ -34,12 +38,14 @@ def write_run(
         "model": {"backbone": "resnet50", "attn_layer": "cbam"},
         "split": {"strategy": split, "groups": groups},
         "annotations": {"kind": "none"},
-        "seed": 4,
+        "training": {"epochs": 10},
+        "seed": seed,
         "evaluate": True,
         "choices": {"experiment": "E9"},
     }
     (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
-    status = {"state": state, "seconds": 12.5, "error": error, "started": "today"}
+    status = {"state": state, "seconds": 12.5, "error": error}
+    status |= {"started": "2026-01-31T12:00:00.000+00:00", "worker": {"pid": 7, "host": "here"}}
     status["split_hash"] = f"{split}-{groups}"
     (run_dir / "status.json").write_text(json.dumps(status))
     if state != "complete":
@@ -176,3 +182,76 @@ def test_what_a_reader_must_know_of_a_split_stands_in_every_table(tmp_path):
 def test_no_winner_is_picked_where_val_is_test(tmp_path):
     write_run(tmp_path, "same", split="random")
     assert select_winners(read_runs(tmp_path)) == []
+
+
+def test_runs_that_differ_in_the_seed_are_summed_up(tmp_path, capsys):
+    for seed, skill in ((0, 0.2), (1, 0.4), (2, 0.9)):
+        write_run(tmp_path, f"a{seed}", seed=seed, skill=(0.5, skill))
+    write_run(tmp_path, "alone", split="center")
+    summarize(tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    (row,) = summary["seeds"]
+    assert (row["seeds"], row["split"], row["experiment"]) == ([0, 1, 2], "stratified", "E9")
+    values = [float(found["accuracy"]) for found in read_rows(tmp_path) if found["run"] != "alone"]
+    assert row["accuracy"]["mean"] == pytest.approx(np.mean(values))
+    assert row["accuracy"]["sd"] == pytest.approx(np.std(values, ddof=1))
+    shown = f"seeds 0, 1, 2: accuracy {np.mean(values):.3f} +- {np.std(values, ddof=1):.3f}"
+    assert shown in capsys.readouterr().out
+    assert "Over seeds" in (tmp_path / "report.html").read_text()
+
+
+def start_run(sweep_dir, name, epochs):
+    """A run that has done some epochs, of 30 seconds each."""
+    write_run(sweep_dir, name, state="running")
+    history = pd.DataFrame({"epoch": range(1, epochs + 1), "seconds": 30.0})
+    history.to_csv(sweep_dir / name / "history.csv", index=False)
+
+
+def test_a_sweep_that_runs_shows_epochs_done_and_time_left(tmp_path, capsys):
+    write_plan(tmp_path, ["done", "going", "to come"], at_once=2)
+    write_run(tmp_path, "done")
+    start_run(tmp_path, "going", epochs=4)
+    with holding(tmp_path / "going" / ".lock"):
+        assert not summarize(tmp_path)
+    printed = capsys.readouterr().out
+    assert "running      epoch 4 of 10, at most 3 min left" in printed
+    # 6 epochs of 30 s, and a run of 12.5 s, two at a time: 96 s
+    assert "3 runs: 1 complete, 1 missing, 1 running; about 2 min left" in printed
+    row = {row["run"]: row for row in read_rows(tmp_path)}["going"]
+    assert (row["epochs"], row["of_epochs"], row["seconds_left"]) == ("4", "10", "180.0")
+
+
+def test_a_run_that_no_process_holds_is_set_down_as_interrupted(tmp_path):
+    start_run(tmp_path, "cut", epochs=1)
+    summarize(tmp_path)
+    (row,) = read_rows(tmp_path)
+    assert row["state"] == "interrupted"
+    assert row["error"] == "Killed: process 7 on here ended without a word"
+    status = json.loads((tmp_path / "cut" / "status.json").read_text())
+    assert status["state"] == "interrupted"
+
+
+def test_a_refused_folder_is_no_winner_and_makes_the_sweep_incomplete(tmp_path, capsys):
+    write_run(tmp_path, "best", skill=(0.9, 0.9))
+    write_run(tmp_path, "good", skill=(0.3, 0.3))
+    write_plan(tmp_path, ["best", "good"], {"best": "holds a complete run of another config"})
+    assert not summarize(tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [winner["run"] for winner in summary["winners"]] == ["good"]
+    rows = {row["run"]: row for row in read_rows(tmp_path)}
+    assert rows["best"]["state"] == "complete"
+    assert rows["best"]["error"] == "refused: holds a complete run of another config"
+    assert "left untouched" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("names", "common", "short"),
+    [
+        (["a=1,b=2", "a=1,b=3"], "a=1", ["b=2", "b=3"]),
+        (["a=1,b=2"], "", ["a=1,b=2"]),
+        (["a=1", "a=1,b=3"], "", ["a=1", "a=1,b=3"]),  # nothing would be left of one
+        (["x", "y"], "", ["x", "y"]),
+    ],
+)
+def test_what_all_runs_share_is_left_out_of_their_names(names, common, short):
+    assert short_names(names) == (common, short)

@@ -45,33 +45,28 @@ def do_job(run_dir: Path, order: Order, context: Context) -> float | None:
     """
     if context.sweep_dir is None:
         state = _supervise(run_dir, order, run_dir, 1, lambda: False)
-        return _objective(run_dir) if state == "complete" else sys.exit(1)
+        return _objective(run_dir, context) if state == "complete" else sys.exit(1)
     sweep_dir, plan = context.sweep_dir, read_plan(context.sweep_dir)
-    is_joblib = context.launcher == JOBLIB
-    if is_joblib:
+    if context.launcher == JOBLIB:
         for number in (signal.SIGINT, signal.SIGTERM):  # the process that launched us passes it on
             signal.signal(number, signal.SIG_IGN)
 
-    def is_over() -> bool:
-        return is_stopped(sweep_dir) or (is_joblib and os.getppid() != plan.pid)
+    def is_orphan() -> bool:
+        return context.launcher == JOBLIB and os.getppid() != plan.pid
 
-    if is_over() or ledger.is_done(run_dir, plan.launched):
-        status = ledger.read_status(run_dir)
-        state = "missing" if status is None else str(status["state"])
+    def is_over() -> bool:
+        return is_stopped(sweep_dir) or is_orphan()
+
+    if is_over() or ledger.has_failed(run_dir, plan.launched):
+        state = ledger.state_of(run_dir)
     else:
         state = _supervise(run_dir, order, sweep_dir, plan.at_once, is_over)
     if state == "complete":
-        objective = _objective(run_dir)
-        if context.is_search and objective is None:
-            raise RunError(f"{run_dir.name}: has no val macro AUC")
-        return objective
-    failed = ledger.in_state("failed", sweep_dir)
-    if failed and order.config.fail_fast:
-        request_stop(sweep_dir, f"{run_dir.name} failed")
-    if context.is_search and len(failed) > order.config.max_failed:
-        request_stop(sweep_dir, f"{len(failed)} runs failed, max_failed={order.config.max_failed}")
-    if is_joblib and os.getppid() != plan.pid:
-        os._exit(1)  # the process that launched us is gone, and joblib would wait for it
+        return _objective(run_dir, context)
+    if state == "failed":
+        _limit_failures(run_dir, order, context, sweep_dir)
+    if is_orphan():
+        os._exit(1)  # joblib would wait for the process that launched us
     if is_over() and (context.launcher == BASIC or context.is_search):
         while ledger.in_state("running", sweep_dir):  # they are saving
             time.sleep(LOOK)
@@ -81,6 +76,16 @@ def do_job(run_dir: Path, order: Order, context: Context) -> float | None:
     if context.is_search:
         raise RunError(f"{run_dir.name}: {state}")
     return None
+
+
+def _limit_failures(run_dir: Path, order: Order, context: Context, sweep_dir: Path) -> None:
+    """Stop the sweep where no further failure is to be borne."""
+    if order.config.fail_fast:
+        request_stop(sweep_dir, f"{run_dir.name} failed")
+    elif context.is_search:
+        count, limit = len(ledger.in_state("failed", sweep_dir)), order.config.max_failed
+        if count > limit:
+            request_stop(sweep_dir, f"{count} runs failed, max_failed={limit}")
 
 
 def _supervise(
@@ -95,6 +100,9 @@ def _supervise(
             return "refused"
 
 
-def _objective(run_dir: Path) -> float | None:
+def _objective(run_dir: Path, context: Context) -> float | None:
     status = ledger.read_status(run_dir)
-    return None if status is None else status["val_macro_auc"]
+    objective: float | None = None if status is None else status["val_macro_auc"]
+    if objective is None and context.is_search:
+        raise RunError(f"{run_dir.name}: has no val macro AUC")
+    return objective

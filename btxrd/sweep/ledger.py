@@ -49,6 +49,8 @@ def read_status(run_dir: Path) -> dict[str, Any] | None:
     status = _read(run_dir)
     if status is None or status["state"] != "running":
         return status
+    if not os.access(run_dir, os.W_OK):
+        return status
     with holding(run_dir / LOCK) as lock:
         if lock is None:
             return status
@@ -75,7 +77,13 @@ def _read(run_dir: Path) -> dict[str, Any] | None:
 def in_state(state: str, sweep_dir: Path) -> list[Path]:
     """Find the runs of a sweep that are in a state."""
     run_dirs = [path.parent for path in sorted(sweep_dir.rglob(STATUS))]
-    return [run_dir for run_dir in run_dirs if (read_status(run_dir) or {}).get("state") == state]
+    return [run_dir for run_dir in run_dirs if state_of(run_dir) == state]
+
+
+def state_of(run_dir: Path) -> str:
+    """The state of a run; `missing` where it was never begun."""
+    status = read_status(run_dir)
+    return "missing" if status is None else str(status["state"])
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
@@ -101,16 +109,14 @@ def is_complete(run_dir: Path, config: Config) -> bool:
 
 
 def is_done(run_dir: Path, since: str) -> bool:
-    """Tell whether there is nothing more to do for a run: complete, or failed since a moment.
+    """Tell whether a run is complete, or failed since a moment as status.json writes it."""
+    return state_of(run_dir) == "complete" or has_failed(run_dir, since)
 
-    Args:
-        run_dir: of the run.
-        since: the moment, as status.json writes it.
-    """
+
+def has_failed(run_dir: Path, since: str) -> bool:
+    """Tell whether a run failed since a moment as status.json writes it."""
     status = read_status(run_dir)
-    if status is None or status["state"] not in ("complete", "failed"):
-        return False
-    return bool(status["state"] == "complete" or status["ended"] >= since)
+    return status is not None and status["state"] == "failed" and status["ended"] >= since
 
 
 def begin(

@@ -56,10 +56,12 @@ def supervise(
     Raises:
         InputError: where the folder holds a complete run of another config.
     """
+    if ledger.is_complete(run_dir, order.config):
+        return "complete"
     with holding(run_dir / ledger.LOCK, PATIENCE) as lock:
         if lock is None:
             return "running"
-        if ledger.is_complete(run_dir, order.config):
+        if ledger.is_complete(run_dir, order.config):  # the other has done it
             return "complete"
         given = {"threads": placement.threads, "gpu": placement.gpu}
         ledger.begin(run_dir, order.config, order.choices, given)
