@@ -33,7 +33,7 @@ def _launch() -> int:
     from btxrd.compose import register_schema
     from btxrd.configs import conf_dir
     from btxrd.planning import plan_command_line
-    from btxrd.sweep import ledger
+    from btxrd.sweep.baselines import backup_checkpoints
     from btxrd.sweep.launch import check, launch
 
     register_schema()
@@ -45,7 +45,7 @@ def _launch() -> int:
     found = check(plan.runs, fail_fast=plan.fail_fast)
     if not plan.is_sweep and found.complete:
         return 0
-    ledger.backup_checkpoints(Path("checkpoints"))
+    backup_checkpoints(Path("checkpoints"))
     at_once = plan.at_once(done=len(found.complete))
     sys.argv[1:] = plan.pinned(sys.argv[1:], at_once)
     if not plan.is_sweep:

@@ -21,6 +21,7 @@ from btxrd.errors import InputError
 from btxrd.files import replacing
 from btxrd.interruption import Interruption
 from btxrd.model.checkpoint import load_state, save_state
+from btxrd.schedule import Schedule
 from btxrd.vocabulary import LAST
 
 log = logging.getLogger(__name__)
@@ -193,7 +194,7 @@ def _train_epoch(
     batches: TrainingBatches,
     number: int,
     part: Part,
-    rate: "Schedule",
+    rate: Schedule,
     loss_function: nn.Module,
     bar: "tqdm[Any]",
     interruption: Interruption,
@@ -216,34 +217,6 @@ def _train_epoch(
             part.loss += loss.item() * len(images)
             part.seconds = before + time.perf_counter() - start
             bar.update()
-
-
-class Schedule:
-    """Learning rate by step: a line from 0 to the peak, then half a cosine back to 0."""
-
-    def __init__(
-        self,
-        optimiser: torch.optim.Optimizer,
-        peak: float,
-        steps_per_epoch: int,
-        warmup_epochs: int,
-        epochs: int,
-    ) -> None:
-        self.optimiser, self._peak = optimiser, peak
-        self._warmup = warmup_epochs * steps_per_epoch
-        self._total = epochs * steps_per_epoch
-
-    def set(self, step: int) -> None:
-        """Set the rate of the optimiser for `step`, counted from 0."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.at(step)
-
-    def at(self, step: int) -> float:
-        """The rate of `step`."""
-        if step < self._warmup:
-            return self._peak * (step + 1) / self._warmup
-        done = (step - self._warmup) / (self._total - self._warmup)
-        return self._peak * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def best_epoch(history: list[Epoch]) -> Epoch:

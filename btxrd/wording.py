@@ -16,7 +16,7 @@ from btxrd import schema
 from btxrd.errors import InputError
 
 EXTRAS = {  # config of a plugin -> what asked for it, and the extra that brings it
-    "hydra/sweeper/sampler/tpe": ("hydra/sweeper=optuna", "optuna"),
+    "hydra/sweeper/optuna": ("hydra/sweeper=optuna", "optuna"),
     "hydra/launcher/submitit_slurm": ("hydra/launcher=slurm", "slurm"),
 }
 

@@ -16,7 +16,7 @@ from btxrd.model.factory import create_model
 from btxrd.planning import plan_run
 from btxrd.schema import Config
 from btxrd.sweep.fingerprint import fingerprint
-from btxrd.sweep.ledger import begin, record
+from btxrd.sweep.record import begin, record
 from btxrd.train_eval import train_eval
 
 CASES, SEED = 72, 1

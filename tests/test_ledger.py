@@ -5,9 +5,11 @@ import pytest
 import yaml
 
 from btxrd.errors import InputError
+from btxrd.sweep.baselines import backup_checkpoints
 from btxrd.sweep.fingerprint import fingerprint
-from btxrd.sweep.ledger import backup_checkpoints, begin, is_complete, read_status, record
+from btxrd.sweep.ledger import is_complete, read_status
 from btxrd.sweep.plan import read_plan, write_plan
+from btxrd.sweep.record import begin, record
 
 
 def attempt(run_dir, config, choices, work):

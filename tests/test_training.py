@@ -11,7 +11,8 @@ from torch import nn
 from btxrd.data.batches import Normalisation, TrainingBatches
 from btxrd.errors import InputError
 from btxrd.interruption import Interruption
-from btxrd.training import DivergedError, Schedule, Validation, fit, inverse_frequency
+from btxrd.schedule import Schedule
+from btxrd.training import DivergedError, Validation, fit, inverse_frequency
 
 CPU = torch.device("cpu")
 LABELS = np.arange(24) % 3

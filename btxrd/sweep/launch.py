@@ -61,37 +61,32 @@ def launch(
     Raises:
         InputError: where another process is at it.
     """
+    with _alone(sweep_dir):
+        names = {run_dir: run_dir.relative_to(sweep_dir).as_posix() for run_dir in run_dirs}
+        refused = {names[run_dir]: why for run_dir, why in found.refused.items()}
+        (sweep_dir / STOP).unlink(missing_ok=True)
+        write_plan(sweep_dir, list(names.values()), refused, at_once)
+        received: list[int] = []
+        code = 0
+        if not run_dirs or len(found.complete) + len(refused) < len(run_dirs):
+            with _stopping_in_order(sweep_dir, received):
+                code = _start(sweep_dir, run_dirs if may_restart else [], start)
+        all_complete = summary.summarize(sweep_dir)
+        if received:
+            return 128 + received[0]
+        return 0 if all_complete and code == 0 else 1
+
+
+@contextmanager
+def _alone(sweep_dir: Path) -> Iterator[None]:
+    """Keep other processes from doing the same sweep."""
     with holding(sweep_dir / ledger.LOCK, MOMENT) as lock:
         if lock is None:
             raise InputError(
                 f"{sweep_dir}: process {read_plan(sweep_dir).pid} is doing this sweep; "
                 "wait for it, end it, or name another hydra.sweep.dir"
             )
-        return _launch(sweep_dir, run_dirs, found, start, at_once=at_once, may_restart=may_restart)
-
-
-def _launch(
-    sweep_dir: Path,
-    run_dirs: list[Path],
-    found: Findings,
-    start: Callable[[], None],
-    *,
-    at_once: int,
-    may_restart: bool,
-) -> int:
-    names = {run_dir: run_dir.relative_to(sweep_dir).as_posix() for run_dir in run_dirs}
-    refused = {names[run_dir]: why for run_dir, why in found.refused.items()}
-    (sweep_dir / STOP).unlink(missing_ok=True)
-    write_plan(sweep_dir, list(names.values()), refused, at_once)
-    received: list[int] = []
-    code = 0
-    if not run_dirs or len(found.complete) + len(refused) < len(run_dirs):
-        with _stopping_in_order(sweep_dir, received):
-            code = _start(sweep_dir, run_dirs if may_restart else [], start)
-    all_complete = summary.summarize(sweep_dir)
-    if received:
-        return 128 + received[0]
-    return 0 if all_complete and code == 0 else 1
+        yield
 
 
 def _start(sweep_dir: Path, run_dirs: list[Path], start: Callable[[], None]) -> int:

@@ -14,6 +14,7 @@ from btxrd.files import holding, write_text
 from btxrd.schema import Config
 from btxrd.sweep import ledger
 from btxrd.sweep.placement import Placement
+from btxrd.sweep.record import begin, settle
 
 LOOK = 0.2  # seconds between two looks at a run
 PATIENCE = 60  # seconds that a run has to save and end; and to wait for another that is ending
@@ -64,7 +65,7 @@ def supervise(
         if ledger.is_complete(run_dir, order.config):  # the other has done it
             return "complete"
         given = {"threads": placement.threads, "gpu": placement.gpu}
-        ledger.begin(run_dir, order.config, order.choices, given)
+        begin(run_dir, order.config, order.choices, given)
         for name, text in order.record.items():
             write_text(run_dir / ".hydra" / name, text)
         process = _start(run_dir, order, placement, lock)
@@ -75,9 +76,9 @@ def supervise(
                     break
         except BaseException:
             is_ended = process.poll() is not None
-            ledger.settle(run_dir, -signal.SIGTERM if is_ended else _end(process))
+            settle(run_dir, -signal.SIGTERM if is_ended else _end(process))
             raise
-        return ledger.settle(run_dir, code)
+        return settle(run_dir, code)
 
 
 def _start(

@@ -13,6 +13,7 @@ from typing import Any
 from btxrd.interruption import Interruption
 from btxrd.sweep import ledger
 from btxrd.sweep.fingerprint import fingerprint
+from btxrd.sweep.record import record
 from btxrd.sweep.supervisor import Order
 
 
@@ -39,7 +40,7 @@ def main() -> int:
     with (run_dir / ledger.LOG).open("a") as log:
         faulthandler.enable(log)
         try:
-            return 0 if ledger.record(run_dir, work) == "complete" else 1
+            return 0 if record(run_dir, work) == "complete" else 1
         finally:
             faulthandler.disable()
 

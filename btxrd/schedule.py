@@ -1,0 +1,33 @@
+"""The learning rate of each step."""
+
+import math
+
+from torch.optim import Optimizer
+
+
+class Schedule:
+    """Learning rate by step: a line from 0 to the peak, then half a cosine back to 0."""
+
+    def __init__(
+        self,
+        optimiser: Optimizer,
+        peak: float,
+        steps_per_epoch: int,
+        warmup_epochs: int,
+        epochs: int,
+    ) -> None:
+        self.optimiser, self._peak = optimiser, peak
+        self._warmup = warmup_epochs * steps_per_epoch
+        self._total = epochs * steps_per_epoch
+
+    def set(self, step: int) -> None:
+        """Set the rate of the optimiser for `step`, counted from 0."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.at(step)
+
+    def at(self, step: int) -> float:
+        """The rate of `step`."""
+        if step < self._warmup:
+            return self._peak * (step + 1) / self._warmup
+        done = (step - self._warmup) / (self._total - self._warmup)
+        return self._peak * 0.5 * (1 + math.cos(math.pi * done))
