@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -6,7 +7,7 @@ import yaml
 
 from btxrd.errors import InputError
 from btxrd.sweep.baselines import backup_checkpoints
-from btxrd.sweep.fingerprint import fingerprint
+from btxrd.sweep.fingerprint import _content, fingerprint
 from btxrd.sweep.ledger import is_complete, read_status
 from btxrd.sweep.plan import read_plan, write_plan
 from btxrd.sweep.record import begin, record
@@ -51,6 +52,25 @@ def test_fingerprint_names_weights_by_content(config, tmp_path):
             fingerprint(changed(config, "model", weights=str(tmp_path / folder / "w.pth")))
         )
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_fingerprint_names_films_and_outlines_by_content(config, phantom, tmp_path):
+    def of(root):
+        _content.cache_clear()  # as another process would begin
+        data = {"phantom": None, "root": str(root), "cache": str(tmp_path / "cache")}
+        return fingerprint(changed(config, "data", **data))
+
+    for name in ("here", "there"):
+        shutil.copytree(phantom, tmp_path / name)
+    first = of(tmp_path / "here")
+    assert of(tmp_path / "there") == of(tmp_path / "here") == first
+    for pattern in ("images/*.jpeg", "Annotations/**/*.json", "dataset.xlsx"):
+        path = next((tmp_path / "there").glob(pattern))
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + b"?")
+        assert of(tmp_path / "there") != first
+        path.write_bytes(whole)
+    assert of(tmp_path / "there") == first
 
 
 def test_complete_is_written_after_the_work(config, tmp_path):
