@@ -67,7 +67,10 @@ class Plan:
         return any(config.device in ("auto", "cuda") for config in self.runs.values())
 
     def pinned(self, arguments: list[str], at_once: int) -> list[str]:
-        """Put the pins behind the overrides of a command line; argparse wants them together."""
+        """Put the pins behind the overrides of a command line; argparse wants them together.
+
+        A search is set up to go on.
+        """
         typed = get_args_parser().parse_args(arguments).overrides
         place = arguments.index(typed[0]) + len(typed) if typed else len(arguments)
         pins = [self.pin]

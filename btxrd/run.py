@@ -47,13 +47,18 @@ def _launch() -> int:
         return 0
     backup_checkpoints(Path("checkpoints"))
     at_once = plan.at_once(done=len(found.complete))
-    sys.argv[1:] = plan.pinned(sys.argv[1:], at_once)
-    if not plan.is_sweep:
+    typed = sys.argv[1:]
+
+    def begin() -> None:
+        sys.argv[1:] = plan.pinned(typed, at_once)
         start()
+
+    if not plan.is_sweep:
+        begin()
         return 0
     runs = {} if plan.is_search else plan.runs
     is_joblib = plan.n_jobs is not None
-    return launch(plan.folder, list(runs), found, start, at_once=at_once, may_restart=is_joblib)
+    return launch(plan.folder, list(runs), found, begin, at_once=at_once, may_restart=is_joblib)
 
 
 def job(config: Any) -> float | None:

@@ -94,10 +94,13 @@ def _supervise(
     use_gpus = order.config.device in ("auto", "cuda")
     with slot(sweep_dir, at_once, use_gpus=use_gpus) as placement:
         try:
-            return supervise(run_dir, order, placement, is_over)
+            state = supervise(run_dir, order, placement, is_over)
         except (InputError, OSError) as error:  # of another config, or nothing can be written
             print(f"{run_dir}: not done ({error})", file=sys.stderr)
             return "refused"
+    if state == "running":
+        print(f"{run_dir}: not done (another process is doing it)", file=sys.stderr)
+    return state
 
 
 def _objective(run_dir: Path, context: Context) -> float | None:

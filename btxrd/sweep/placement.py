@@ -1,10 +1,8 @@
 """What each of the runs on one machine gets: a GPU, and its share of the cores."""
 
-import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,11 +64,9 @@ def slot(sweep_dir: Path, at_once: int, *, use_gpus: bool) -> Iterator[Placement
         yield Placement(cores())
         return
     gpus = visible_gpus() if use_gpus else []
-    name = hashlib.sha256(str(sweep_dir.resolve()).encode()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"btxrd-{os.getuid()}-{name}"
     while True:
         for number in range(at_once):
-            with holding(folder / f"slot-{number}") as lock:
+            with holding(sweep_dir / ".slots" / str(number)) as lock:
                 if lock is not None:
                     gpu = gpus[number % len(gpus)] if gpus else None
                     yield Placement(max(1, cores() // at_once), gpu, lock)
