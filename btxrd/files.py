@@ -139,5 +139,12 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that this package wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file that this package wrote.
+
+    Raises:
+        InputError: for one that is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is damaged ({error})") from error

@@ -25,10 +25,16 @@ class Interruption:
             signal.signal(number, self.receive)
 
     def receive(self, number: int, _: FrameType | None = None) -> None:
-        """Note a signal, and heed it at once unless held."""
+        """Note the first signal, and heed it at once unless held; the run is ending then."""
+        if self._received is not None:
+            return
         self._received = number
         if not self._is_held:
             self._heed()
+
+    def end(self) -> None:
+        """Heed none any more: what is left to do is short, and must stay whole."""
+        self._is_held = True
 
     @contextmanager
     def held(self) -> Iterator[None]:

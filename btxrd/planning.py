@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from btxrd.compose import compose, hydra_over_conf, parse, register_schema
 from btxrd.errors import InputError
 from btxrd.schema import Config
-from btxrd.sweep.job import BASIC, JOBLIB
+from btxrd.sweep.fingerprint import fingerprint
+from btxrd.sweep.job import BASIC, JOBLIB, SLURM
 from btxrd.sweep.placement import runs_at_once
 from btxrd.sweep.search import Search, resume
 from btxrd.sweep.slurm import has_gpus
@@ -54,19 +55,24 @@ class Plan:
         """Whether the first failure ends it all."""
         return any(config.fail_fast for config in self.runs.values())
 
-    def at_once(self, done: int) -> int:
-        """Say how many runs this machine is to do side by side, `done` of them being complete."""
+    @property
+    def at_once(self) -> int:
+        """How many runs this machine does side by side.
+
+        Runs that are complete count: a sweep that goes on gives each run as many threads as before,
+        and so the same numbers.
+        """
         if self.n_jobs is None:
             return 1
         config = next(iter(self.runs.values()))
-        left = None if self.is_search else len(self.runs) - done
-        return runs_at_once(self.n_jobs, left, config.runs_per_gpu, use_gpus=self._use_gpus)
+        runs = None if self.is_search else len(self.runs)
+        return runs_at_once(self.n_jobs, runs, config.runs_per_gpu, use_gpus=self._use_gpus)
 
     @property
     def _use_gpus(self) -> bool:
         return any(config.device in ("auto", "cuda") for config in self.runs.values())
 
-    def pinned(self, arguments: list[str], at_once: int) -> list[str]:
+    def pinned(self, arguments: list[str]) -> list[str]:
         """Put the pins behind the overrides of a command line; argparse wants them together.
 
         A search is set up to go on.
@@ -75,13 +81,13 @@ class Plan:
         place = arguments.index(typed[0]) + len(typed) if typed else len(arguments)
         pins = [self.pin]
         if self.n_jobs is not None:
-            pins.append(f"hydra.launcher.n_jobs={at_once}")
-        if self.launcher == "SlurmLauncher" and self.gpus is None and self._use_gpus and has_gpus():
+            pins.append(f"hydra.launcher.n_jobs={self.at_once}")
+        if self.launcher == SLURM and self.gpus is None and self._use_gpus and has_gpus():
             pins.append("hydra.launcher.gpus_per_node=1")
         if self.search is not None:
             pins += resume(self.search, self.folder)
             if self.launcher in (BASIC, JOBLIB):
-                pins.append(f"hydra.sweeper.n_jobs={at_once}")
+                pins.append(f"hydra.sweeper.n_jobs={self.at_once}")
         return [*arguments[:place], *pins, *arguments[place:]]
 
 
@@ -148,6 +154,10 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
         sweep_dir = Path(str(base.hydra.sweep.dir))
         is_search = not str(base.hydra.sweeper._target_).endswith(".BasicSweeper")
         points = _fixed_point(hydra, base) if is_search else _points(hydra, base)
+        is_empty = not any(item.is_sweep_override() for item in _parsed(hydra, base))
+        n_jobs = base.hydra.launcher.get("n_jobs")
+        if n_jobs == 0:
+            raise InputError("hydra.launcher.n_jobs=0: must be a number of runs, or -1 for all")
         runs: dict[Path, Config] = {}
         for point in points:
             composed = hydra.config_loader.load_sweep_config(base, point)
@@ -168,21 +178,30 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
             runs,
             is_sweep=True,
             is_search=is_search,
-            search=_search(base.hydra.sweeper) if is_search else None,
+            search=_search(base, runs[run_dir], is_empty) if is_search else None,
             launcher=str(base.hydra.launcher._target_).rpartition(".")[2],
-            n_jobs=base.hydra.launcher.get("n_jobs"),
+            n_jobs=n_jobs,
             gpus=base.hydra.launcher.get("gpus_per_node"),
         )
 
 
-def _search(sweeper: DictConfig) -> Search | None:
+def _search(base: DictConfig, stands_for_all: Config, is_empty: bool) -> Search | None:
+    sweeper = base.hydra.sweeper
     if not str(sweeper._target_).endswith(".OptunaSweeper"):
         return None
+    if sweeper.n_trials < 1:
+        raise InputError(f"hydra.sweeper.n_trials={sweeper.n_trials}: must be at least 1")
+    if is_empty:
+        raise InputError(
+            "hydra/sweeper=optuna: has nothing to search; take search=recipe, or give a space, "
+            "such as 'training.lr=tag(log,interval(1e-5,1e-2))'"
+        )
     return Search(
         storage=sweeper.storage,
         name=sweeper.study_name,
         trials=sweeper.n_trials,
         seed=sweeper.sampler.get("seed"),
+        config=fingerprint(stands_for_all),
     )
 
 

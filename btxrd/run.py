@@ -22,7 +22,9 @@ def main() -> int:
         return 0
     from btxrd.wording import one_line_errors
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda got, _: sys.exit(128 + got))
     with one_line_errors():
         return _launch()
 
@@ -46,19 +48,18 @@ def _launch() -> int:
     if not plan.is_sweep and found.complete:
         return 0
     backup_checkpoints(Path("checkpoints"))
-    at_once = plan.at_once(done=len(found.complete))
     typed = sys.argv[1:]
 
     def begin() -> None:
-        sys.argv[1:] = plan.pinned(typed, at_once)
+        sys.argv[1:] = plan.pinned(typed)
         start()
 
     if not plan.is_sweep:
         begin()
         return 0
-    runs = {} if plan.is_search else plan.runs
+    runs = [] if plan.is_search else list(plan.runs)
     is_joblib = plan.n_jobs is not None
-    return launch(plan.folder, list(runs), found, begin, at_once=at_once, may_restart=is_joblib)
+    return launch(plan.folder, runs, found, begin, at_once=plan.at_once, may_restart=is_joblib)
 
 
 def job(config: Any) -> float | None:

@@ -28,7 +28,7 @@ from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.schema import Config
 from btxrd.training import Epoch, Validation, best_epoch, fit, inverse_frequency
-from btxrd.vocabulary import CLASSES, LAST, PARTITIONS
+from btxrd.vocabulary import CLASSES, PARTITIONS
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,6 @@ def train_eval(
     if config.evaluate:
         best, _ = load_checkpoint(run_dir / "checkpoints")
         _evaluate(_place(best, device), dataset, config.split.title, run_dir)
-    (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
     objective = best_epoch(history).val_macro_auc
     return {
         "device": describe(device),

@@ -7,6 +7,7 @@ PER_CLASS = ("auc", "average_precision", "sensitivity", "specificity", "precisio
 FIGURES = ("roc", "pr", "confusion", "calibration", "history")
 WEIGHTS, SIDECAR, LAST = "best.safetensors", "best.json", "last.pt"  # in checkpoints/
 
+SUFFIXES = (".jpeg", ".jpg", ".png")
 TABLES = ("dataset.xlsx", "dataset.csv")
 REQUIRED_COLUMNS = ("image_id", "center", "tumor", "benign", "malignant")
 SITES = (

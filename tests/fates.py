@@ -70,7 +70,7 @@ def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "btxrd.run", "-m", "evaluate=false", *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
+        env=os.environ | {"PYTHONPATH": str(folder), "SLURM_CPUS_PER_TASK": "2"},  # cores
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

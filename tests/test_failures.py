@@ -190,15 +190,61 @@ def test_no_process_outlives_a_sweep_that_is_killed(launcher, start, tmp_path):
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_fail_fast_stops_at_the_first_failure(launcher, start, tmp_path):
-    sweep = start("seed=6,1,0" if launcher == "joblib" else "seed=1,0", "fail_fast=true")
-    if launcher == "basic":
-        sweep.communicate(timeout=60)
-        assert (sweep.returncode, states_of(tmp_path)) == (1, ["failed", "missing"])
-        return
-    sweep.kill()
-    sweep = start("seed=6,1,0", "fail_fast=true", launcher="joblib")
+    seeds, states = {
+        "basic": ("seed=1,0", ["failed", "missing"]),
+        "joblib": ("seed=6,1,0", ["interrupted", "failed", "missing"]),
+    }[launcher]
+    sweep = start(seeds, "fail_fast=true", launcher=launcher)
     sweep.communicate(timeout=60)
-    assert (sweep.returncode, states_of(tmp_path)) == (1, ["interrupted", "failed", "missing"])
+    assert (sweep.returncode, states_of(tmp_path)) == (1, states)
+
+
+def test_joblib_does_one_run_at_a_time_too(start, tmp_path):
+    sweep = start("seed=0,1,8", "hydra.launcher.n_jobs=1", launcher="joblib")
+    fates.choose(tmp_path, OF_SEEDS | {"seed-8": "completes"})
+    sweep.communicate(timeout=60)
+    assert (sweep.returncode, states_of(tmp_path)) == (1, ["complete", "failed", "complete"])
+
+
+def test_a_sweep_that_goes_on_gives_runs_the_threads_they_would_have_had(start, tmp_path):
+    fates.choose(tmp_path, {"seed": "completes"})
+    for _ in range(2):
+        sweep = start("seed=0,1", launcher="joblib")
+        sweep.communicate(timeout=60)
+        assert sweep.returncode == 0
+        assert read_status(tmp_path / "out" / "seed-1")["worker"]["threads"] == 1
+        shutil.rmtree(tmp_path / "out" / "seed-1")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda out: (out / "seed-0" / "status.json").write_text("{"),
+        lambda out: (out / "seed-0" / "config.yaml").unlink(),
+    ],
+)
+def test_a_damaged_folder_takes_no_other_along(damage, start, tmp_path):
+    fates.choose(tmp_path, {"seed": "completes"})
+    start("seed=0").communicate(timeout=60)
+    damage(tmp_path / "out")
+    sweep = start("seed=0,1", "training.lr=0.5")
+    printed, errors = sweep.communicate(timeout=60)
+    assert "Traceback" not in printed + errors
+    assert (sweep.returncode, states_of(tmp_path)) == (1, ["damaged", "complete"])
+    assert str(Path("out/seed-0")) in errors
+
+
+def test_what_another_config_left_is_set_aside(start, tmp_path):
+    fates.choose(tmp_path, {"seed": "raises"})
+    start("seed=0").communicate(timeout=60)
+    run_dir = tmp_path / "out" / "seed-0"
+    before = read_status(run_dir)["fingerprint"]
+    (run_dir / "metrics.json").write_text("{}")
+    fates.choose(tmp_path, {"seed": "completes"})
+    start("seed=0", "training.lr=0.5").communicate(timeout=60)
+    assert read_status(run_dir)["state"] == "complete"
+    assert not (run_dir / "metrics.json").exists()
+    assert (run_dir / f"of-{before}" / "metrics.json").exists()
 
 
 def test_a_sweep_is_done_by_one_process_at_a_time(start, tmp_path):

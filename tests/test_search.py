@@ -69,6 +69,37 @@ def test_any_sweep_can_be_searched(start, tmp_path):
     assert {row["seed"] for row in rows_of(tmp_path / "out").values()} == {"3"}
 
 
+def test_two_searches_at_once_do_not_meet(start, tmp_path):
+    fates.choose(tmp_path, {"": "waits"})
+    sweep = start("search=recipe")
+    wait_for(lambda: list(tmp_path.glob("out/*/waiting")))
+    second = start("search=recipe")
+    _, errors = second.communicate(timeout=60)
+    assert (second.returncode, errors.count("\n")) == (1, 1)
+    assert [trial.state.name for trial in study_in(tmp_path).trials] == ["RUNNING"]
+    os.killpg(sweep.pid, signal.SIGKILL)
+    sweep.communicate(timeout=30)
+    third = start("search=recipe", "seed=5")
+    _, errors = third.communicate(timeout=60)
+    assert (third.returncode, errors.count("\n")) == (1, 1)
+    assert "holds a search over another config" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: has nothing to search"),
+        (["search=recipe", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: must be at"),
+        (["seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(arguments, message, start, tmp_path):
+    fates.choose(tmp_path, {})
+    _, errors = start(*arguments).communicate(timeout=60)
+    assert errors.startswith(message)
+    assert errors.count("\n") == 1
+
+
 def test_a_wrong_value_beside_a_search_is_one_line(start, tmp_path):
     fates.choose(tmp_path, {})
     sweep = start("search=recipe", "model.image_size=5")

@@ -76,6 +76,7 @@ def test_runs_are_jobs_and_a_requeued_one_goes_on(start, cluster, tmp_path):
     assert read_status(run_dir)["worker"]["threads"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal", ["USR2", "TERM"], ids=["time limit", "warning"])
 def test_a_job_that_is_told_to_save_is_queued_again(signal, start, cluster, tmp_path):
     sweep = start("seed=0", *LONG)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from btxrd.data.films import SUFFIXES
 from btxrd.errors import InputError
 from btxrd.vocabulary import (
     BENIGN,
@@ -16,6 +15,7 @@ from btxrd.vocabulary import (
     REGIONS,
     REQUIRED_COLUMNS,
     SITES,
+    SUFFIXES,
     TABLES,
     VIEWS,
 )

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from btxrd.cores import threads
 from btxrd.errors import InputError
 
-SUFFIXES = (".jpeg", ".jpg", ".png")
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP")  # by content: a name may say otherwise
 MODES = ("L", "LA", "RGB", "RGBA", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's names
 SMALLEST = 16  # pixels along a side; BTXRD's smallest film has 153

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from btxrd.errors import InputError
-from btxrd.files import replacing, write_json
+from btxrd.files import replacing, write_bytes, write_json
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.vocabulary import LAST, SIDECAR, WEIGHTS
 
@@ -18,8 +18,7 @@ from btxrd.vocabulary import LAST, SIDECAR, WEIGHTS
 def save_checkpoint(folder: Path, model: nn.Module, sidecar: dict[str, Any]) -> None:
     """Write the weights, then the sidecar that tells how to use them."""
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    with replacing(folder / WEIGHTS) as beside:
-        save_file(weights, beside)
+    write_bytes(folder / WEIGHTS, save(weights))
     write_json(folder / SIDECAR, sidecar)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from btxrd.files import write_json
 from btxrd.schema import Config
-from btxrd.vocabulary import TABLES
+from btxrd.vocabulary import SUFFIXES, TABLES
 
 NO_NUMBER = (
     "data.root",
@@ -95,10 +95,10 @@ def _files(root: Path) -> list[Path]:
     tables = [path for name in TABLES if (path := root / name).is_file()]
     inside = [
         Path(folder) / name
-        for top in ("images", "Annotations")
+        for top, suffixes in (("images", SUFFIXES), ("Annotations", (".json",)))
         for folder, _, names in os.walk(root / top)
         for name in names
-        if not name.startswith((".", "~"))
+        if name.lower().endswith(suffixes) and not name.startswith((".", "~"))
     ]
     return tables + sorted(path for path in inside if path.is_file())
 

@@ -14,7 +14,7 @@ from btxrd.sweep.placement import slot
 from btxrd.sweep.plan import is_stopped, read_plan, request_stop
 from btxrd.sweep.supervisor import LOOK, Order, supervise
 
-BASIC, JOBLIB = "BasicLauncher", "JoblibLauncher"
+BASIC, JOBLIB, SLURM = "BasicLauncher", "JoblibLauncher", "SlurmLauncher"
 
 
 class RunError(RuntimeError):
@@ -47,12 +47,13 @@ def do_job(run_dir: Path, order: Order, context: Context) -> float | None:
         state = _supervise(run_dir, order, run_dir, 1, lambda: False)
         return _objective(run_dir, context) if state == "complete" else sys.exit(1)
     sweep_dir, plan = context.sweep_dir, read_plan(context.sweep_dir)
-    if context.launcher == JOBLIB:
+    is_of_joblib = context.launcher == JOBLIB and os.getpid() != plan.pid  # one by one it has none
+    if is_of_joblib:
         for number in (signal.SIGINT, signal.SIGTERM):  # the process that launched us passes it on
             signal.signal(number, signal.SIG_IGN)
 
     def is_orphan() -> bool:
-        return context.launcher == JOBLIB and os.getppid() != plan.pid
+        return is_of_joblib and os.getppid() != plan.pid
 
     def is_over() -> bool:
         return is_stopped(sweep_dir) or is_orphan()
@@ -67,7 +68,7 @@ def do_job(run_dir: Path, order: Order, context: Context) -> float | None:
         _limit_failures(run_dir, order, context, sweep_dir)
     if is_orphan():
         os._exit(1)  # joblib would wait for the process that launched us
-    if is_over() and (context.launcher == BASIC or context.is_search):
+    if is_over() and (os.getpid() == plan.pid or context.is_search):
         while ledger.in_state("running", sweep_dir):  # they are saving
             time.sleep(LOOK)
         sys.exit(1)  # no result: a search tries this run again

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,11 +29,12 @@ def check(runs: dict[Path, Config], *, fail_fast: bool) -> Findings:
     found = check_runs(runs)
     for run_dir in found.complete:
         print(f"{run_dir}: complete already")
-    to_come = len(runs) - len(found.complete)
-    if found.lines and (fail_fast or len(found.refused) + len(found.faults) == to_come):
-        raise InputError("\n".join(found.lines))
-    for line in found.lines:
+    for line in found.lines[1:]:
         print(line, file=sys.stderr)
+    if found.lines:
+        if fail_fast or len(found.refused) + len(found.faults) == len(runs):
+            raise InputError(found.lines[0])
+        print(found.lines[0], file=sys.stderr)
     return found
 
 
@@ -80,6 +82,10 @@ def launch(
 @contextmanager
 def _alone(sweep_dir: Path) -> Iterator[None]:
     """Keep other processes from doing the same sweep."""
+    try:
+        sweep_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"hydra.sweep.dir={sweep_dir}: {error.strerror}") from error
     with holding(sweep_dir / ledger.LOCK, MOMENT) as lock:
         if lock is None:
             raise InputError(
@@ -101,6 +107,11 @@ def _start(sweep_dir: Path, run_dirs: list[Path], start: Callable[[], None]) -> 
         try:
             start()
         except (SystemExit, KeyboardInterrupt):  # Hydra has said why
+            code = 1
+        except InputError:
+            raise
+        except Exception:  # with HYDRA_FULL_ERROR=1
+            traceback.print_exc()
             code = 1
         dropped = [run_dir for run_dir in run_dirs if not ledger.is_done(run_dir, launched)]
         if not dropped or len(dropped) >= left or is_stopped(sweep_dir):

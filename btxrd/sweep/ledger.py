@@ -11,6 +11,7 @@ from btxrd.errors import InputError
 from btxrd.files import holding, read_json, write_json
 from btxrd.schema import Config
 from btxrd.sweep.fingerprint import differing, fingerprint
+from btxrd.vocabulary import LAST
 
 STATUS, CONFIG, LOCK, LOG = "status.json", "config.yaml", ".lock", "run.log"
 RESERVE = ".reserve"  # space for the last words on a full disk
@@ -58,15 +59,26 @@ def in_state(state: str, sweep_dir: Path) -> list[Path]:
 
 
 def state_of(run_dir: Path) -> str:
-    """The state of a run; `missing` where it was never begun."""
-    status = read_status(run_dir)
+    """The state of a run; `missing` where it was never begun, `damaged` where it cannot be read."""
+    try:
+        status = read_status(run_dir)
+    except InputError:
+        return "damaged"
     return "missing" if status is None else str(status["state"])
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
-    """Read a run's config.yaml."""
+    """Read a run's config.yaml.
+
+    Raises:
+        InputError: where it is not to be read.
+    """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content: dict[str, Any] = yaml.load((run_dir / CONFIG).read_text(encoding="utf-8"), loader)
+    path = run_dir / CONFIG
+    try:
+        content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), loader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
     return content
 
 
@@ -85,6 +97,11 @@ def is_complete(run_dir: Path, config: Config) -> bool:
     return True
 
 
+def tidy(run_dir: Path) -> None:
+    """Remove what only a run that is not complete needs; its process does so, if it can."""
+    (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
+
+
 def is_done(run_dir: Path, since: str) -> bool:
     """Tell whether a run is complete, or failed since a moment as status.json writes it."""
     return state_of(run_dir) == "complete" or has_failed(run_dir, since)
@@ -92,8 +109,8 @@ def is_done(run_dir: Path, since: str) -> bool:
 
 def has_failed(run_dir: Path, since: str) -> bool:
     """Tell whether a run failed since a moment as status.json writes it."""
-    status = read_status(run_dir)
-    return status is not None and status["state"] == "failed" and status["ended"] >= since
+    status = read(run_dir) if state_of(run_dir) == "failed" else None
+    return status is not None and status["ended"] >= since
 
 
 def close(
@@ -114,6 +131,7 @@ def close(
     """
     ended = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
     seconds = (ended - datetime.fromisoformat(status["started"])).total_seconds()
+    seconds += status["seconds"] or 0
     status.update(state=state, ended=stamp(ended), seconds=round(seconds, 3))
     status["error"] = None if error is None else {"traceback": "", **error}
     (run_dir / RESERVE).unlink(missing_ok=True)

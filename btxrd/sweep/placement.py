@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from btxrd.cores import THREADS, cores
+from btxrd.cores import THREADS, cores, threads
 from btxrd.files import holding
 
 
@@ -43,7 +43,7 @@ def runs_at_once(wanted: int, runs: int | None, runs_per_gpu: int, *, use_gpus: 
 
     Args:
         wanted: joblib's n_jobs; -1 means as many as there is room for.
-        runs: to be done, where that is known.
+        runs: of the sweep, where that is known.
         runs_per_gpu: that may share a GPU.
         use_gpus: whether the runs may use them.
     """
@@ -61,7 +61,7 @@ def slot(sweep_dir: Path, at_once: int, *, use_gpus: bool) -> Iterator[Placement
     has the machine to itself sees all of it.
     """
     if at_once == 1:
-        yield Placement(cores())
+        yield Placement(threads())
         return
     gpus = visible_gpus() if use_gpus else []
     while True:
@@ -69,7 +69,7 @@ def slot(sweep_dir: Path, at_once: int, *, use_gpus: bool) -> Iterator[Placement
             with holding(sweep_dir / ".slots" / str(number)) as lock:
                 if lock is not None:
                     gpu = gpus[number % len(gpus)] if gpus else None
-                    yield Placement(max(1, cores() // at_once), gpu, lock)
+                    yield Placement(min(threads(), max(1, cores() // at_once)), gpu, lock)
                     return
         time.sleep(0.2)
 

@@ -22,12 +22,15 @@ from btxrd.errors import InputError
 from btxrd.files import remove_leftovers, write_bytes, write_json, write_text
 from btxrd.schema import Config
 from btxrd.sweep.fingerprint import fingerprint
-from btxrd.sweep.ledger import CONFIG, LOG, RESERVE, STATUS, close, read, stamp
-from btxrd.vocabulary import LAST
+from btxrd.sweep.ledger import CONFIG, LOG, RESERVE, STATUS, close, read, stamp, tidy
 
 log = logging.getLogger(__name__)
 
 RESERVED = 256 * 1024  # bytes
+RESULTS = (
+    "split.csv", "history.csv", "checkpoints", "predictions.csv", "metrics.json", "figures",
+    "gradcam.csv", "gradcam",
+)  # fmt: skip
 CRASH = "Fatal Python error"  # how faulthandler begins
 OF_USERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)  # interrupt, not failure
 
@@ -37,7 +40,7 @@ def begin(
 ) -> None:
     """Write config.yaml, and the first status.json of an attempt; the caller holds the folder.
 
-    A training of another config that was cut off in the same folder is not gone on with.
+    What a run of another config, which did not get to its end, has left in the folder is set aside.
 
     Args:
         run_dir: of the run; not that of a complete run.
@@ -62,11 +65,24 @@ def begin(
         "worker": {"host": socket.gethostname(), "pid": os.getpid(), **(worker or {})},
     }
     if before is not None and before["fingerprint"] != status["fingerprint"]:
-        (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
+        _set_aside(run_dir, before["fingerprint"])
+    elif before is not None:
+        status["seconds"] = before["seconds"]  # of the attempts until now
     content = asdict(config) | {"choices": choices}
     write_bytes(run_dir / RESERVE, bytes(RESERVED))
     write_text(run_dir / CONFIG, yaml.safe_dump(content, sort_keys=False))
     write_json(run_dir / STATUS, status)
+
+
+def _set_aside(run_dir: Path, name: str) -> None:
+    """Move what another run left into a folder named by its fingerprint."""
+    left = [path for result in RESULTS if (path := run_dir / result).exists()]
+    if left:
+        aside = run_dir / f"of-{name}"
+        aside.mkdir(exist_ok=True)
+        for path in left:
+            path.replace(aside / path.name)
+        log.warning("What a run of another config left here was moved to %s", aside)
 
 
 def record(run_dir: Path, work: Callable[[], dict[str, Any]]) -> str:
@@ -94,23 +110,30 @@ def record(run_dir: Path, work: Callable[[], dict[str, Any]]) -> str:
         log.error("Interrupted; the same command goes on from here")
         close(run_dir, status, "interrupted", _describe(error))
         raise
-    return close(run_dir, status, "complete")
+    close(run_dir, status, "complete")
+    tidy(run_dir)
+    return "complete"
 
 
-def settle(run_dir: Path, code: int) -> str:
+def settle(run_dir: Path, code: int, log_from: int = 0) -> str:
     """Set down how a run ended whose process may not have been able to.
 
     Args:
         run_dir: of the run; the caller holds it.
-        code: the exit status of its process; -N where signal N ended it.
+        code: the exit status of its process; -N or 128 + N where signal N ended it.
+        log_from: where the log of this attempt begins.
 
     Returns:
         The state of the run.
     """
     status = read(run_dir)
     assert status is not None
+    if status["state"] == "complete":
+        tidy(run_dir)
     if status["state"] != "running":
         return str(status["state"])
+    if code - 128 in OF_USERS:
+        code = 128 - code
     name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
     if -code in OF_USERS:
         return close(run_dir, status, "interrupted", {"type": name, "message": "was asked to end"})
@@ -118,15 +141,16 @@ def settle(run_dir: Path, code: int) -> str:
         reason = "the process was killed, from outside or by the system for want of memory"
     else:
         reason = "the process crashed, and left no word of the cause"
-    error = {"type": name, "message": reason, "traceback": _crash(run_dir)}
+    error = {"type": name, "message": reason, "traceback": _crash(run_dir, log_from)}
     log.error("Failed: %s: %s", name, reason)
     return close(run_dir, status, "failed", error)
 
 
-def _crash(run_dir: Path) -> str:
+def _crash(run_dir: Path, log_from: int) -> str:
     """What faulthandler wrote into the log, if it did."""
     path = run_dir / LOG
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    log = path.read_bytes()[log_from:] if path.is_file() else b""
+    text = log.decode(errors="replace")
     return text[text.rfind(CRASH) :] if CRASH in text else ""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from btxrd.errors import InputError
 from btxrd.files import read_json
 from btxrd.schema import SplitConfig
 from btxrd.sweep.ledger import STATUS, read_config, read_status
@@ -53,14 +54,20 @@ def read_runs(sweep_dir: Path) -> list[Run]:
 
 
 def _read_run(sweep_dir: Path, name: str) -> Run:
-    run_dir = sweep_dir / name
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= {"run": name, "state": "missing", "error": "never started"}
+    try:
+        return _read_folder(sweep_dir / name, name, row)
+    except (InputError, OSError, ValueError, KeyError, TypeError) as error:
+        return Run(name, row | {"state": "damaged", "error": f"cannot be read: {error}"})
+
+
+def _read_folder(run_dir: Path, name: str, row: dict[str, Any]) -> Run:
     status = read_status(run_dir)
     if status is None:
         return Run(name, row)
     config = read_config(run_dir)
-    row |= {
+    row = row | {
         "state": status["state"],
         "experiment": config["choices"].get("experiment"),
         "model": "_".join(
@@ -76,6 +83,8 @@ def _read_run(sweep_dir: Path, name: str) -> Run:
     row |= _progress(run_dir, status, config["training"]["epochs"])
     if status["state"] != "complete" or not config["evaluate"]:
         return Run(name, row)
+    for file in ("predictions.csv", "split.csv"):  # of what is compared
+        (run_dir / file).stat()
     metrics = read_json(run_dir / "metrics.json")
     row["n_test"] = metrics["test"]["n"]
     for figure in HEADLINE:

@@ -5,6 +5,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from btxrd.errors import InputError
+
 
 @dataclass(frozen=True)
 class Search:
@@ -15,12 +17,14 @@ class Search:
         name: of the study in the storage.
         trials: to be complete in the end.
         seed: of the sampler; None where it has none.
+        config: fingerprint of what the search leaves alone.
     """
 
     storage: str | None
     name: str | None
     trials: int
     seed: int | None
+    config: str
 
 
 def resume(search: Search, sweep_dir: Path) -> list[str]:
@@ -28,6 +32,9 @@ def resume(search: Search, sweep_dir: Path) -> list[str]:
 
     Trials that were cut off are tried again first, with the same values and so in the same folders.
     A sampler with a fixed seed would propose again what was tried, so the seed moves on.
+
+    Raises:
+        InputError: where the study is over another config.
     """
     import optuna
     from optuna.trial import TrialState
@@ -39,6 +46,11 @@ def resume(search: Search, sweep_dir: Path) -> list[str]:
     study = optuna.create_study(
         storage=storage, study_name=name, direction="maximize", load_if_exists=True
     )
+    if study.user_attrs.setdefault("config", search.config) != search.config:
+        raise InputError(
+            f"{storage}: holds a search over another config; name another hydra.sweep.dir"
+        )
+    study.set_user_attr("config", search.config)
     queued = [
         trial.system_attrs.get("fixed_params")
         for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,))

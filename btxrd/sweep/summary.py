@@ -10,6 +10,8 @@ from typing import Any
 
 from btxrd.errors import InputError
 from btxrd.files import write_json, write_text
+from btxrd.sweep.fingerprint import numbers
+from btxrd.sweep.ledger import STATUS
 from btxrd.sweep.plan import read_plan
 from btxrd.sweep.report import write_report
 from btxrd.sweep.runs import COLUMNS, Run, read_runs
@@ -31,6 +33,8 @@ def summarize(sweep_dir: Path) -> bool:
     Raises:
         InputError: for a folder that is none of a sweep.
     """
+    if (sweep_dir / STATUS).is_file():
+        raise InputError(f"{sweep_dir}: is a run; name the folder of its sweep")
     runs = read_runs(sweep_dir)
     if not runs:
         raise InputError(f"{sweep_dir}: holds no run, and none was planned there")
@@ -124,9 +128,7 @@ def generalisation_gap(runs: list[Run]) -> list[dict[str, Any]]:
     alike: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         if run.config is not None and run.row["macro_auc"] is not None:
-            rest = {key: value for key, value in run.config.items() if key != "choices"}
-            rest["split"] = [rest["split"].get(key) for key in ("seed", "groups")]
-            alike[json.dumps(rest)].append(run)
+            alike[_all_but(run.config, "split", but=("split.seed", "split.groups"))].append(run)
     return [
         {name: near.row[name] for name in ("experiment", "model", "annotations", "seed")}
         | {"stratified": near.name, "center": far.name, "split": far.row["split"]}
@@ -142,7 +144,7 @@ def over_seeds(runs: list[Run]) -> list[dict[str, Any]]:
     alike: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         if run.config is not None:
-            alike[json.dumps(run.config | {"seed": None})].append(run)
+            alike[_all_but(run.config, "seed")].append(run)
     return [
         {name: members[0].row[name] for name in ("experiment", "model", "split", "annotations")}
         | {"seeds": [run.row["seed"] for run in members]}
@@ -150,6 +152,17 @@ def over_seeds(runs: list[Run]) -> list[dict[str, Any]]:
         for members in alike.values()
         if len(members) > 1
     ]
+
+
+def _all_but(config: dict[str, Any], key: str, but: tuple[str, ...] = ()) -> str:
+    """What can change a number of a run, save for one key or the keys under it."""
+    found = numbers({name: value for name, value in config.items() if name != "choices"})
+    rest = {
+        name: value
+        for name, value in found.items()
+        if name in but or not (name == key or name.startswith(f"{key}."))
+    }
+    return json.dumps(rest, sort_keys=True)
 
 
 def _spread(values: list[float | None]) -> dict[str, float] | None:

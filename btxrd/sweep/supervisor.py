@@ -1,5 +1,6 @@
 """A run in a process of its own, so that whatever becomes of it, the sweep goes on."""
 
+import math
 import os
 import pickle
 import signal
@@ -15,6 +16,7 @@ from btxrd.schema import Config
 from btxrd.sweep import ledger
 from btxrd.sweep.placement import Placement
 from btxrd.sweep.record import begin, settle
+from btxrd.sweep.slurm import is_job
 
 LOOK = 0.2  # seconds between two looks at a run
 PATIENCE = 60  # seconds that a run has to save and end; and to wait for another that is ending
@@ -59,7 +61,8 @@ def supervise(
     """
     if ledger.is_complete(run_dir, order.config):
         return "complete"
-    with holding(run_dir / ledger.LOCK, PATIENCE) as lock:
+    patience = math.inf if is_job() else PATIENCE  # a job of an earlier call may be at it for hours
+    with holding(run_dir / ledger.LOCK, patience) as lock:
         if lock is None:
             return "running"
         if ledger.is_complete(run_dir, order.config):  # the other has done it
@@ -68,6 +71,8 @@ def supervise(
         begin(run_dir, order.config, order.choices, given)
         for name, text in order.record.items():
             write_text(run_dir / ".hydra" / name, text)
+        log = run_dir / ledger.LOG
+        log_from = log.stat().st_size if log.is_file() else 0
         process = _start(run_dir, order, placement, lock)
         try:
             while (code := _look(process)) is None:
@@ -78,7 +83,7 @@ def supervise(
             is_ended = process.poll() is not None
             settle(run_dir, -signal.SIGTERM if is_ended else _end(process))
             raise
-        return settle(run_dir, code)
+        return settle(run_dir, code, log_from)
 
 
 def _start(

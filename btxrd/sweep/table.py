@@ -26,7 +26,7 @@ def as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
     if common:
         lines.append(f"(each with {common})")
     lines += ["", _standing(rows, content["at_once"])]
-    broken = [row for row in rows if row["state"] == "failed" or _is_refused(row)]
+    broken = [row for row in rows if row["state"] in ("failed", "damaged") or _is_refused(row)]
     if broken:
         lines += ["", "Failed:"]
         for row in broken:

@@ -35,7 +35,9 @@ def main() -> int:
 
         build_model = instantiate(asdict(order.config.model), _partial_=True)
         name = fingerprint(order.config)
-        return train_eval(order.config, build_model, run_dir, name, interruption)
+        found = train_eval(order.config, build_model, run_dir, name, interruption)
+        interruption.end()
+        return found
 
     with (run_dir / ledger.LOG).open("a") as log:
         faulthandler.enable(log)
