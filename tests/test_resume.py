@@ -8,6 +8,7 @@ import time
 
 import pandas as pd
 import pytest
+from fates import wait_for
 
 from btxrd.sweep.ledger import read_status
 
@@ -38,7 +39,7 @@ def test_a_killed_run_ends_as_one_that_was_not(after, guided_run, shrunk, tmp_pa
     run_dir, command = tmp_path / "out", [*shrunk, "annotations=guided"]
     for found in (after, "predictions.csv"):
         assert run_until(run_dir / found, tmp_path, *command) == -signal.SIGKILL
-        assert read_status(run_dir)["state"] == "interrupted"
+        wait_for(lambda: read_status(run_dir)["state"] == "interrupted")
     assert run_until(tmp_path / "never", tmp_path, *command) == 0
     assert read_status(run_dir)["attempts"] == 3
     for name in FILES:
