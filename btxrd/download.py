@@ -101,7 +101,7 @@ def _is_whole(root: Path, md5: str) -> bool:
         return False
     try:
         found = read_json(root / MARKER)["md5"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, InputError, KeyError, TypeError):
         found = None
     if found == md5 and _count(root) <= read_json(root / MARKER)["files"]:
         raise InputError(f"data.root={root}: is not whole any more; delete it, and call again")

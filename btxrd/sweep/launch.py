@@ -139,7 +139,7 @@ def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
 
     before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGALRM)}
     for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as under nohup
+        if number != signal.SIGHUP or handler is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, receive)
     try:
         yield
