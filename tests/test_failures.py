@@ -100,6 +100,18 @@ def test_failed_runs_are_tried_again_and_complete_ones_left_alone(start, tmp_pat
     assert read_status(tmp_path / "out" / "seed-1")["attempts"] == 2
 
 
+def test_a_run_killed_right_after_it_was_complete_is_tidied_and_not_done_again(start, tmp_path):
+    start("seed=0").communicate(timeout=60)
+    run_dir = tmp_path / "out" / "seed-0"
+    (run_dir / "checkpoints").mkdir()
+    (run_dir / "checkpoints" / "last.pt").touch()
+    sweep = start("seed=0")
+    printed, _ = sweep.communicate(timeout=60)
+    assert (sweep.returncode, printed.count("complete already")) == (0, 1)
+    assert not (run_dir / "checkpoints" / "last.pt").exists()
+    assert read_status(run_dir)["attempts"] == 1
+
+
 def test_a_folder_of_another_config_is_refused_untouched_and_the_others_are_done(start, tmp_path):
     start("seed=0").communicate(timeout=60)
     before = files_of(tmp_path / "out" / "seed-0")

@@ -98,7 +98,7 @@ def is_complete(run_dir: Path, config: Config) -> bool:
 
 
 def tidy(run_dir: Path) -> None:
-    """Remove what only a run that is not complete needs; its process does so, if it can."""
+    """Remove what a complete run needs no more, also where it was killed before it did so."""
     (run_dir / "checkpoints" / LAST).unlink(missing_ok=True)
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from btxrd.errors import InputError
 from btxrd.schema import Config, DataConfig
-from btxrd.sweep.ledger import is_complete
+from btxrd.sweep.ledger import is_complete, tidy
 
 T = TypeVar("T")
 
@@ -38,6 +38,7 @@ def check_runs(runs: dict[Path, Config]) -> Findings:
     for run_dir, config in runs.items():
         try:
             if is_complete(run_dir, config):
+                tidy(run_dir)
                 found.complete.append(run_dir)
             else:
                 to_come[run_dir] = config
