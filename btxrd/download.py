@@ -8,19 +8,19 @@ it was cut off, and does nothing where FOLDER is whole.
 """
 
 import hashlib
+import math
 import shlex
 import signal
 import sys
 from pathlib import Path
 
 import requests
-from filelock import FileLock
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
 from btxrd.data.archive import need_room, unpack
 from btxrd.errors import InputError
-from btxrd.files import read_json
+from btxrd.files import holding, read_json
 
 MARKER = "archive.json"  # in a folder that this command made: the md5 of its archive
 BLOCK = 1 << 18  # bytes
@@ -67,7 +67,7 @@ def download(root: Path, url: str, md5: str) -> None:
     archive, part, lock = (_beside(root, suffix) for suffix in (".zip", ".zip.part", ".lock"))
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
+        with holding(lock, math.inf):
             if _is_whole(root, md5):
                 said = "is whole already"
             else:

@@ -4,15 +4,14 @@ import errno
 import fcntl
 import json
 import logging
+import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-
-from filelock import FileLock
 
 from btxrd.errors import InputError
 
@@ -100,15 +99,13 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
     Raises:
         InputError: where the cache cannot be written.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.with_name(target.name + ".lock"))
-        lock.acquire()
-    except OSError as error:
-        raise InputError(
-            f"data.cache={target.parent}: cannot be written ({error.strerror})"
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(holding(target.with_name(target.name + ".lock"), math.inf))
+        except OSError as error:
+            raise InputError(
+                f"data.cache={target.parent}: cannot be written ({error.strerror})"
+            ) from error
         if target.is_file():
             try:
                 return read(target)
@@ -118,8 +115,6 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
         with replacing(target) as beside:
             build(beside)
         return read(target)
-    finally:
-        lock.release()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """What a command line asks for: planned the way Hydra will, and checked, before anything runs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Plan:
         """Whether the first failure ends it all."""
         return any(config.fail_fast for config in self.runs.values())
 
-    @property
+    @cached_property
     def at_once(self) -> int:
         """How many runs this machine does side by side.
 
@@ -153,8 +154,13 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
         base = compose(hydra, config_name, overrides, RunMode.MULTIRUN)
         sweep_dir = Path(str(base.hydra.sweep.dir))
         is_search = not str(base.hydra.sweeper._target_).endswith(".BasicSweeper")
-        points = _fixed_point(hydra, base) if is_search else _points(hydra, base)
-        is_empty = not any(item.is_sweep_override() for item in _parsed(hydra, base))
+        overridden = _parsed(hydra, base)
+        fixed = [item for item in overridden if not item.is_sweep_override()]
+        if is_search:
+            points = [[str(item.input_line) for item in fixed]]
+        else:
+            batches = BasicSweeper.split_arguments(overridden, max_batch_size=None)
+            points = [list(point) for point in batches[0]]
         n_jobs = base.hydra.launcher.get("n_jobs")
         if n_jobs == 0:
             raise InputError("hydra.launcher.n_jobs=0: must be a number of runs, or -1 for all")
@@ -178,7 +184,7 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
             runs,
             is_sweep=True,
             is_search=is_search,
-            search=_search(base, runs[run_dir], is_empty) if is_search else None,
+            search=_search(base, runs[run_dir], overridden == fixed) if is_search else None,
             launcher=str(base.hydra.launcher._target_).rpartition(".")[2],
             n_jobs=n_jobs,
             gpus=base.hydra.launcher.get("gpus_per_node"),
@@ -213,17 +219,6 @@ def _parsed(hydra: Hydra, base: DictConfig) -> list[Override]:
     swept = [f"{key}={value}" for key, value in params.items()]
     parser = OverridesParser.create(hydra.config_loader)
     return parser.parse_overrides(swept + unresolved(base.hydra.overrides.task))
-
-
-def _points(hydra: Hydra, base: DictConfig) -> list[list[str]]:
-    batches = BasicSweeper.split_arguments(_parsed(hydra, base), max_batch_size=None)
-    return [list(point) for point in batches[0]]
-
-
-def _fixed_point(hydra: Hydra, base: DictConfig) -> list[list[str]]:
-    """The overrides that a search leaves alone."""
-    fixed = [item for item in _parsed(hydra, base) if not item.is_sweep_override()]
-    return [[str(item.input_line) for item in fixed]]
 
 
 def _check_name(name: str, point: str) -> None:

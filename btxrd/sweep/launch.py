@@ -137,9 +137,9 @@ def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
         print("Ending: runs save what they have; once more ends at once", file=sys.stderr)
         signal.alarm(PATIENCE + 30)
 
-    before = {number: signal.getsignal(number) for number in (*ENDING, signal.SIGALRM)}
-    for number, handler in before.items():
-        if number != signal.SIGHUP or handler is not signal.SIG_IGN:  # as under nohup
+    for number in (*ENDING, signal.SIGALRM):
+        under_nohup = number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
+        if not under_nohup:
             signal.signal(number, receive)
     try:
         yield

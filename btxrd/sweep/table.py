@@ -17,11 +17,12 @@ def as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
     """
     rows = content["runs"]
     common, names = short_names([row["run"] for row in rows])
-    width, splits = (max(map(len, ["split", *texts])) for texts in (names, _splits(rows)))
+    titles = [row["split"] or "-" for row in rows]
+    width, splits = (max(map(len, ["split", *texts])) for texts in (names, titles))
     head = f"{'run':<{width}}  {'split':<{splits}}  {'state':<11}  {'accuracy':<20}"
     lines = ["", f"{head}  macro AUC (95 % interval)"]
-    for name, row in zip(names, rows, strict=True):
-        place = f"{name:<{width}}  {row['split'] or '-':<{splits}}  {row['state']:<11}"
+    for name, title, row in zip(names, titles, rows, strict=True):
+        place = f"{name:<{width}}  {title:<{splits}}  {row['state']:<11}"
         lines.append(f"{place}  {_outcome(row)}")
     if common:
         lines.append(f"(each with {common})")
@@ -51,10 +52,6 @@ def short_names(names: list[str]) -> tuple[str, list[str]]:
     if len(names) == 1 or not all(set(part) - set(shared) for part in parts):
         return "", names
     return ",".join(shared), [",".join(p for p in part if p not in shared) for part in parts]
-
-
-def _splits(rows: list[dict[str, Any]]) -> list[str]:
-    return [row["split"] or "-" for row in rows]
 
 
 def _is_refused(row: dict[str, Any]) -> bool:
@@ -101,11 +98,8 @@ def _over_seeds(row: dict[str, Any]) -> str:
         if row[name] is not None
     ]
     what = ", ".join(str(row[key]) for key in ("experiment", "model", "annotations") if row[key])
-    return f"  {what}, {row['split']}, seeds {_list(row['seeds'])}: {', '.join(shown)}"
-
-
-def _list(seeds: list[int]) -> str:
-    return ", ".join(map(str, seeds))
+    seeds = ", ".join(map(str, row["seeds"]))
+    return f"  {what}, {row['split']}, seeds {seeds}: {', '.join(shown)}"
 
 
 def _time(seconds: float) -> str:

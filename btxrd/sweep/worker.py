@@ -12,7 +12,6 @@ from typing import Any
 
 from btxrd.interruption import Interruption
 from btxrd.sweep import ledger
-from btxrd.sweep.fingerprint import fingerprint
 from btxrd.sweep.record import record
 from btxrd.sweep.supervisor import Order
 
@@ -34,7 +33,7 @@ def main() -> int:
         from btxrd.train_eval import train_eval
 
         build_model = instantiate(asdict(order.config.model), _partial_=True)
-        name = fingerprint(order.config)
+        name = (ledger.read(run_dir) or {})["fingerprint"]
         found = train_eval(order.config, build_model, run_dir, name, interruption)
         interruption.end()
         return found
