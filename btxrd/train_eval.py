@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
+from btxrd.card import write_card
 from btxrd.data.batches import Pixels, TrainingBatches
 from btxrd.data.dataset import Dataset, load_dataset
 from btxrd.data.splits import split_hash, split_table
 from btxrd.device import choose_device, describe, make_reproducible
 from btxrd.errors import InputError
-from btxrd.evaluation.figures import draw_figures
 from btxrd.evaluation.inference import predict
 from btxrd.evaluation.metrics import cross_entropy, figures
-from btxrd.evaluation.resampling import scores
-from btxrd.explain import explain_run, gradcam_maps
-from btxrd.files import replacing, write_bytes, write_json
+from btxrd.evaluate import evaluate_run
+from btxrd.explain import gradcam_maps
+from btxrd.files import write_bytes
 from btxrd.interruption import Interruption
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
@@ -31,8 +30,6 @@ from btxrd.training import Epoch, Validation, best_epoch, fit, inverse_frequency
 from btxrd.vocabulary import CLASSES, PARTITIONS
 
 log = logging.getLogger(__name__)
-
-DECIMALS = 9  # of a probability on disk; the figures are computed from what is on disk
 
 
 def train_eval(
@@ -80,10 +77,11 @@ def train_eval(
         "split": config.split.title,
         "split_hash": split_hash(dataset.cases),
     }
-    history = _train(model, config, dataset, sidecar, run_dir, interruption)
+    history = _train(model, config, dataset.sealed(), sidecar, run_dir, interruption)
     if config.evaluate:
         best, _ = load_checkpoint(run_dir / "checkpoints")
-        _evaluate(_place(best, device), dataset, config.split.title, run_dir)
+        evaluate_run(_place(best, device), dataset, config.split.title, run_dir)
+        write_card(run_dir)
     objective = best_epoch(history).val_macro_auc
     return {
         "device": describe(device),
@@ -179,34 +177,3 @@ def _guidance(config: Config, dataset: Dataset) -> dict[int, Pixels] | None:
         absent = len(tumours) - len(masks)
         log.warning("%d of %d training tumours have no outline", absent, len(tumours))
     return masks
-
-
-def _evaluate(model: BTXRDClassifier, dataset: Dataset, split: str, run_dir: Path) -> None:
-    """Write predictions.csv and metrics.json of val and test, and the pictures of test.
-
-    Where val is test, each case is listed once, as test, and the figures are the same.
-    """
-    metrics = {}
-    predictions = []
-    for partition in ("test",) if dataset.val_is_test else ("val", "test"):
-        rows = dataset.rows(partition)
-        cases, labels = dataset.cases.iloc[rows], dataset.labels[rows]
-        probs = predict(model, dataset.pixels, rows).round(DECIMALS)
-        groups, centers = cases["group"].to_numpy(str), cases["center"].to_numpy()
-        metrics[partition] = scores(labels, probs, groups, centers)
-        metrics[partition]["notes"]["split"] = split
-        table = cases[["image_id", "partition"]].assign(label=[CLASSES[label] for label in labels])
-        columns = {f"prob_{name}": probs[:, label] for label, name in enumerate(CLASSES)}
-        predictions.append(table.assign(**columns))
-    metrics.setdefault("val", metrics["test"])
-    _write_table(run_dir / "predictions.csv", pd.concat(predictions))
-    write_json(run_dir / "metrics.json", metrics)
-    draw_figures(run_dir / "figures", labels, probs, pd.read_csv(run_dir / "history.csv"))
-    explain_run(run_dir, model, dataset, probs)
-    found = {name: metrics["test"][name]["value"] for name in ("accuracy", "macro_auc")}
-    log.info("test: accuracy %.3f, macro AUC %.3f", *found.values())
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    with replacing(path) as beside:
-        table.to_csv(beside, index=False, float_format=f"%.{DECIMALS}f")

@@ -2,7 +2,10 @@
 
 CLASSES = ("normal", "benign", "malignant")  # label 0, 1, 2
 PARTITIONS = ("train", "val", "test")
-HEADLINE = ("accuracy", "balanced_accuracy", "macro_auc", "macro_f1", "brier", "ece")
+HEADLINE = (
+    "accuracy", "balanced_accuracy", "macro_auc", "macro_f1", "brier", "ece",
+    "malignant_called_normal",
+)  # fmt: skip
 PER_CLASS = ("auc", "average_precision", "sensitivity", "specificity", "precision", "f1")
 FIGURES = ("roc", "pr", "confusion", "calibration", "history")
 WEIGHTS, SIDECAR, LAST = "best.safetensors", "best.json", "last.pt"  # in checkpoints/

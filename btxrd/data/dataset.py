@@ -1,6 +1,6 @@
 """What a run works on: the cases dealt to partitions, their outlines, their pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,16 @@ from btxrd.data.splits import EXCLUDED, assign_partitions, split_hash
 from btxrd.schema import DataConfig, SplitConfig
 from btxrd.vocabulary import CLASSES
 
+SEALED = "sealed"
+
 
 @dataclass(frozen=True)
 class Dataset:
     """The films of a run.
 
     Attributes:
-        cases: a row a film, in the order of ids: `load_cases` with `patient`, `group`, `partition`.
+        cases: a row a film, in the order of ids: `load_cases` with `patient`, `group`, `partition`,
+            and `width` and `height` in pixels.
         outlines: of the tumours, by stem.
         pixels: (n, S, S) uint8, a film a row of `cases`.
         warnings: a line for each kind of thing that was put right, or that a reader must know.
@@ -50,9 +53,23 @@ class Dataset:
         """Whether the split has one partition for both."""
         return not (self.cases["partition"] == "val").any()
 
+    def sealed(self) -> "Dataset":
+        """The same without a test partition to be asked for; a split whose val is test is as it was.
+
+        Training is given this, so that nothing which it chooses can rest on a test case.
+        """
+        if self.val_is_test:
+            return self
+        hidden = self.cases["partition"].replace("test", SEALED)
+        tests = set(self.cases.loc[hidden == SEALED, "stem"])
+        outlines = {stem: found for stem, found in self.outlines.items() if stem not in tests}
+        return replace(self, cases=self.cases.assign(partition=hidden), outlines=outlines)
+
     def rows(self, partition: str) -> npt.NDArray[np.intp]:
         """Rows of a partition, in the order of ids."""
         wanted = "test" if partition == "val" and self.val_is_test else partition
+        if wanted == "test" and (self.cases["partition"] == SEALED).any():
+            raise ValueError("the test partition is sealed")
         return np.flatnonzero(self.cases["partition"] == wanted)
 
     def masks(self, rows: npt.NDArray[np.intp]) -> dict[int, npt.NDArray[np.uint8]]:
@@ -75,6 +92,9 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
     cases = deal_cases(found, data, split)
     check_split(cases, split)
     digest = dict(zip(found.survey.paths, found.survey.digests, strict=True))
+    look = dict(zip(found.survey.paths, found.survey.looks, strict=True))
+    cases["width"] = [look[path].width for path in cases["path"]]
+    cases["height"] = [look[path].height for path in cases["path"]]
     pixels = load_pixels(
         cases["path"].tolist(),
         image_size,

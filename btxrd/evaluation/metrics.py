@@ -14,6 +14,8 @@ Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
 
 ECE_BINS = 15
+SMALLEST = 5e-10  # probability that a file with 9 decimals tells from 0
+NORMAL, MALIGNANT = CLASSES.index("normal"), CLASSES.index("malignant")
 
 
 def figures(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Floats]:
@@ -33,20 +35,31 @@ def figures(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Floats]
         of_class = one_class(labels == label, called == label, probs[:, label], weights)
         found |= {f"{title}.{name}": values for name, values in of_class.items()}
 
-    def mean(name: str) -> Floats:
+    def macro(name: str) -> Floats:
         return np.asarray(np.mean([found[f"{title}.{name}"] for title in CLASSES], axis=0))
 
     recalls = np.array([found[f"{title}.sensitivity"] for title in CLASSES])
     present = ~np.isnan(recalls)
     headline = {
-        "accuracy": _mean(called == labels, weights),
+        "accuracy": mean(called == labels, weights),
         "balanced_accuracy": _ratio(np.where(present, recalls, 0).sum(axis=0), present.sum(axis=0)),
-        "macro_auc": mean("auc"),
-        "macro_f1": mean("f1"),
-        "brier": _mean(((probs - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1), weights),
+        "macro_auc": macro("auc"),
+        "macro_f1": macro("f1"),
+        "brier": mean(((probs - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1), weights),
         "ece": expected_calibration_error(called == labels, probs.max(axis=1), weights),
+        "malignant_called_normal": rate(called == NORMAL, labels == MALIGNANT, weights),
     }
     return headline | found
+
+
+def equal_priors(labels: Labels, weights: Floats) -> Floats:
+    """Scale weights (resamples, n) so that each class weighs the same in each resample.
+
+    A class that is absent from a resample makes all of it NaN.
+    """
+    sums = weights @ np.eye(len(CLASSES))[labels]
+    scaled = _ratio(weights, sums[:, labels])
+    return np.where((sums > 0).all(axis=1)[:, None], scaled, np.nan)
 
 
 def macro_auc(labels: Labels, probs: Floats, weights: Floats) -> Floats:
@@ -101,6 +114,13 @@ def expected_calibration_error(
     return _ratio(gap.sum(axis=1), weights.sum(axis=1))
 
 
+def rate(
+    flags: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], weights: Floats
+) -> Floats:
+    """Share of the cases `among` that have the flag: (resamples,)."""
+    return _ratio(weights @ (flags & among).astype(float), weights @ among.astype(float))
+
+
 def confusion(labels: Labels, probs: Floats) -> npt.NDArray[np.int64]:
     """Count cases, (k, k): rows true, columns called."""
     counts = np.zeros((probs.shape[1],) * 2, np.int64)
@@ -112,6 +132,13 @@ def cross_entropy(labels: Labels, probs: Floats) -> float:
     """Mean negative log probability of the true class."""
     with np.errstate(divide="ignore"):
         return float(-np.log(probs[np.arange(len(labels)), labels]).mean())
+
+
+def with_temperature(probs: Floats, temperature: float) -> Floats:
+    """Divide the logits behind (n, k) probabilities by a temperature (Guo et al. 2017)."""
+    logits = np.log(np.clip(probs, SMALLEST, None)) / temperature
+    scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
 
 
 def _by_score(
@@ -127,7 +154,8 @@ def _by_score(
     )
 
 
-def _mean(values: npt.NDArray[np.generic], weights: Floats) -> Floats:
+def mean(values: npt.NDArray[np.generic], weights: Floats) -> Floats:
+    """Weighted mean of (n,) values: (resamples,)."""
     return _ratio(weights @ values.astype(float), weights.sum(axis=1))
 
 

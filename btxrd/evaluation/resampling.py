@@ -1,23 +1,18 @@
-"""Figures with bootstrap intervals, and paired differences between two models."""
+"""Figures with bootstrap intervals over groups."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from btxrd.evaluation.metrics import (
-    Floats,
-    Labels,
-    confusion,
-    figures,
-    macro_auc,
-)
+from btxrd.evaluation.metrics import Floats, Labels, confusion, figures
 from btxrd.vocabulary import CLASSES, HEADLINE, PER_CLASS
 
 RESAMPLES = 2000
 LEVEL = 0.95
 SEED = 0
 Groups = npt.NDArray[np.generic]
+Estimate = dict[str, float | None]  # value, low, high
 
 WHY = {
     "auc": "all cases are of this class, or none is",
@@ -26,6 +21,7 @@ WHY = {
     "specificity": "all cases are of this class",
     "precision": "no case is called this class",
     "macro_auc": "a class is absent",
+    "malignant_called_normal": "no case is malignant",
 }
 
 
@@ -57,6 +53,24 @@ def interval(value: float, resampled: Floats) -> tuple[float | None, float | Non
         return None, None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(min(low, value)), float(max(high, value))
+
+
+def estimate(values: Floats) -> Estimate:
+    """A figure with its interval; all null where it cannot be computed.
+
+    Args:
+        values: (1 + resamples,), the figure itself first.
+    """
+    value = float(values[0])
+    if np.isnan(value):
+        return {"value": None, "low": None, "high": None}
+    low, high = interval(value, values[1:])
+    return {"value": value, "low": low, "high": high}
+
+
+def with_sample(weights: Floats) -> Floats:
+    """Put the sample itself, each case once, before its resamples; see `estimate`."""
+    return np.vstack([np.ones(weights.shape[1]), weights])
 
 
 def scores(labels: Labels, probs: Floats, groups: Groups, centers: Labels) -> dict[str, Any]:
@@ -93,45 +107,14 @@ def scores(labels: Labels, probs: Floats, groups: Groups, centers: Labels) -> di
     return result
 
 
-def _with_intervals(
-    labels: Labels, probs: Floats, weights: Floats
-) -> dict[str, dict[str, float | None]]:
-    values = figures(labels, probs, np.ones((1, len(labels))))
-    resampled = figures(labels, probs, weights)
-    found: dict[str, dict[str, float | None]] = {}
-    for name, (value,) in values.items():
-        if np.isnan(value):
-            found[name] = {"value": None, "low": None, "high": None}
-        else:
-            low, high = interval(float(value), resampled[name])
-            found[name] = {"value": float(value), "low": low, "high": high}
-    return found
+def _with_intervals(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Estimate]:
+    found = figures(labels, probs, with_sample(weights))
+    return {name: estimate(values) for name, values in found.items()}
 
 
-def _notes(found: dict[str, dict[str, float | None]], prefix: str) -> dict[str, str]:
+def _notes(found: dict[str, Estimate], prefix: str) -> dict[str, str]:
     return {
         prefix + name: WHY[name.rpartition(".")[2]]
         for name, figure in found.items()
         if figure["value"] is None
     }
-
-
-def paired_difference(labels: Labels, one: Floats, other: Floats, groups: Groups) -> dict[str, Any]:
-    """Macro AUC of one model less that of another on the same cases, resampled together.
-
-    Args:
-        labels: (n,) in 0..k-1.
-        one: (n, k) probabilities.
-        other: (n, k) probabilities.
-        groups: (n,) the resampled units.
-
-    Returns:
-        `value`, `low`, `high`; the two models differ where the interval leaves out 0.
-    """
-    weights = np.vstack([np.ones(len(labels)), bootstrap_weights(groups)])
-    difference = macro_auc(labels, one, weights) - macro_auc(labels, other, weights)
-    value = float(difference[0])
-    if np.isnan(value):
-        return {"value": None, "low": None, "high": None}
-    low, high = interval(value, difference[1:])
-    return {"value": value, "low": low, "high": high}

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 RESERVED = 256 * 1024  # bytes
 RESULTS = (
     "split.csv", "history.csv", "checkpoints", "predictions.csv", "metrics.json", "figures",
-    "gradcam.csv", "gradcam",
+    "gradcam.csv", "gradcam", "shortcuts.csv", "card.md",
 )  # fmt: skip
 CRASH = "Fatal Python error"  # how faulthandler begins
 OF_USERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)  # interrupt, not failure
