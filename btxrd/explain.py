@@ -33,10 +33,10 @@ OF_OTHERS = tuple(f"{name}_of_others" for name in SCORES)  # of SCORES, for maps
 
 
 class _RawGradCAM(GradCAM):  # type: ignore[misc]
-    """Keeps the map as it was: grad-cam scales it from its minimum, and so a flat one to nothing."""
+    """Keeps the map as it was: grad-cam scales from the minimum, and so a flat one to nothing."""
 
     def get_cam_image(self, *args: Any, **kwargs: Any) -> npt.NDArray[np.float32]:
-        self.raw: npt.NDArray[np.float32] = super().get_cam_image(*args, **kwargs)
+        self.raw = np.asarray(super().get_cam_image(*args, **kwargs), np.float32)
         return self.raw
 
 
@@ -105,8 +105,8 @@ def score_maps(maps: Maps, masks: Masks) -> pd.DataFrame:
         pointing game of Zhang et al. 2018; `energy_inside`, the share of the map's sum (Wang et al.
         2020); `iou` of the lesion and the map's highest part of the lesion's own area; what noise
         gives, which is `lesion_share` for the first two and `iou_by_chance` for the third; and what
-        the OK maps of other films give on this lesion, `..._of_others`: lesions have their favourite
-        places. Scores are empty for a map that is not OK.
+        the OK maps of other films give on this lesion, `..._of_others`: lesions have their
+        favourite places. Scores are empty for a map that is not OK.
     """
     kinds = [kind_of(heat) for heat in maps]
     table = pd.DataFrame({"map": kinds, "lesion_share": [float((m > 0).mean()) for m in masks]})
@@ -143,7 +143,9 @@ def _of_others(maps: Maps, masks: Masks, usable: npt.NDArray[np.bool_]) -> npt.N
     return found
 
 
-def _mean_score(heat: npt.NDArray[np.float32], lesion: npt.NDArray[np.float32]) -> tuple[float, ...]:
+def _mean_score(
+    heat: npt.NDArray[np.float32], lesion: npt.NDArray[np.float32]
+) -> tuple[float, ...]:
     """Mean `SCORES` of maps (n, pixels) on one lesion, given as the share of each pixel in it."""
     if not len(heat):
         return (np.nan,) * 3

@@ -56,6 +56,11 @@ class Plan:
         """Whether the first failure ends it all."""
         return any(config.fail_fast for config in self.runs.values())
 
+    @property
+    def images(self) -> bool:
+        """Whether the page of a sweep shows films."""
+        return all(config.report.images for config in self.runs.values())
+
     @cached_property
     def at_once(self) -> int:
         """How many runs this machine does side by side.

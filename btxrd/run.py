@@ -5,6 +5,7 @@ Usage:
   python -m btxrd.run -m [KEY=VALUE,VALUE ...]
 """
 
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -59,7 +60,16 @@ def _launch() -> int:
         return 0
     runs = [] if plan.is_search else list(plan.runs)
     is_joblib = plan.n_jobs is not None
-    return launch(plan.folder, runs, found, begin, at_once=plan.at_once, may_restart=is_joblib)
+    return launch(
+        plan.folder,
+        runs,
+        found,
+        begin,
+        at_once=plan.at_once,
+        may_restart=is_joblib,
+        command=shlex.join(typed),
+        images=plan.images,
+    )
 
 
 def job(config: Any) -> float | None:

@@ -127,6 +127,13 @@ class TrainingConfig:
 
 
 @dataclass
+class ReportConfig:
+    """The page of a sweep."""
+
+    images: bool = True  # films in it; BTXRD's licence forbids to publish them
+
+
+@dataclass
 class Config:
     """One run."""
 
@@ -135,6 +142,7 @@ class Config:
     split: SplitConfig = field(default_factory=SplitConfig)
     annotations: AnnotationsConfig = field(default_factory=AnnotationsConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
     seed: int = number(0, 0, 2**31 - 1)  # weights, order of the data, augmentation, dropout
     evaluate: bool = True  # false: train only
     device: str = choice("auto", "auto", "cpu", "cuda", "mps")

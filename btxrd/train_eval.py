@@ -17,9 +17,9 @@ from btxrd.data.dataset import Dataset, load_dataset
 from btxrd.data.splits import split_hash, split_table
 from btxrd.device import choose_device, describe, make_reproducible
 from btxrd.errors import InputError
+from btxrd.evaluate import evaluate_run
 from btxrd.evaluation.inference import predict
 from btxrd.evaluation.metrics import cross_entropy, figures
-from btxrd.evaluate import evaluate_run
 from btxrd.explain import gradcam_maps
 from btxrd.files import write_bytes
 from btxrd.interruption import Interruption

@@ -12,9 +12,9 @@ from btxrd.errors import InputError
 from btxrd.evaluation.resampling import scores
 from btxrd.files import holding
 from btxrd.sweep.plan import write_plan
-from btxrd.sweep.runs import COLUMNS, read_runs
+from btxrd.sweep.runs import COLUMNS, read_runs, short_names
 from btxrd.sweep.summary import select_winners, summarize
-from btxrd.sweep.table import short_names
+
 from btxrd.vocabulary import CLASSES
 
 VAL, TEST = 40, 60

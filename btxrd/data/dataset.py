@@ -54,7 +54,7 @@ class Dataset:
         return not (self.cases["partition"] == "val").any()
 
     def sealed(self) -> "Dataset":
-        """The same without a test partition to be asked for; a split whose val is test is as it was.
+        """The same without a test partition; a split whose val is test stays as it is.
 
         Training is given this, so that nothing which it chooses can rest on a test case.
         """

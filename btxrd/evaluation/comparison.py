@@ -95,7 +95,9 @@ def p_value(value: float, variance: float, df: float = np.inf) -> float | None:
     return float(2 * stats.t.sf(abs(value) / np.sqrt(variance), df))
 
 
-def mcnemar(one_right: npt.NDArray[np.bool_], other_right: npt.NDArray[np.bool_]) -> dict[str, float]:
+def mcnemar(
+    one_right: npt.NDArray[np.bool_], other_right: npt.NDArray[np.bool_]
+) -> dict[str, float]:
     """McNemar's exact test of two accuracies on the same cases.
 
     Returns:

@@ -59,7 +59,8 @@ def equal_priors(labels: Labels, weights: Floats) -> Floats:
     """
     sums = weights @ np.eye(len(CLASSES))[labels]
     scaled = _ratio(weights, sums[:, labels])
-    return np.where((sums > 0).all(axis=1)[:, None], scaled, np.nan)
+    whole = (sums > 0).all(axis=1, keepdims=True)
+    return np.where(whole, scaled, np.nan)
 
 
 def macro_auc(labels: Labels, probs: Floats, weights: Floats) -> Floats:
@@ -114,9 +115,7 @@ def expected_calibration_error(
     return _ratio(gap.sum(axis=1), weights.sum(axis=1))
 
 
-def rate(
-    flags: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], weights: Floats
-) -> Floats:
+def rate(flags: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_], weights: Floats) -> Floats:
     """Share of the cases `among` that have the flag: (resamples,)."""
     return _ratio(weights @ (flags & among).astype(float), weights @ among.astype(float))
 

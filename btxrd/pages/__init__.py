@@ -16,7 +16,22 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["link"] = quote
-    environment.filters["quoted"] = shlex.quote
-    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3f}"
+    environment.filters |= {
+        "link": quote,
+        "quoted": shlex.quote,
+        "figure": lambda value: "–" if value is None else f"{value:.3f}",
+        "percent": lambda value: "–" if value is None else f"{value:.0%}",
+        "p_value": lambda value: (
+            "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+        ),
+        "words": lambda name: name.replace("_", " "),
+        "duration": duration,
+    }
     return environment.get_template(template).render(**content)
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -22,6 +22,7 @@ NO_NUMBER = (
     "fail_fast",
     "max_failed",
     "runs_per_gpu",
+    "report.images",
 )  # keys that cannot change a figure
 
 

@@ -46,6 +46,8 @@ def launch(
     *,
     at_once: int,
     may_restart: bool,
+    command: str,
+    images: bool,
 ) -> int:
     """Do the runs of a sweep that are not complete; its summary is written however that ends.
 
@@ -55,6 +57,8 @@ def launch(
         found: by `check`.
         start: starts Hydra.
         at_once: how many runs are done side by side.
+        command: what was typed.
+        images: whether the page shows films.
         may_restart: whether runs that the launcher drops are at rest, and can be started again.
 
     Returns:
@@ -67,13 +71,13 @@ def launch(
         names = {run_dir: run_dir.relative_to(sweep_dir).as_posix() for run_dir in run_dirs}
         refused = {names[run_dir]: why for run_dir, why in found.refused.items()}
         (sweep_dir / STOP).unlink(missing_ok=True)
-        write_plan(sweep_dir, list(names.values()), refused, at_once)
+        write_plan(sweep_dir, list(names.values()), refused, at_once, command, images)
         received: list[int] = []
         code = 0
         if not run_dirs or len(found.complete) + len(refused) < len(run_dirs):
             with _stopping_in_order(sweep_dir, received):
                 code = _start(sweep_dir, run_dirs if may_restart else [], start)
-        all_complete = summary.summarize(sweep_dir)
+        all_complete = summary.summarize([sweep_dir], sweep_dir, images=images)
         if received:
             return 128 + received[0]
         return 0 if all_complete and code == 0 else 1

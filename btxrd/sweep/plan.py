@@ -20,6 +20,8 @@ class SweepPlan:
         launched: when the last call began.
         at_once: how many runs the last call does side by side.
         pid: of its process.
+        command: what was typed in the last call, without the name of the program.
+        images: whether the page shows films.
     """
 
     runs: list[str] = field(default_factory=list)
@@ -27,6 +29,8 @@ class SweepPlan:
     launched: str = ""
     at_once: int = 1
     pid: int = 0
+    command: str = ""
+    images: bool = True
 
 
 def read_plan(sweep_dir: Path) -> SweepPlan:
@@ -36,13 +40,18 @@ def read_plan(sweep_dir: Path) -> SweepPlan:
 
 
 def write_plan(
-    sweep_dir: Path, names: list[str], refused: dict[str, str] | None = None, at_once: int = 1
+    sweep_dir: Path,
+    names: list[str],
+    refused: dict[str, str] | None = None,
+    at_once: int = 1,
+    command: str = "",
+    images: bool = True,
 ) -> None:
     """Note which runs a sweep is to hold; those of earlier calls stay planned."""
     known = read_plan(sweep_dir).runs
     runs = known + [name for name in names if name not in known]
     launched = datetime.now(UTC).isoformat(timespec="milliseconds")
-    plan = SweepPlan(runs, refused or {}, launched, at_once, os.getpid())
+    plan = SweepPlan(runs, refused or {}, launched, at_once, os.getpid(), command, images)
     write_json(sweep_dir / PLAN, asdict(plan))
 
 

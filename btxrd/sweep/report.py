@@ -1,20 +1,155 @@
-"""The table -> one HTML page."""
+"""The summary -> one HTML page that needs nothing beside it."""
 
+import io
+import os
+from base64 import b64encode
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from btxrd.files import write_text
 from btxrd.pages import render
-from btxrd.vocabulary import FIGURES
+from btxrd.sweep.answers import answers
+from btxrd.sweep.compare import benches_of
+from btxrd.sweep.runs import Run, short_names
+from btxrd.sweep.settings import Setting
+from btxrd.vocabulary import CLASSES
+
+WIDTH = 560  # pixels of a picture of Grad-CAM in the page
+OUTCOMES = {"hit": "hits", "miss": "misses", "false_alarm": "false alarms"}
+LONGEST = 40  # pairs of settings that are drawn; summary.json has all
 
 
-def write_report(sweep_dir: Path, summary: dict[str, Any]) -> None:
-    """Write report.html beside the runs that it links to.
+def write_report(
+    folder: Path,
+    summary: dict[str, Any],
+    runs: list[Run],
+    settings: list[Setting],
+    *,
+    images: bool,
+) -> None:
+    """Write report.html; it links to the folders of runs, and holds all that it shows.
 
     Args:
-        sweep_dir: of the sweep.
+        folder: to write into.
         summary: the content of summary.json.
+        runs: all of them.
+        settings: those that are evaluated.
+        images: whether it shows films.
     """
-    title = "/".join(sweep_dir.resolve().parts[-2:])
-    page = render("report.html.j2", title=title, figures=FIGURES, **summary)
-    write_text(sweep_dir / "report.html", page)
+    from btxrd.sweep.charts import charts
+
+    parts = folder.resolve().parts[-2:]
+    names = [run.name for run in runs]
+    common, short = short_names(names)
+    page = render(
+        "report.html.j2",
+        title="/".join(parts),
+        answers=[
+            (split, [asdict(answer) for answer in found]) for split, found in answers(summary)
+        ],
+        classes=CLASSES,
+        curves=[
+            (bench.settings[0].split, charts(bench.settings)) for bench in benches_of(settings)
+        ],
+        pairs=_pairs(summary),
+        gallery=_gallery(summary, runs) if images else None,
+        links={run.name: os.path.relpath(run.path, folder) for run in runs},
+        short=dict(zip(names, short, strict=True)),
+        common=common,
+        failures=[row for row in summary["runs"] if row["state"] != "complete" or row["error"]],
+        states=Counter(row["state"] for row in summary["runs"]),
+        settings_differ=_differences(runs),
+        equipment=_equipment(runs),
+        seconds=sum(row["seconds"] or 0 for row in summary["runs"]),
+        **{name: summary[name] for name in PASSED},
+    )
+    write_text(folder / "report.html", page)
+
+
+PASSED = (
+    "winners",
+    "selection_rule",
+    "settings",
+    "generalisation_gap",
+    "runs",
+    "commands",
+    "sweeps",
+)
+
+
+def _pairs(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pairs to draw: those of a winner first, then those that are apart."""
+    winners = {winner["run"] for winner in summary["winners"]}
+    first = {row["runs"][0] for row in summary["settings"] if winners & set(row["runs"])}
+
+    def rank(pair: dict[str, Any]) -> tuple[bool, bool]:
+        return not first & set(pair["runs"]), not pair["macro_auc"]["apart"]
+
+    return sorted(summary["comparisons"], key=rank)[:LONGEST]
+
+
+def _gallery(summary: dict[str, Any], runs: list[Run]) -> list[dict[str, Any]]:
+    """Pictures of Grad-CAM of each winner, by outcome."""
+    path = {run.name: run.path for run in runs}
+    shown = []
+    for winner in summary["winners"]:
+        folder = path[winner["run"]] / "gradcam"
+        by_outcome = [
+            (title, [(name, _picture(file)) for name in CLASSES
+                     if (file := folder / f"{name}_{outcome}.png").is_file()])
+            for outcome, title in OUTCOMES.items()
+        ]  # fmt: skip
+        shown.append({"split": winner["split"], "run": winner["run"], "outcomes": by_outcome})
+    return shown
+
+
+def _picture(path: Path) -> str:
+    """A picture as a small data URI."""
+    text = io.BytesIO()
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+        small.thumbnail((WIDTH, WIDTH))
+        small.save(text, format="JPEG", quality=72)
+    return f"data:image/jpeg;base64,{b64encode(text.getvalue()).decode()}"
+
+
+def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in node.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = str(value)
+    return found
+
+
+def _differences(runs: list[Run]) -> dict[str, Any]:
+    """Keys of config.yaml that differ between runs, with their values, and those that do not."""
+    flat = {run.name: _flat({k: v for k, v in run.config.items() if k != "choices"})
+            for run in runs if run.config is not None}  # fmt: skip
+    keys = list(dict.fromkeys(key for config in flat.values() for key in config))
+    values = {key: [config.get(key, "") for config in flat.values()] for key in keys}
+    differ = [key for key in keys if len(set(values[key])) > 1]
+    return {
+        "keys": differ,
+        "rows": {name: [config.get(key, "") for key in differ] for name, config in flat.items()},
+        "same": {key: values[key][0] for key in keys if key not in differ},
+    }
+
+
+def _equipment(runs: list[Run]) -> dict[str, list[str]]:
+    """Versions and machines of all runs: the distinct values of each."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        status = run.status
+        worker = status.get("worker") or {}
+        known = {"device": status.get("device"), "host": worker.get("host")}
+        known |= {"threads": worker.get("threads"), **(status.get("versions") or {})}
+        for name, value in known.items():
+            if value is not None:
+                found.setdefault(name, {})[str(value)] = None
+    return {name: list(values) for name, values in found.items()}

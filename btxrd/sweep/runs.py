@@ -1,11 +1,12 @@
 """The runs of a sweep as they lie on disk."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from btxrd.errors import InputError
+from btxrd.evaluation.selection import Candidate
 from btxrd.files import read_json
 from btxrd.schema import SplitConfig
 from btxrd.sweep.ledger import STATUS, read_config, read_status
@@ -27,45 +28,64 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it lies on disk."""
+    """A run as it lies on disk.
+
+    Attributes:
+        name: of its folder, in its sweep.
+        path: of its folder.
+        row: of summary.csv.
+        status: the content of status.json; empty where there is none.
+        config: the content of config.yaml; None unless evaluated, like the next.
+        metrics: the content of metrics.json.
+        val: what may select it; None where that cannot be computed, or where val is test.
+    """
 
     name: str
-    row: dict[str, Any]  # of summary.csv
-    config: dict[str, Any] | None = None  # None unless evaluated, like the next
-    val: tuple[float, float] | None = None  # what selects; None where it cannot be computed
+    path: Path
+    row: dict[str, Any]
+    status: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] | None = None
+    metrics: dict[str, Any] | None = None
+    val: Candidate | None = None
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether it has figures."""
+        return self.metrics is not None
 
 
-def read_runs(sweep_dir: Path) -> list[Run]:
+def read_runs(sweep_dir: Path, prefix: str = "") -> list[Run]:
     """Read every run that was planned or is there, in the order of the plan.
 
     A folder that was refused in the last call keeps its row; it takes no part in what is picked or
-    compared, since it is not the run that was asked for.
+    compared, since it is not the run that was asked for. `prefix` is put before each name.
     """
     plan = read_plan(sweep_dir)
     found = sorted(path.parent for path in sweep_dir.rglob(STATUS))
     names = list(dict.fromkeys([*plan.runs, *(f.relative_to(sweep_dir).as_posix() for f in found)]))
-    runs = [_read_run(sweep_dir, name) for name in names]
-    return [
-        Run(run.name, run.row | {"error": f"refused: {plan.refused[run.name]}"})
-        if run.name in plan.refused
-        else run
-        for run in runs
-    ]
+    runs = []
+    for name in names:
+        run = _read_run(sweep_dir / name, prefix + name)
+        if name in plan.refused:
+            run = Run(run.name, run.path, run.row | {"error": f"refused: {plan.refused[name]}"})
+        runs.append(run)
+    return runs
 
 
-def _read_run(sweep_dir: Path, name: str) -> Run:
+def _read_run(run_dir: Path, name: str) -> Run:
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= {"run": name, "state": "missing", "error": "never started"}
     try:
-        return _read_folder(sweep_dir / name, name, row)
+        return _read_folder(run_dir, name, row)
     except (InputError, OSError, ValueError, KeyError, TypeError) as error:
-        return Run(name, row | {"state": "damaged", "error": f"cannot be read: {error}"})
+        damaged = row | {"state": "damaged", "error": f"cannot be read: {error}"}
+        return Run(name, run_dir, damaged)
 
 
 def _read_folder(run_dir: Path, name: str, row: dict[str, Any]) -> Run:
     status = read_status(run_dir)
     if status is None:
-        return Run(name, row)
+        return Run(name, run_dir, row)
     config = read_config(run_dir)
     row = row | {
         "state": status["state"],
@@ -82,7 +102,7 @@ def _read_folder(run_dir: Path, name: str, row: dict[str, Any]) -> Run:
     }
     row |= _progress(run_dir, status, config["training"]["epochs"])
     if status["state"] != "complete" or not config["evaluate"]:
-        return Run(name, row)
+        return Run(name, run_dir, row, status)
     for file in ("predictions.csv", "split.csv"):  # of what is compared
         (run_dir / file).stat()
     metrics = read_json(run_dir / "metrics.json")
@@ -90,9 +110,18 @@ def _read_folder(run_dir: Path, name: str, row: dict[str, Any]) -> Run:
     for figure in HEADLINE:
         for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
             row[figure + end] = metrics["test"][figure][key]
-    val = metrics["val"]
-    selects = (val["macro_auc"]["value"], val["per_class"]["malignant"]["sensitivity"]["value"])
-    return Run(name, row, config, None if None in selects else selects)
+    return Run(
+        name, run_dir, row, status, config, metrics, _candidate(name, config, metrics["val"])
+    )
+
+
+def _candidate(name: str, config: dict[str, Any], val: dict[str, Any]) -> Candidate | None:
+    """What of a run may select it; no test figure goes in."""
+    area = val["macro_auc"]["value"]
+    sensitivity = val["per_class"]["malignant"]["sensitivity"]["value"]
+    if config["split"]["strategy"] == "random" or area is None or sensitivity is None:
+        return None
+    return Candidate(name, area, sensitivity)
 
 
 def _progress(run_dir: Path, status: dict[str, Any], epochs: int) -> dict[str, Any]:
@@ -114,3 +143,12 @@ def _cause(status: dict[str, Any]) -> str | None:
         lines = status["error"]["message"].strip().splitlines() or [""]
         return f"{status['error']['type']}: {lines[0]}"
     return None if status["state"] == "complete" else f"{status['state']} since {status['started']}"
+
+
+def short_names(names: list[str]) -> tuple[str, list[str]]:
+    """Take out of the names of runs what all of them share; returns that, and the rest."""
+    parts = [name.split(",") for name in names]
+    shared = [part for part in parts[0] if all(part in other for other in parts)]
+    if len(names) == 1 or not all(set(part) - set(shared) for part in parts):
+        return "", names
+    return ",".join(shared), [",".join(p for p in part if p not in shared) for part in parts]

@@ -1,179 +1,132 @@
-"""Runs on disk -> one table, the winner, what is distinguishable."""
+"""Runs on disk -> one table, the winners, what can be told apart, what holds elsewhere."""
 
 import csv
 import io
-import json
-import statistics
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from btxrd.errors import InputError
+from btxrd.evaluation.selection import RULE, choose_winner
 from btxrd.files import write_json, write_text
-from btxrd.sweep.fingerprint import numbers
+from btxrd.sweep.compare import COMPARED, Bench, benches_of, compare, sets_of, with_seeds
+from btxrd.sweep.generalisation import generalisation_gap
 from btxrd.sweep.ledger import STATUS
 from btxrd.sweep.plan import read_plan
 from btxrd.sweep.report import write_report
 from btxrd.sweep.runs import COLUMNS, Run, read_runs
+from btxrd.sweep.settings import Setting, settings_of
 from btxrd.sweep.table import as_text
-from btxrd.vocabulary import CLASSES, HEADLINE
-
-RULE = (
-    "highest val macro AUC, then highest val malignant sensitivity, of the runs on one split; "
-    "none where val is test"
-)
 
 
-def summarize(sweep_dir: Path) -> bool:
-    """Write summary.csv, summary.json and report.html of a sweep, and print its table.
+def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> bool:
+    """Write summary.csv, summary.json and report.html of sweeps, and print their table.
+
+    Args:
+        sweep_dirs: of the sweeps; the names of runs of several begin with that of their sweep.
+        folder: to write into.
+        images: whether the page shows films.
 
     Returns:
-        Whether all its runs are complete, and none was refused.
+        Whether all runs are complete, and none was refused.
 
     Raises:
         InputError: for a folder that is none of a sweep.
     """
-    if (sweep_dir / STATUS).is_file():
-        raise InputError(f"{sweep_dir}: is a run; name the folder of its sweep")
-    runs = read_runs(sweep_dir)
-    if not runs:
-        raise InputError(f"{sweep_dir}: holds no run, and none was planned there")
+    runs = [run for sweep_dir in sweep_dirs for run in _runs_of(sweep_dir, len(sweep_dirs) > 1)]
     rows = [run.row for run in runs]
-    content = {
+    settings = settings_of(runs)
+    content: dict[str, Any] = {
+        "sweeps": [str(sweep_dir) for sweep_dir in sweep_dirs],
+        "commands": [plan.command for plan in map(read_plan, sweep_dirs) if plan.command],
         "selection_rule": RULE,
-        "winners": select_winners(runs),
-        "comparisons": compare(sweep_dir, runs),
-        "generalisation_gap": generalisation_gap(runs),
-        "seeds": over_seeds(runs),
-        "at_once": read_plan(sweep_dir).at_once,
+        **evidence(settings),
+        "at_once": max(read_plan(sweep_dir).at_once for sweep_dir in sweep_dirs),
         "runs": rows,
     }
     try:
-        write_text(sweep_dir / "summary.csv", _as_csv(rows))
-        write_json(sweep_dir / "summary.json", content)
-        write_report(sweep_dir, content)
+        write_text(folder / "summary.csv", _as_csv(rows))
+        write_json(folder / "summary.json", content)
+        write_report(folder, content, runs, settings, images=images)
     finally:
-        print(as_text(sweep_dir, content))
+        print(as_text(folder, content))
     return all(row["state"] == "complete" and row["error"] is None for row in rows)
 
 
-def _by_split(runs: list[Run]) -> dict[str, list[Run]]:
-    """Evaluated runs whose partitions are equal, so that their figures can be compared."""
-    groups: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        if run.val is not None:
-            groups[run.row["split_hash"]].append(run)
-    return groups
+def _runs_of(sweep_dir: Path, is_one_of_several: bool) -> list[Run]:
+    if (sweep_dir / STATUS).is_file():
+        raise InputError(f"{sweep_dir}: is a run; name the folder of its sweep")
+    runs = read_runs(sweep_dir, f"{sweep_dir.resolve().name}/" if is_one_of_several else "")
+    if not runs:
+        raise InputError(f"{sweep_dir}: holds no run, and none was planned there")
+    return runs
 
 
-def select_winners(runs: list[Run]) -> list[dict[str, Any]]:
+def evidence(settings: list[Setting]) -> dict[str, Any]:
+    """All that can be said of some settings.
+
+    Returns:
+        `winners`, `settings`, `comparisons` and `generalisation_gap`, as summary.json holds them.
+    """
+    benches = benches_of(settings)
+    comparisons = compare(benches)
+    return {
+        "winners": select_winners(settings),
+        "settings": [row for bench in benches for row in _describe(bench, comparisons)],
+        "comparisons": comparisons,
+        "generalisation_gap": generalisation_gap(benches),
+    }
+
+
+def select_winners(settings: list[Setting]) -> list[dict[str, Any]]:
     """Pick a winner for each split by RULE, which sees val figures only; the first of equals.
 
-    Where val and test are the same images there is none.
+    Where val and test are the same images there is none. `run` is the winner's best seed on val.
     """
+    by_split: dict[str, list[Setting]] = defaultdict(list)
+    for setting in settings:
+        if setting.val is not None:
+            by_split[setting.split_hash].append(setting)
     winners = []
-    for split_hash, members in _by_split(runs).items():
-        if members[0].config is not None and members[0].config["split"]["strategy"] == "random":
-            continue
-        best = max(members, key=lambda run: run.val or ())
-        assert best.val is not None
+    for split_hash, members in by_split.items():
+        by_name = {setting.name: setting for setting in members}
+        best = choose_winner([setting.val for setting in members if setting.val is not None])
+        winner = by_name[best.name]
+        seed = choose_winner([run.val for run in winner.runs if run.val is not None])
         winners.append(
             {
-                "split": best.row["split"],
+                "split": winner.split,
                 "split_hash": split_hash,
-                "run": best.name,
-                "val_macro_auc": best.val[0],
-                "val_malignant_sensitivity": best.val[1],
+                "setting": winner.name,
+                "run": seed.name,
+                "val_macro_auc": best.macro_auc,
+                "val_malignant_sensitivity": best.malignant_sensitivity,
                 "of": len(members),
             }
         )
     return winners
 
 
-def compare(sweep_dir: Path, runs: list[Run]) -> list[dict[str, Any]]:
-    """Test macro AUC of each split's winner less that of each other run, paired over groups."""
-    comparisons = []
-    groups = _by_split(runs)
-    for winner in select_winners(runs):
-        for run in groups[winner["split_hash"]]:
-            if run.name != winner["run"]:
-                difference = _difference(sweep_dir / winner["run"], sweep_dir / run.name)
-                comparisons.append(
-                    {"split": winner["split"], "one": winner["run"], "other": run.name}
-                    | {"figure": "macro_auc"}
-                    | difference
-                )
-    return comparisons
-
-
-def _difference(one: Path, other: Path) -> dict[str, Any]:
-    import pandas as pd
-
-    from btxrd.evaluation.resampling import paired_difference
-
-    group = pd.read_csv(one / "split.csv", dtype=str).set_index("image_id")["group"]
-    columns = [f"prob_{name}" for name in CLASSES]
-    tables = []
-    for run_dir in (one, other):
-        table = pd.read_csv(run_dir / "predictions.csv", dtype={"image_id": str})
-        tables.append(table[table["partition"] == "test"].set_index("image_id").sort_index())
-    label = tables[0]["label"].map({name: label for label, name in enumerate(CLASSES)})
-    probs = [table[columns].to_numpy() for table in tables]
-    groups = group.loc[tables[0].index].to_numpy(str)
-    return paired_difference(label.to_numpy(), probs[0], probs[1], groups)
-
-
-def generalisation_gap(runs: list[Run]) -> list[dict[str, Any]]:
-    """Test figures on `stratified` less those on `center`, for runs that are equal otherwise."""
-    alike: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        if run.config is not None and run.row["macro_auc"] is not None:
-            alike[_all_but(run.config, "split", but=("split.seed", "split.groups"))].append(run)
-    return [
-        {name: near.row[name] for name in ("experiment", "model", "annotations", "seed")}
-        | {"stratified": near.name, "center": far.name, "split": far.row["split"]}
-        | {name: near.row[name] - far.row[name] for name in ("accuracy", "macro_auc")}
-        for members in alike.values()
-        for near in _of_strategy(members, "stratified")
-        for far in _of_strategy(members, "center")
-    ]
-
-
-def over_seeds(runs: list[Run]) -> list[dict[str, Any]]:
-    """Mean and standard deviation of test figures over runs that differ in nothing but the seed."""
-    alike: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        if run.config is not None:
-            alike[_all_but(run.config, "seed")].append(run)
-    return [
-        {name: members[0].row[name] for name in ("experiment", "model", "split", "annotations")}
-        | {"seeds": [run.row["seed"] for run in members]}
-        | {name: _spread([run.row[name] for run in members]) for name in HEADLINE}
-        for members in alike.values()
-        if len(members) > 1
-    ]
-
-
-def _all_but(config: dict[str, Any], key: str, but: tuple[str, ...] = ()) -> str:
-    """What can change a number of a run, save for one key or the keys under it."""
-    found = numbers({name: value for name, value in config.items() if name != "choices"})
-    rest = {
-        name: value
-        for name, value in found.items()
-        if name in but or not (name == key or name.startswith(f"{key}."))
-    }
-    return json.dumps(rest, sort_keys=True)
-
-
-def _spread(values: list[float | None]) -> dict[str, float] | None:
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        return None
-    return {"mean": statistics.mean(known), "sd": statistics.stdev(known)}
-
-
-def _of_strategy(runs: list[Run], strategy: str) -> list[Run]:
-    return [run for run in runs if run.config and run.config["split"]["strategy"] == strategy]
+def _describe(bench: Bench, comparisons: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a setting: what it is, its figures over the seeds, and its sets."""
+    letters = {figure: sets_of(bench, comparisons, figure) for figure in COMPARED}
+    rows = []
+    for place, setting in enumerate(bench.settings):
+        first = setting.runs[0].row
+        row = {name: first[name] for name in ("split", "experiment", "model", "annotations")}
+        row |= {"setting": setting.name, "strategy": setting.strategy, "seeds": setting.seeds}
+        row |= {"runs": [run.name for run in setting.runs], "n_test": first["n_test"]}
+        row["val_macro_auc"] = None if setting.val is None else setting.val.macro_auc
+        for figure in COMPARED:
+            row[figure] = with_seeds(bench, figure, place) | {"set": letters[figure][place]}
+        for figure in ("balanced_accuracy", "malignant_called_normal", "ece"):
+            row[figure] = setting.metrics("test", figure)
+        for part in ("per_class", "per_center", "confusion"):
+            row[part] = setting.metrics("test", part)
+        for part in ("clinical", "looks", "shortcuts"):
+            row[part] = setting.metrics(part)
+        rows.append(row)
+    return rows
 
 
 def _as_csv(rows: list[dict[str, Any]]) -> str:

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from btxrd.pages import duration
+from btxrd.sweep.answers import answers
 from btxrd.sweep.ledger import LOG
+from btxrd.sweep.runs import short_names
 
 FIGURES = ("accuracy", "macro_auc")
 
@@ -35,23 +38,16 @@ def as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
             lines += [f"  {row['run']}", f"    {row['error']}"]
             lines += ["    left untouched" if _is_refused(row) else f"    {log}"]
     lines += ["", f"Winner by {content['selection_rule']}:"]
-    lines += [
-        f"  {winner['split']}: {winner['run']} (val macro AUC {winner['val_macro_auc']:.3f})"
-        for winner in content["winners"]
-    ] or ["  none: no run was evaluated on a val of its own"]
-    if content["seeds"]:
+    for split, found in answers(content):
+        lines.append(f"  {split}")
+        lines += [f"    {answer.question:<39} {answer.short}" for answer in found]
+    if not content["winners"]:
+        lines.append("  none: no run was evaluated on a val of its own")
+    several = [row for row in content["settings"] if len(row["seeds"]) > 1]
+    if several:
         lines += ["", "Over seeds, mean and standard deviation on test:"]
-        lines += [_over_seeds(row) for row in content["seeds"]]
+        lines += [_over_seeds(row) for row in several]
     return "\n".join([*lines, "", f"{sweep_dir / 'report.html'}"])
-
-
-def short_names(names: list[str]) -> tuple[str, list[str]]:
-    """Take out of the names of runs what all of them share; returns that, and the rest."""
-    parts = [name.split(",") for name in names]
-    shared = [part for part in parts[0] if all(part in other for other in parts)]
-    if len(names) == 1 or not all(set(part) - set(shared) for part in parts):
-        return "", names
-    return ",".join(shared), [",".join(p for p in part if p not in shared) for part in parts]
 
 
 def _is_refused(row: dict[str, Any]) -> bool:
@@ -68,7 +64,9 @@ def _outcome(row: dict[str, Any]) -> str:
         ]
         return f"{shown[0]:<20}  {shown[1]}"
     if row["state"] in ("running", "interrupted"):
-        left = "" if row["seconds_left"] is None else f", at most {_time(row['seconds_left'])} left"
+        left = (
+            "" if row["seconds_left"] is None else f", at most {duration(row['seconds_left'])} left"
+        )
         return f"epoch {row['epochs']} of {row['of_epochs']}{left}"
     return ""
 
@@ -88,21 +86,14 @@ def _standing(rows: list[dict[str, Any]], at_once: int) -> str:
         for row in rows
         if row["state"] in ("running", "missing", "interrupted")
     ]
-    return f"{text}; about {_time(sum(left) / at_once)} left"
+    return f"{text}; about {duration(sum(left) / at_once)} left"
 
 
 def _over_seeds(row: dict[str, Any]) -> str:
     shown = [
-        f"{name.replace('_', ' ')} {row[name]['mean']:.3f} +- {row[name]['sd']:.3f}"
+        f"{name.replace('_', ' ')} {row[name]['value']:.3f} +- {row[name]['sd']:.3f}"
         for name in FIGURES
-        if row[name] is not None
+        if row[name]["value"] is not None
     ]
-    what = ", ".join(str(row[key]) for key in ("experiment", "model", "annotations") if row[key])
     seeds = ", ".join(map(str, row["seeds"]))
-    return f"  {what}, {row['split']}, seeds {seeds}: {', '.join(shown)}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return f"  {row['setting']}, {row['split']}, seeds {seeds}: {', '.join(shown)}"
