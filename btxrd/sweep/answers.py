@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 GOOD, BAD, OPEN = "good", "bad", "open"
+AT_CHANCE = 0.5  # macro AUC
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def _how_sure(row: dict[str, Any], comparisons: list[dict[str, Any]]) -> Answer:
     """Told by the sets of macro AUC."""
     first = row["runs"][0]
     mine = [pair for pair in comparisons if first in pair["runs"]]
-    alike, better, worse = [], [], []
+    alike: list[str] = []
+    better: list[str] = []
+    worse: list[str] = []
     for pair in mine:
         is_one = pair["runs"][0] == first
         other, difference = pair["other" if is_one else "one"], pair["macro_auc"]
@@ -106,12 +109,12 @@ def _elsewhere(row: dict[str, Any], gaps: list[dict[str, Any]]) -> Answer | None
         return Answer(question, OPEN, "not known", "Run it with split=stratified,center to see.")
     found = mine[0]["macro_auc"]
     gap, image = found["gap"], found["image"]
-    if gap["value"] is None:
+    if gap["low"] is None:
         return Answer(question, OPEN, "not known", "A class is absent.")
     text = (
-        f"Macro AUC is {found['seen']:.3f} at centers it was trained on and {found['unseen']:.3f} at "
-        f"others ({mine[0]['split']}): a gap of {said(gap)}, of which {said(image)} is left where "
-        "each class weighs the same."
+        f"Macro AUC is {found['seen']:.3f} at centers it was trained on and "
+        f"{found['unseen']:.3f} at others ({mine[0]['split']}): a gap of {said(gap)}, of which "
+        f"{said(image)} is left where each class weighs the same."
     )
     if gap["low"] > 0:
         return Answer(question, BAD, f"no: it loses {gap['value']:.2f}", text)
@@ -130,8 +133,8 @@ def _looks(row: dict[str, Any]) -> Answer:
     peak = found["peak_inside"]
     broken = found["maps"]["empty"] + found["maps"]["saturated"]
     text = (
-        f"The peak of the map lies on the lesion in {said(peak, percent=True)} of {found['maps']['ok']:.0f} "
-        f"test tumours; noise would hit {peak['by_chance']:.0%}"
+        f"The peak of the map lies on the lesion in {said(peak, percent=True)} of "
+        f"{found['maps']['ok']:.0f} test tumours; noise would hit {peak['by_chance']:.0%}"
     )
     if peak["of_others"] is not None:
         text += f", the maps of other films {peak['of_others']:.0%}"
@@ -151,14 +154,16 @@ def _shortcuts(row: dict[str, Any]) -> Answer | None:
         return Answer(question, OPEN, "not known", "No test tumour has an outline.")
     lesion, border = ways["lesion_painted_out"], ways["border_painted_out"]
     text = (
-        f"Macro AUC with the lesion painted out: {said(lesion['macro_auc'])}; with the border painted "
-        f"out: {said(border['macro_auc'])}. Center and image size alone give "
+        f"Macro AUC with the lesion painted out: {said(lesion['macro_auc'])}; with the border "
+        f"painted out: {said(border['macro_auc'])}. Center and image size alone give "
         f"{said(ways['center_and_size']['macro_auc'])}."
     )
+    if row["macro_auc"]["low"] is None or row["macro_auc"]["low"] <= AT_CHANCE:
+        return Answer(question, OPEN, "not known: it is near chance on whole films", text)
     signs = []
     if border["difference"]["high"] is not None and border["difference"]["high"] < 0:
         signs.append("the border")
-    if lesion["macro_auc"]["low"] is not None and lesion["macro_auc"]["low"] > 0.5:
+    if lesion["macro_auc"]["low"] is not None and lesion["macro_auc"]["low"] > AT_CHANCE:
         signs.append("what surrounds the lesion")
     if signs:
         return Answer(question, BAD, f"yes: {' and '.join(signs)}", text)
@@ -170,10 +175,12 @@ def _missed(row: dict[str, Any]) -> Answer:
     text = f"{said(rate, percent=True)} of the malignant films are called normal."
     point = (row["clinical"] or {}).get("operating_point")
     if point:
+        sensitivity, specificity = (
+            said(point["test"][name], percent=True) for name in ("sensitivity", "specificity")
+        )
         text += (
-            f" At the threshold that finds {point['val']['sensitivity']:.0%} of the malignant on val, it "
-            f"finds {said(point['test']['sensitivity'], percent=True)} on test, with a specificity of "
-            f"{said(point['test']['specificity'], percent=True)}."
+            f" At the threshold that finds {point['val']['sensitivity']:.0%} of the malignant on "
+            f"val, it finds {sensitivity} on test, with a specificity of {specificity}."
         )
     short = "not known" if rate["value"] is None else f"{rate['value']:.0%} called normal"
     return Answer("What of malignant tumours?", OPEN, short, text)

@@ -3,6 +3,8 @@
 import io
 from base64 import b64encode
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -32,14 +34,14 @@ def charts(settings: list[Setting]) -> list[tuple[str, str]]:
     """
     ranked = sorted(settings, key=lambda one: -(one.val.macro_auc if one.val else 0))[:MOST]
     drawn = [
-        (f"ROC, {name} against the others", _draw(lambda axes, c=label: _roc(axes, ranked, c)))
+        (f"ROC, {name} against the others", _draw(partial(_roc, settings=ranked, label=label)))
         for label, name in reversed(list(enumerate(CLASSES)))
     ]
-    drawn.append(
-        ("Calibration: accuracy over confidence", _draw(lambda a: _calibration(a, ranked)))
-    )
-    drawn.append(("Learning: val macro AUC by epoch", _draw(lambda a: _history(a, ranked))))
-    return drawn
+    return [
+        *drawn,
+        ("Calibration: accuracy over confidence", _draw(partial(_calibration, settings=ranked))),
+        ("Learning: val macro AUC by epoch", _draw(partial(_history, settings=ranked))),
+    ]
 
 
 def _draw(draw: Callable[[Axes], None]) -> str:
@@ -50,11 +52,12 @@ def _draw(draw: Callable[[Axes], None]) -> str:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1, fontsize=8, frameon=False)
     text = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "btxrd"}):
-        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
+        FigureCanvasSVG(figure)
+        figure.savefig(text, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{b64encode(text.getvalue()).decode()}"
 
 
-def _style(place: int) -> dict[str, object]:
+def _style(place: int) -> dict[str, Any]:
     return {"color": COLOURS[place % MOST], "linestyle": DASHES[place % MOST], "linewidth": 1.4}
 
 

@@ -106,11 +106,15 @@ class Bench:
 
 
 def benches_of(settings: list[Setting]) -> list[Bench]:
-    """Put settings together whose test cases, labels and groups are equal."""
+    """Put settings together whose test cases, labels and groups are equal, the best on val first."""
     equal: dict[bytes, list[Setting]] = defaultdict(list)
     for setting in settings:
         equal[setting.test.identity].append(setting)
-    return [Bench(members) for members in equal.values()]
+    return [Bench(sorted(members, key=_rank)) for members in equal.values()]
+
+
+def _rank(setting: Setting) -> float:
+    return 0.0 if setting.val is None else -setting.val.macro_auc
 
 
 def with_seeds(bench: Bench, figure: str, place: int) -> dict[str, Any]:
@@ -220,7 +224,7 @@ def sets_of(bench: Bench, rows: list[dict[str, Any]], figure: str) -> list[str]:
     apart = {frozenset(row["runs"]) for row in rows if row[figure]["apart"]}
     first = [setting.runs[0].name for setting in bench.settings]
     places = range(len(first))
-    together = nx.Graph()
+    together: nx.Graph[int] = nx.Graph()
     together.add_nodes_from(places)
     together.add_edges_from(
         (one, other)

@@ -64,6 +64,7 @@ def write_report(
         states=Counter(row["state"] for row in summary["runs"]),
         settings_differ=_differences(runs),
         equipment=_equipment(runs),
+        several_seeds=any(len(setting.runs) > 1 for setting in settings),
         seconds=sum(row["seconds"] or 0 for row in summary["runs"]),
         **{name: summary[name] for name in PASSED},
     )

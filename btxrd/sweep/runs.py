@@ -148,7 +148,7 @@ def _cause(status: dict[str, Any]) -> str | None:
 def short_names(names: list[str]) -> tuple[str, list[str]]:
     """Take out of the names of runs what all of them share; returns that, and the rest."""
     parts = [name.split(",") for name in names]
-    shared = [part for part in parts[0] if all(part in other for other in parts)]
-    if len(names) == 1 or not all(set(part) - set(shared) for part in parts):
+    shared = [part for part in parts[0] if all(part in other for other in parts)] if parts else []
+    if len(names) < 2 or not all(set(part) - set(shared) for part in parts):
         return "", names
     return ",".join(shared), [",".join(p for p in part if p not in shared) for part in parts]
