@@ -1,0 +1,144 @@
+"""The page of a sweep, as files and in a browser."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from PIL import Image
+from sweeps import write_run
+
+from btxrd.sweep.plan import write_plan
+from btxrd.sweep.summary import summarize
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+OPTIONS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+    "--disable-background-networking --disable-component-update --enable-logging=stderr"
+).split()
+SECTIONS = ("settings", "differences", "gap", "use", "curves", "looks", "shortcuts", "failures",
+            "run", "again")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """Three settings on two splits, one over three seeds; a failed run and a missing one."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for split in ("stratified", "center"):
+        for place, (name, skill) in enumerate((("strong", 0.6), ("even", 0.6), ("weak", 0.05))):
+            for seed in range(3 if name == "strong" else 1):
+                run = f"experiment={name},seed={seed},split={split}"
+                power = skill / (1 if split == "stratified" else 3)
+                write_run(folder, run, backbone=name, split=split, seed=seed,
+                          skill=(skill, power), noise=place * 10 + seed, cases=(60, 150),
+                          centers=(1, 2) if split == "stratified" else (2, 3))  # fmt: skip
+                (folder / run / "gradcam").mkdir()
+                Image.new("RGB", (840, 456), "teal").save(folder / run / "gradcam/benign_hit.png")
+    error = {"type": "InputError", "message": "films/a.jpeg: is broken", "traceback": ""}
+    write_run(folder, "experiment=broken,seed=0,split=center", state="failed", error=error)
+    names = [path.parent.name for path in folder.glob("*/status.json")]
+    write_plan(folder, [*names, "never"], command="-m 'experiment=glob(*)'")
+    summarize([folder], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(sweep):
+    return (sweep / "report.html").read_text()
+
+
+def test_the_answers_come_first(page):
+    asked = ("Which model?", "How sure?", "Does it hold at an unseen center?",
+             "Does it look at the lesion?", "Does it use what is not the lesion?")  # fmt: skip
+    places = [page.index(question) for question in asked]
+    assert places == sorted(places)
+    assert places[-1] < page.index('id="settings"')
+    assert "one of 2 that cannot be told apart" in page
+    assert "no: it loses" in page
+
+
+def test_the_rule_stands_above_the_table(page):
+    assert page.index("highest val macro AUC, then") < page.index("<tbody>")
+
+
+def test_every_section_is_there_and_linked(page):
+    for name in SECTIONS:
+        assert f'<h2 id="{name}">' in page
+        assert f'href="#{name}"' in page
+
+
+def test_failed_and_missing_runs_are_named(page):
+    assert "InputError: films/a.jpeg: is broken" in page
+    assert "never started" in page
+
+
+def test_the_command_can_be_copied(page):
+    assert "python -m btxrd.run -m &#39;experiment=glob(*)&#39;" in page
+
+
+def test_nothing_is_fetched(page):
+    fetched = re.findall(r'(?:src|<link[^>]*href)="([^"]{0,30})', page)
+    assert fetched
+    assert all(target.startswith("data:") for target in fetched)
+    assert not re.search(r"url\(|@import|fetch\(|https?://(?!www\.w3\.org)", page)
+
+
+def test_pictures_can_be_left_out(sweep, page, tmp_path):
+    summarize([sweep], tmp_path, images=False)
+    without = (tmp_path / "report.html").read_text()
+    assert "data:image/jpeg" in page
+    assert "data:image/jpeg" not in without
+    assert "Films are left out" in without
+
+
+def in_browser(page, script, tmp_path, width=1280):
+    """The page after a script has run in it, and what the console said."""
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip("no Chromium to open the page in; on Debian: apt-get install chromium")
+    changed = tmp_path / "page.html"
+    changed.write_text(page.replace("</body>", f"<script>{script}</script></body>"))
+    answer = subprocess.run(
+        [browser, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}",
+         f"--window-size={width},900", "--dump-dom", changed.as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    console = [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
+    return answer.stdout, console
+
+
+def test_the_page_opens_without_a_word_in_the_console(page, tmp_path):
+    dom, console = in_browser(page, "document.body.dataset.open = 1", tmp_path)
+    assert 'data-open="1"' in dom
+    assert console == []
+
+
+def test_an_error_would_be_seen(page, tmp_path):
+    _, console = in_browser(page, "undefined_name()", tmp_path)
+    assert len(console) == 1
+
+
+def test_tables_are_sorted_by_a_click(page, tmp_path):
+    script = """
+      const heads = [...document.querySelectorAll("#settings ~ .wide th button")].slice(0, 10);
+      const column = () => [...document.querySelector("#settings ~ .wide tbody").rows]
+        .map((row) => row.cells[4].dataset.sort);
+      const shown = [];
+      for (let click = 0; click < 2; click++) { heads[4].click(); shown.push(column()); }
+      document.body.dataset.shown = JSON.stringify(shown);
+    """
+    dom, _ = in_browser(page, script, tmp_path)
+    (shown,) = re.findall(r'data-shown="([^"]*)"', dom)
+    first, second = ([float(v) for v in re.findall(r"[\d.]+", part)]
+                     for part in shown.split("],["))  # fmt: skip
+    assert len(first) == 6
+    assert first == sorted(first)
+    assert second == first[::-1]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_is_as_wide_as_the_window(page, tmp_path, width):
+    script = "document.body.dataset.over = document.documentElement.scrollWidth - innerWidth"
+    dom, _ = in_browser(page, script, tmp_path, width)
+    (over,) = re.findall(r'data-over="(-?\d+)"', dom)
+    assert int(over) <= 0
