@@ -91,9 +91,9 @@ def one_class(
 
 def roc_auc(truth: npt.NDArray[np.bool_], score: Floats, weights: Floats) -> Floats:
     """Area under the ROC curve: the share of pairs in the right order, ties counted half."""
-    positive, negative = _by_score(truth, score, weights)
-    below = np.cumsum(negative, axis=1) - negative
-    ordered = (positive * (below + negative / 2)).sum(axis=1)
+    above = np.sign(score[truth][:, None] - score[~truth]) / 2 + 0.5
+    positive, negative = weights[:, truth], weights[:, ~truth]
+    ordered = ((positive @ above) * negative).sum(axis=1)
     return _ratio(ordered, positive.sum(axis=1) * negative.sum(axis=1))
 
 
