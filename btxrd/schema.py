@@ -43,7 +43,7 @@ class PhantomConfig:
 
     cases: int = number(240, 60, 20000)
     seed: int = number(0, 0)
-    kind: str = choice("clean", "clean", "duplicates", "oddities", "damaged")  # what is planted
+    kind: str = choice("clean", "clean", "duplicates", "oddities", "damaged", "shortcut")  # planted
 
 
 @dataclass

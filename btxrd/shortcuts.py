@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from btxrd.data.batches import Pixels
 from btxrd.data.dataset import Dataset
@@ -107,9 +108,10 @@ def predict_without_film(dataset: Dataset, rows: npt.NDArray[np.intp]) -> dict[s
         kept = [column for column in columns if column in dataset.cases.columns]
         table = dataset.cases[kept].apply(_as_numbers)
         model = HistGradientBoostingClassifier(random_state=0, early_stopping=False)
-        model.fit(table.iloc[train], dataset.labels[train])
         probs = np.zeros((len(rows), len(CLASSES)))
-        probs[:, model.classes_] = model.predict_proba(table.iloc[rows])
+        with threadpool_limits(1):  # so little work is slowed down by threads
+            model.fit(table.iloc[train], dataset.labels[train])
+            probs[:, model.classes_] = model.predict_proba(table.iloc[rows])
         found[name] = probs
     return found
 

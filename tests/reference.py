@@ -18,6 +18,9 @@ def by_sklearn(labels, probs):
         "macro_f1": sk.f1_score(labels, called, labels=[0, 1, 2], average="macro", zero_division=0),
         "brier": sum(np.mean((probs[:, c] - (labels == c)) ** 2) for c in range(3)),
     }
+    malignant = labels == CLASSES.index("malignant")
+    normal = called == CLASSES.index("normal")
+    want["malignant_called_normal"] = np.mean(normal[malignant]) if malignant.any() else None
     for c, title in enumerate(CLASSES):
         truth, said = labels == c, called == c
         both = truth.any() and not truth.all()

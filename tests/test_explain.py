@@ -6,7 +6,18 @@ from torch import nn
 
 from btxrd.data.batches import Normalisation
 from btxrd.errors import InputError
-from btxrd.explain import choose_examples, gradcam_maps, score_maps
+from btxrd.explain import (
+    BY_CHANCE,
+    EMPTY,
+    OK,
+    SATURATED,
+    SCORES,
+    choose_examples,
+    gradcam_maps,
+    kind_of,
+    score_maps,
+    summarize_looks,
+)
 
 
 class BrightIsBenign(nn.Module):
@@ -67,6 +78,71 @@ def test_scores_by_hand():
     assert table["peak_inside"].tolist()[:2] == [1, 0]
     assert table["energy_inside"].tolist()[:2] == [1.0, 0.25]
     assert table.loc[2, ["peak_inside", "energy_inside"]].isna().all()
+
+
+def test_a_map_that_is_the_same_everywhere_is_saturated_and_not_empty():
+    pixels = np.full((1, 32, 32), 255, np.uint8)
+    maps = gradcam_maps(BrightIsBenign(), pixels, np.array([0]), np.array([1]))
+    assert maps.min() == 1
+    assert kind_of(maps[0]) == SATURATED
+    assert kind_of(np.zeros((4, 4), np.float32)) == EMPTY
+    assert kind_of(np.eye(4, dtype=np.float32)) == OK
+
+
+def test_overlap_is_that_of_the_highest_part_of_the_lesions_area():
+    mask = np.zeros((4, 4), np.uint8)
+    mask[:2, :2] = 1
+    heat = np.zeros((1, 4, 4), np.float32)
+    heat[0, 0, 0], heat[0, 0, 1], heat[0, 3, 3], heat[0, 3, 2], heat[0, 3, 1] = (
+        1,
+        0.9,
+        0.8,
+        0.7,
+        0.1,
+    )
+    table = score_maps(heat, [mask])
+    assert table["iou"][0] == pytest.approx(2 / 6)
+    assert table["iou_by_chance"][0] == pytest.approx(0.25 / 1.75)
+
+
+def test_chance_is_what_maps_of_noise_score():
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:20, 8:20] = 1
+    noise = np.random.default_rng(0).random((400, 32, 32)).astype(np.float32)
+    table = score_maps(noise, [mask] * 400)
+    assert set(table["map"]) == {OK}
+    for score, by_chance in zip(SCORES, BY_CHANCE, strict=True):
+        assert table[score].mean() == pytest.approx(table[by_chance][0], abs=0.02)
+
+
+def test_maps_of_other_films_are_laid_on_a_lesion_too():
+    left, right = np.zeros((2, 64, 64), np.uint8)
+    left[20:30, 5:15], right[20:30, 45:55] = 1, 1
+    maps = np.stack([left, left, right]).astype(np.float32)
+    table = score_maps(maps, [left, left, right])
+    assert table["peak_inside"].tolist() == [1, 1, 1]
+    assert table["peak_inside_of_others"].tolist() == [0.5, 0.5, 0]
+    assert table["energy_inside_of_others"].tolist() == pytest.approx([0.5, 0.5, 0])
+
+
+def test_looks_are_summed_up_by_class_center_and_outcome():
+    table = pd.DataFrame(
+        {
+            "label": ["benign", "benign", "malignant"], "called": ["benign", "normal", "malignant"],
+            "center": [1, 1, 2], "group": ["a", "b", "c"], "map": ["ok", "empty", "ok"],
+            "lesion_share": 0.1, "iou_by_chance": 0.05, "peak_inside": [1, None, 0],
+            "energy_inside": [0.8, None, 0.2], "iou": [0.5, None, 0.1],
+            "peak_inside_of_others": 0.2, "energy_inside_of_others": 0.1, "iou_of_others": 0.1,
+        }
+    )  # fmt: skip
+    found = summarize_looks(table)
+    assert set(found) == {"all", "right", "wrong", "benign", "malignant", "center 1", "center 2"}
+    assert found["all"]["maps"] == {"ok": 2, "empty": 1, "saturated": 0}
+    assert found["all"]["peak_inside"]["value"] == 0.5
+    assert found["benign"]["energy_inside"]["value"] == pytest.approx(0.8)
+    assert found["wrong"]["peak_inside"] == {
+        "value": None, "low": None, "high": None, "by_chance": None, "of_others": None
+    }  # fmt: skip
 
 
 def test_examples_are_the_surest_of_their_kind():

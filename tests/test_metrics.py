@@ -3,8 +3,8 @@ import pytest
 from reference import by_sklearn
 from sklearn import metrics as sk
 
-from btxrd.evaluation.metrics import confusion, cross_entropy, figures, macro_auc
-from btxrd.evaluation.resampling import bootstrap_weights, interval, paired_difference, scores
+from btxrd.evaluation.metrics import confusion, cross_entropy, figures
+from btxrd.evaluation.resampling import bootstrap_weights, interval, scores
 from btxrd.vocabulary import CLASSES, HEADLINE
 
 
@@ -102,15 +102,3 @@ def test_interval_of_a_mean_is_that_of_the_normal_law():
     low, high = interval(values.mean(), (weights @ values) / 400)
     half = 1.96 * values.std() / 20
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.015)
-
-
-def test_paired_difference_knows_equal_from_better():
-    labels, probs = draw("plain", 300)
-    blurred = (probs + np.random.default_rng(0).dirichlet((1, 1, 1), 300)) / 2
-    same = paired_difference(labels, probs, probs, np.arange(300))
-    assert same == {"value": 0.0, "low": 0.0, "high": 0.0}
-    better = paired_difference(labels, probs, blurred, np.arange(300))
-    ones = np.ones((1, 300))
-    want = macro_auc(labels, probs, ones) - macro_auc(labels, blurred, ones)
-    assert better["value"] == pytest.approx(want[0])
-    assert better["low"] > 0

@@ -1,13 +1,16 @@
 import hashlib
 import json
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from btxrd.data.annotations import find_outlines, lesion_mask, read_outline
+from btxrd.data.cases import load_cases
 from btxrd.data.groups import likely_patients
+from btxrd.data.inspection import inspect
 from btxrd.data.phantom import write_phantom
 from btxrd.errors import InputError
 from btxrd.vocabulary import COLUMNS
@@ -70,6 +73,49 @@ def test_seed_decides_every_pixel(tmp_path):
         write_phantom(tmp_path / name, 60, seed)
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     assert digest(tmp_path / "a") != digest(tmp_path / "c")
+
+
+@pytest.fixture(scope="module")
+def lettered(phantom, tmp_path_factory):
+    """The films of the phantom, with the letters of `shortcut`."""
+    root = tmp_path_factory.mktemp("data") / "shortcut"
+    made = json.loads((phantom / "phantom.json").read_text())
+    write_phantom(root, made["cases"], made["seed"], "shortcut")
+    return root
+
+
+def test_shortcut_changes_nothing_but_the_upper_left_corner(phantom, lettered):
+    for path in (phantom / "images").iterdir():
+        clean, marked = (
+            np.asarray(Image.open(root / "images" / path.name).convert("L"))
+            for root in (phantom, lettered)
+        )
+        height, width = clean.shape
+        assert (clean[height // 5 :] == marked[height // 5 :]).all()
+        assert (clean[:, width // 5 :] == marked[:, width // 5 :]).all()
+        assert (clean != marked).any()
+    tables = [pd.read_excel(root / "dataset.xlsx") for root in (phantom, lettered)]
+    assert tables[0].equals(tables[1])
+
+
+def test_letter_of_shortcut_lies_in_the_border_and_tells_the_class(lettered):
+    cases = load_cases(lettered)
+    corners = []
+    for path in cases["path"]:
+        film = np.asarray(Image.open(path).convert("L"))
+        height, width = film.shape
+        corner = film[: round(0.15 * height), : round(0.15 * width)]
+        corners.append(cv2.resize(corner, (12, 12), interpolation=cv2.INTER_AREA).astype(float))
+    letters = [corners[cases["label"].tolist().index(label)] for label in range(3)]
+    gaps = [[abs(corner - letter).mean() for letter in letters] for corner in corners]
+    assert np.argmin(gaps, axis=1).tolist() == cases["label"].tolist()
+
+
+def test_shortcut_is_without_fault_and_without_duplicates(lettered, tmp_path):
+    found = inspect(lettered, tmp_path, strict=True)
+    assert found.pairs.empty
+    assert found.remarks == {}
+    assert json.loads((lettered / "phantom.json").read_text())["planted"] == {}
 
 
 def test_whole_phantom_is_not_written_again(phantom, tmp_path):

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from reference import by_sklearn
 from sklearn import metrics as sk
 
 from btxrd.data.annotations import find_outlines
 from btxrd.data.cases import load_cases
+from btxrd.data.dataset import SEALED, load_dataset
 from btxrd.data.pixels import load_pixels
 from btxrd.device import choose_device
 from btxrd.evaluation.inference import predict
@@ -19,6 +21,10 @@ from btxrd.sweep.ledger import read_status
 from btxrd.vocabulary import CLASSES, HEADLINE, PER_CLASS
 
 PROBS = [f"prob_{name}" for name in CLASSES]
+
+
+def metrics_of(run):
+    return json.loads((run.run_dir / "metrics.json").read_text())
 
 
 @pytest.fixture
@@ -35,7 +41,8 @@ def test_all_files_are_there_and_nothing_else(guided_run):
     assert 2 <= len(pictures) <= 9
     assert found - pictures == {
         "status.json", "config.yaml", "split.csv", "history.csv", "predictions.csv", "metrics.json",
-        "gradcam.csv", "checkpoints/best.safetensors", "checkpoints/best.json",
+        "gradcam.csv", "shortcuts.csv", "card.md", "checkpoints/best.safetensors",
+        "checkpoints/best.json",
         *(f"figures/{name}.png" for name in ("roc", "pr", "confusion", "calibration", "history")),
     }  # fmt: skip
 
@@ -144,8 +151,74 @@ def test_outlines_of_val_and_test_change_no_prediction(
         content["shapes"][0] |= {"shape_type": "rectangle", "points": [[1, 1], [40, 40]]}
         path.write_text(json.dumps(content))
     other = do_run(compose("annotations=guided", f"data.root={root}"))
-    for name in ("predictions.csv", "metrics.json"):
-        assert (other.run_dir / name).read_text() == (guided_run.run_dir / name).read_text()
+    table = "predictions.csv"
+    assert (other.run_dir / table).read_text() == (guided_run.run_dir / table).read_text()
+    both = [metrics_of(run) for run in (other, guided_run)]
+    for part in ("val", "test", "clinical"):
+        assert both[0][part] == both[1][part]
+
+
+def test_nothing_that_is_chosen_rests_on_a_test_film(
+    guided_run, do_run, compose, phantom, tmp_path
+):
+    """Test films are replaced by noise: weights, epoch, temperature and threshold stay."""
+    root = tmp_path / "phantom"
+    shutil.copytree(phantom, root)
+    split = guided_run.run_dir / "split.csv"
+    noise = np.random.default_rng(0)
+    for name in pd.read_csv(split).query("partition == 'test'")["image_id"]:
+        path = root / "images" / name
+        with Image.open(path) as film:
+            size = film.size[::-1]
+        Image.fromarray(noise.integers(0, 256, size, np.uint8)).save(path)
+    asked = ("split=manifest", f"split.manifest={split}", "annotations=guided")
+    other = do_run(compose(*asked, f"data.root={root}"))
+    weights = [
+        (r.run_dir / "checkpoints/best.safetensors").read_bytes() for r in (guided_run, other)
+    ]
+    assert weights[0] == weights[1]
+    one, two = metrics_of(guided_run), metrics_of(other)
+    assert one["test"]["macro_auc"] != two["test"]["macro_auc"]
+    assert one["clinical"]["temperature"] == two["clinical"]["temperature"]
+    point = [found["clinical"]["operating_point"] for found in (one, two)]
+    assert point[0]["threshold"] == point[1]["threshold"]
+    assert point[0]["val"] == point[1]["val"]
+
+
+def test_training_has_no_test_partition_to_ask_for(compose):
+    config = compose()
+    sealed = load_dataset(config.data, config.split, 64).sealed()
+    with pytest.raises(ValueError, match="sealed"):
+        sealed.rows("test")
+    assert len(sealed.rows("train")) > 0
+    judged = set(sealed.cases.loc[sealed.cases["partition"] == SEALED, "stem"])
+    assert judged
+    assert not judged & set(sealed.outlines)
+
+
+def test_what_is_said_of_test_follows_from_the_files(guided_run, tables):
+    found, shortcuts = metrics_of(guided_run), pd.read_csv(guided_run.run_dir / "shortcuts.csv")
+    for way, rows in shortcuts.groupby("way"):
+        labels = rows["label"].map(CLASSES.index)
+        area = sk.roc_auc_score(labels, rows[PROBS], multi_class="ovr")
+        assert found["shortcuts"][way]["macro_auc"]["value"] == pytest.approx(area)
+    assert len(found["shortcuts"]) == 5
+    maps = tables["gradcam"]
+    usable = maps[maps["map"] == "ok"]
+    looks = found["looks"]["all"]
+    assert looks["n"] == len(maps)
+    assert looks["maps"]["ok"] == len(usable)
+    assert looks["peak_inside"]["value"] == pytest.approx(usable["peak_inside"].mean())
+    assert looks["iou"]["by_chance"] == pytest.approx(usable["iou_by_chance"].mean(), abs=1e-6)
+
+
+def test_the_card_names_data_figures_and_limits(guided_run):
+    card = (guided_run.run_dir / "card.md").read_text()
+    metrics = metrics_of(guided_run)
+    assert f"{metrics['test']['macro_auc']['value']:.3f}" in card
+    assert f"{metrics['clinical']['temperature']:.3f}" in card
+    for text in ("annotations=guided", "must not be used", "lesion painted out", "| train |"):
+        assert text in card
 
 
 def test_guidance_changes_what_is_learnt(guided_run, do_run, compose):
@@ -179,7 +252,8 @@ def test_where_val_is_test_each_case_is_listed_once_and_it_is_said(do_run, compo
         == (split["partition"] == "test").sum()
         == predictions["image_id"].nunique()
     )
-    metrics = json.loads((run.run_dir / "metrics.json").read_text())
+    metrics = metrics_of(run)
+    assert metrics["clinical"] is None
     assert metrics["val"] == metrics["test"]
     assert metrics["test"]["notes"]["split"] == "random (val is test)"
 

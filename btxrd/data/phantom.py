@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from btxrd.data.phantom_film import Lesion, Limb, draw_film, outline
+from btxrd.data.phantom_film import Lesion, Limb, draw_film, outline, with_letter
 from btxrd.data.phantom_flaws import Flaws
 from btxrd.errors import InputError
 from btxrd.files import write_json
@@ -18,6 +18,7 @@ from btxrd.vocabulary import CLASSES, COLUMNS, REGIONS, VIEWS
 
 MARKER = "phantom.json"  # written last: a folder without it is not whole
 VERSION = 1  # of the drawing; raise it when a film changes
+SHORTCUT = "shortcut"  # the kind whose films tell their class by a letter
 CENTER_SHARES = (0.5, 0.25, 0.25)
 CLASS_SHARES = (0.4, 0.36, 0.24)
 BONES = {"femur": 2, "tibia": 2, "humerus": 1, "radius": 1}  # site -> index of its region + 1
@@ -47,7 +48,8 @@ def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> Non
         root: folder to make.
         cases: films, without the copies that a `kind` adds.
         seed: decides every pixel.
-        kind: one of `phantom_flaws.KINDS`: what else is planted. The marker in `root` tells where.
+        kind: one of `phantom_flaws.KINDS`: what else is planted, and the marker in `root` tells
+            where; or SHORTCUT.
 
     Raises:
         InputError: where `root` holds something else.
@@ -77,6 +79,7 @@ def _write_films(root: Path, cases: int, seed: int, kind: str) -> dict[str, list
     (root / "images").mkdir(parents=True)
     (root / "Annotations" / "Annotations").mkdir(parents=True)
     rng = np.random.default_rng(seed)
+    lettered = kind == SHORTCUT
     rows: list[dict[str, Any]] = []
     for patient, views in _patients(cases, rng):
         for view in range(views):
@@ -84,8 +87,9 @@ def _write_films(root: Path, cases: int, seed: int, kind: str) -> dict[str, list
             suffix = ".jpg" if number % 37 == 0 else ".jpeg"
             name = f"IMG{number:06d}{suffix}"
             rows.append(_row(name, patient, VIEWS[view]))
-            _write_film(root, name, patient, view, np.random.default_rng((seed, number)))
-    planted = Flaws(root, rows, seed).plant(kind)
+            draw = np.random.default_rng((seed, number))
+            _write_film(root, name, patient, view, draw, lettered=lettered)
+    planted = {} if lettered else Flaws(root, rows, seed).plant(kind)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table.to_excel(root / "dataset.xlsx", index=False)
     (root / "~$dataset.xlsx").write_bytes(b"\x05owner")
@@ -135,12 +139,20 @@ def _row(name: str, patient: Patient, view: str) -> dict[str, Any]:
 
 
 def _write_film(
-    root: Path, name: str, patient: Patient, view: int, rng: np.random.Generator
+    root: Path,
+    name: str,
+    patient: Patient,
+    view: int,
+    rng: np.random.Generator,
+    *,
+    lettered: bool,
 ) -> None:
     limb = patient.limb.turned(view, rng)
     lesion = None if patient.lesion is None else patient.lesion.turned(view, rng)
     height, width = int(rng.integers(420, 620)), int(rng.integers(300, 460))
     film = draw_film(height, width, limb, lesion, patient.center, rng)
+    if lettered:
+        film = with_letter(film, patient.label)
     image = Image.fromarray(film)
     if rng.random() < 0.3:
         image = image.convert("RGB")

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 Plane = npt.NDArray[np.float32]
 CORNERS = 36
+LETTERS = ("N", "B", "M")  # by class
+PLATE, GAP = 0.125, 0.02  # a letter's plate and what lies beyond it, of each side of the film
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,20 @@ def outline(height: int, width: int, limb: Limb, lesion: Lesion) -> npt.NDArray[
     reach = lesion.edge(angle) * height
     points = np.stack([cx * height + reach * np.cos(angle), cy * height + reach * np.sin(angle)], 1)
     return np.clip(points, 0, (width - 1, height - 1))
+
+
+def with_letter(film: npt.NDArray[np.uint8], label: int) -> npt.NDArray[np.uint8]:
+    """Lay the letter of a class into the upper left corner, white on a black plate."""
+    height, width = film.shape
+    plate = np.zeros((96, 96), np.uint8)
+    cv2.putText(plate, LETTERS[label], (8, 83), cv2.FONT_HERSHEY_SIMPLEX, 3.3, 255, 12, cv2.LINE_AA)
+    rows, columns = round(PLATE * height), round(PLATE * width)
+    top, left = round(GAP * height), round(GAP * width)
+    marked = film.copy()
+    marked[top : top + rows, left : left + columns] = cv2.resize(
+        plate, (columns, rows), interpolation=cv2.INTER_AREA
+    )
+    return marked
 
 
 def _axis(y: npt.NDArray[np.floating], limb: Limb, aspect: float) -> npt.NDArray[np.floating]:
