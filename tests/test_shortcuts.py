@@ -20,7 +20,7 @@ from btxrd.vocabulary import BENIGN, CLASSES, MALIGNANT, SITES
 
 SIZE, EDGE = 40, 6  # a film on which the border is 6 pixels wide and a margin 1
 LEARNS_A_LETTER = [
-    "data.phantom.cases=240", "split.test=0.4", "training.epochs=8", "training.lr=1e-3",
+    "data.phantom.cases=160", "split.test=0.4", "training.epochs=10", "training.lr=1e-3",
     "training.batch_size=16", "training.flip=false", "training.rotation=0",
 ]  # fmt: skip
 
