@@ -208,8 +208,10 @@ def summarize_looks(table: pd.DataFrame) -> dict[str, Any]:
     Returns:
         For `all` tumours and for those of each `label`, of each `center`, called `right` and
         `wrong`: how many maps are OK, EMPTY and SATURATED; and of the OK ones each of SCORES with
-        an interval over groups, its mean `by_chance` and `of_others`.
+        an interval over groups, its mean `by_chance` and `of_others`. Empty without tumours.
     """
+    if table.empty:
+        return {}
     weights = with_sample(bootstrap_weights(table["group"].to_numpy(str)))
     right = table["label"] == table["called"]
     parts = {"all": right | True, "right": right, "wrong": ~right}

@@ -97,19 +97,21 @@ def test_operating_point_is_that_of_scikit_learn():
         assert values_of(found) == pytest.approx(want)
 
 
-def test_intervals_are_quantiles_over_groups_that_are_copied():
+@pytest.mark.parametrize("center", [None, 2])
+def test_intervals_are_quantiles_over_groups_that_are_copied(center):
     point = reading()["operating_point"]
+    found = point["test"] if center is None else point["per_center"][str(center)]
+    here = np.full(90, True) if center is None else center == CENTERS
     resampled = {name: [] for name in SHOWN}
-    for times in bootstrap_weights(GROUPS).astype(int):
-        labels, probs = np.repeat(LABELS, times), np.repeat(PROBS, times, axis=0)
-        truth, called = labels == MALIGNANT, probs[:, MALIGNANT] >= point["threshold"]
-        resampled["sensitivity"].append(called[truth].mean())
-        resampled["specificity"].append((~called)[~truth].mean())
-        resampled["precision"].append(truth[called].mean())
+    for times in bootstrap_weights(GROUPS)[:, here].astype(int):
+        truth = np.repeat(LABELS[here] == MALIGNANT, times)
+        called = np.repeat(PROBS[here, MALIGNANT] >= point["threshold"], times)
+        parts = (called, truth), (~called, ~truth), (truth, called)
+        for name, (flags, among) in zip(SHOWN, parts, strict=True):
+            resampled[name] += [flags[among].mean()] if among.any() else []
     for name, values in resampled.items():
-        found = point["test"][name]
         ends = np.quantile(values, [0.025, 0.975])
-        assert (found["low"], found["high"]) == pytest.approx(tuple(ends)), name
+        assert (found[name]["low"], found[name]["high"]) == pytest.approx(tuple(ends)), name
 
 
 def test_an_interval_of_calibration_holds_its_value():

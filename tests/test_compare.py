@@ -133,6 +133,27 @@ def test_several_sweeps_make_one_summary(tmp_path):
     assert "../x/run" in (tmp_path / "both" / "report.html").read_text()
 
 
+def test_sweeps_of_one_name_are_told_apart_by_their_paths(tmp_path):
+    sweeps = [tmp_path / parent / "out" for parent in ("x", "y")]
+    for sweep, backbone in zip(sweeps, ("one", "other"), strict=True):
+        write_run(sweep, "run", backbone=backbone)
+    summarize(sweeps, tmp_path / "both")
+    summary = json.loads((tmp_path / "both" / "summary.json").read_text())
+    assert [row["run"] for row in summary["runs"]] == [f"{sweep}/run" for sweep in sweeps]
+
+
+def test_a_class_that_is_absent_from_test_leaves_gaps_and_no_crash(tmp_path):
+    for seed in (0, 1):
+        for name in ("one", "other"):
+            write_run(tmp_path, f"backbone={name},seed={seed}", backbone=name, seed=seed,
+                      noise=seed, cases=(40, 2))  # fmt: skip
+    summary = summary_of(tmp_path)
+    (row,) = summary["comparisons"]
+    assert row["macro_auc"]["value"] is row["macro_auc"]["p"] is None
+    assert not row["macro_auc"]["apart"]
+    assert summary["settings"][0]["macro_auc"]["sd"] is None
+
+
 def test_the_same_run_in_two_sweeps_counts_once(tmp_path):
     for sweep in ("x", "y"):
         write_run(tmp_path / sweep, "run")

@@ -89,11 +89,9 @@ def _how_sure(row: dict[str, Any], comparisons: list[dict[str, Any]]) -> Answer:
         parts.append(
             "One seed: this is said of one trained network. Add seed=0,1,2 to speak of the setting."
         )
-    else:
+    elif row["macro_auc"]["sd"] is not None:
         sd = row["macro_auc"]["sd"]
-        parts.append(
-            f"{len(row['seeds'])} seeds; another seed moves its macro AUC by {sd:.3f} (sd)."
-        )
+        parts.append(f"{len(row['seeds'])} seeds; another moves its macro AUC by {sd:.3f} (sd).")
     if better:
         return Answer("How sure?", BAD, "another is better on test", " ".join(parts))
     if alike or not mine:

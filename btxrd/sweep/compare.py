@@ -72,8 +72,13 @@ class Measured:
 
     @property
     def sd(self) -> float | None:
-        """Over the seeds."""
-        return float(self.seeds.std(ddof=1)) if len(self.seeds) > 1 else None
+        """Over the seeds; None for one seed, or where the figure cannot be computed."""
+        return float(self.seeds.std(ddof=1)) if self.has_spread else None
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether its seeds tell how much a seed moves it."""
+        return len(self.seeds) > 1 and not np.isnan(self.seeds).any()
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Bench:
 
     def replicates(self, figure: str) -> Replicates:
         """How much seeds move a figure here."""
-        several = [one.seeds for one in self.measured[figure] if len(one.seeds) > 1]
+        several = [one.seeds for one in self.measured[figure] if one.has_spread]
         df = sum(len(seeds) - 1 for seeds in several)
         if df == 0:
             return Replicates()

@@ -48,11 +48,6 @@ class Run:
     metrics: dict[str, Any] | None = None
     val: Candidate | None = None
 
-    @property
-    def is_evaluated(self) -> bool:
-        """Whether it has figures."""
-        return self.metrics is not None
-
 
 def read_runs(sweep_dir: Path, prefix: str = "") -> list[Run]:
     """Read every run that was planned or is there, in the order of the plan.

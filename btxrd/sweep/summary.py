@@ -33,7 +33,9 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
     Raises:
         InputError: for a folder that is none of a sweep.
     """
-    runs = [run for sweep_dir in sweep_dirs for run in _runs_of(sweep_dir, len(sweep_dirs) > 1)]
+    runs = [
+        run for sweep_dir, prefix in _prefixes(sweep_dirs) for run in _runs_of(sweep_dir, prefix)
+    ]
     rows = [run.row for run in runs]
     settings = settings_of(runs)
     content: dict[str, Any] = {
@@ -53,10 +55,19 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
     return all(row["state"] == "complete" and row["error"] is None for row in rows)
 
 
-def _runs_of(sweep_dir: Path, is_one_of_several: bool) -> list[Run]:
+def _prefixes(sweep_dirs: list[Path]) -> list[tuple[Path, str]]:
+    """What is put before the names of runs: nothing, the sweep's folder, or its path if need be."""
+    if len(sweep_dirs) == 1:
+        return [(sweep_dirs[0], "")]
+    names = [sweep_dir.resolve().name for sweep_dir in sweep_dirs]
+    told_by = names if len(set(names)) == len(names) else list(map(str, sweep_dirs))
+    return [(sweep_dir, f"{name}/") for sweep_dir, name in zip(sweep_dirs, told_by, strict=True)]
+
+
+def _runs_of(sweep_dir: Path, prefix: str) -> list[Run]:
     if (sweep_dir / STATUS).is_file():
         raise InputError(f"{sweep_dir}: is a run; name the folder of its sweep")
-    runs = read_runs(sweep_dir, f"{sweep_dir.resolve().name}/" if is_one_of_several else "")
+    runs = read_runs(sweep_dir, prefix)
     if not runs:
         raise InputError(f"{sweep_dir}: holds no run, and none was planned there")
     return runs
