@@ -1,6 +1,7 @@
 """Curves of several settings in one chart, as SVG that stands in the page."""
 
 import io
+import textwrap
 from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from btxrd.sweep.settings import Setting
 from btxrd.vocabulary import CLASSES
 
 MOST = 8  # settings in a chart: those that do best on val
+LABEL = 44  # letters in a line of a legend
 BINS = 8  # of a calibration curve, with equally many cases each
 # Okabe and Ito's colours, told apart by most colour-blind readers; and a dash and a mark each.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -61,6 +63,10 @@ def _style(place: int) -> dict[str, Any]:
     return {"color": COLOURS[place % MOST], "linestyle": DASHES[place % MOST], "linewidth": 1.4}
 
 
+def _label(setting: Setting) -> str:
+    return textwrap.fill(setting.name, LABEL)
+
+
 def _pooled(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     """Labels and probabilities of all seeds, one after the other."""
     return np.tile(setting.test.labels, len(setting.runs)), np.concatenate(setting.probs)
@@ -73,7 +79,7 @@ def _roc(axes: Axes, settings: list[Setting], label: int) -> None:
         truth = labels == label
         if truth.any() and not truth.all():
             x, y, _ = roc_curve(truth, probs[:, label])
-            axes.plot(x, y, label=setting.name, **_style(place))
+            axes.plot(x, y, label=_label(setting), **_style(place))
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
 
 
@@ -86,7 +92,7 @@ def _calibration(axes: Axes, settings: list[Setting]) -> None:
         x = [confidence[part].mean() for part in parts if len(part)]
         y = [right[part].mean() for part in parts if len(part)]
         axes.plot(
-            x, y, label=setting.name, marker=MARKS[place % MOST], markersize=4, **_style(place)
+            x, y, label=_label(setting), marker=MARKS[place % MOST], markersize=4, **_style(place)
         )
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0.3, 1), ylim=(0, 1))
 
@@ -96,7 +102,7 @@ def _history(axes: Axes, settings: list[Setting]) -> None:
         for number, run in enumerate(setting.runs):
             history = pd.read_csv(run.path / "history.csv")
             best = history.iloc[int(history["val_loss"].to_numpy().argmin())]
-            name = setting.name if number == 0 else None
+            name = _label(setting) if number == 0 else None
             axes.plot(history["epoch"], history["val_macro_auc"], label=name, **_style(place))
             axes.plot(best["epoch"], best["val_macro_auc"], MARKS[place % MOST],
                       color=COLOURS[place % MOST], markersize=5)  # fmt: skip

@@ -161,7 +161,10 @@ def settings_of(runs: list[Run]) -> list[Setting]:
             key = _all_but(run.config, "seed") + str(run.row["split_hash"])
             alike[key].setdefault(run.row["seed"], run)
     groups = [tuple(members.values()) for members in alike.values()]
-    _, names = short_names([without_split_and_seed(members[0].name) for members in groups])
+    firsts = [members[0] for members in groups]
+    _, names = short_names([without_split_and_seed(run.name) for run in firsts])
+    if len(set(names)) == 1:
+        names = [f"{run.row['model']}, annotations={run.row['annotations']}" for run in firsts]
     names = [name.removeprefix("experiment=") for name in names]
     taken = Counter(
         (name, members[0].row["split"]) for name, members in zip(names, groups, strict=True)
