@@ -13,11 +13,13 @@ from btxrd.sweep.summary import summarize
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-    "--disable-background-networking --disable-component-update --enable-logging=stderr"
-).split()
-SECTIONS = ("settings", "differences", "gap", "use", "curves", "looks", "shortcuts", "failures",
-            "run", "again")  # fmt: skip
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-sync", "--disable-background-networking", "--disable-component-update",
+    "--enable-logging=stderr",
+)  # fmt: skip
+SECTIONS = (
+    "settings", "differences", "gap", "use", "curves", "looks", "shortcuts", "failures", "run", "again",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
