@@ -18,7 +18,8 @@ OPTIONS = (
     "--enable-logging=stderr",
 )  # fmt: skip
 SECTIONS = (
-    "settings", "differences", "gap", "use", "curves", "looks", "shortcuts", "failures", "run", "again",
+    "settings", "differences", "gap", "use", "curves", "looks", "shortcuts",
+    "failures", "run", "again",
 )  # fmt: skip
 
 
