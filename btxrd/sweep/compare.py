@@ -111,7 +111,7 @@ class Bench:
 
 
 def benches_of(settings: list[Setting]) -> list[Bench]:
-    """Put settings together whose test cases, labels and groups are equal, the best on val first."""
+    """Put settings together whose test cases and groups are equal, the best on val first."""
     equal: dict[bytes, list[Setting]] = defaultdict(list)
     for setting in settings:
         equal[setting.test.identity].append(setting)

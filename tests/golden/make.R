@@ -1,4 +1,4 @@
-# Writes the golden values in this folder: `Rscript make.R`, with pROC (made with R 4.2.2, pROC 1.18.0).
+# Writes the golden values in this folder: `Rscript make.R` (made with R 4.2.2, pROC 1.18.0).
 suppressMessages(library(pROC))
 options(digits = 15)
 
