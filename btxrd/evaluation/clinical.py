@@ -6,6 +6,7 @@ import numpy as np
 
 from btxrd.evaluation.metrics import (
     MALIGNANT,
+    SMALLEST,
     Floats,
     Labels,
     cross_entropy,
@@ -68,7 +69,7 @@ def _calibration(labels: Labels, probs: Floats, weights: Floats) -> dict[str, An
     return {
         "ece": estimate(ece),
         "brier": estimate(mean(distance, weights)),
-        "cross_entropy": cross_entropy(labels, np.clip(probs, 1e-9, None)),
+        "cross_entropy": cross_entropy(labels, np.clip(probs, SMALLEST, None)),
     }
 
 

@@ -15,6 +15,8 @@ from scipy import stats
 from btxrd.evaluation.metrics import Floats, Labels
 from btxrd.evaluation.resampling import Groups
 
+ROUNDING = 1e-12  # means of equal figures, added up in another order, differ by less
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -22,7 +24,7 @@ class Parts:
 
     Attributes:
         value: of the figure; NaN where it cannot be computed.
-        cases: (n,) the part of each case in its error.
+        cases: (n,) the part of each case in its error; NaN where that cannot be told.
     """
 
     value: float
@@ -52,11 +54,13 @@ def auc_parts(truth: npt.NDArray[np.bool_], score: Floats) -> Parts:
     positive, negative = np.sort(score[truth]), np.sort(score[~truth])
     m, n = len(positive), len(negative)
     cases = np.full(len(score), np.nan)
-    if min(m, n) < 2:
+    if min(m, n) == 0:
         return Parts(np.nan, cases)
     above = _share_below(negative, score[truth])
     below = 1 - _share_below(positive, score[~truth])
     value = float(above.mean())
+    if min(m, n) == 1:
+        return Parts(value, cases)
     cases[truth] = (above - value) / np.sqrt(m * (m - 1))
     cases[~truth] = (below - value) / np.sqrt(n * (n - 1))
     return Parts(value, cases)
@@ -75,7 +79,10 @@ def macro_auc_parts(labels: Labels, probs: Floats) -> Parts:
 
 
 def accuracy_parts(labels: Labels, probs: Floats) -> Parts:
-    """Accuracy. The square root of a difference's variance is what McNemar's test divides by."""
+    """Accuracy; its parts are not centred, and so of use in a difference only.
+
+    The square root of a difference's variance is what McNemar's test divides by.
+    """
     right = (probs.argmax(axis=1) == labels) / len(labels)
     return Parts(float(right.sum()), right)
 
@@ -90,8 +97,8 @@ def p_value(value: float, variance: float, df: float = np.inf) -> float | None:
     """Two-sided p of a difference (Wald); None where it has no variance but is none either."""
     if np.isnan(value) or np.isnan(variance):
         return None
-    if variance == 0:
-        return 1.0 if value == 0 else None
+    if variance < ROUNDING**2:
+        return 1.0 if abs(value) < ROUNDING else None
     return float(2 * stats.t.sf(abs(value) / np.sqrt(variance), df))
 
 

@@ -85,7 +85,7 @@ def one_class(
         "specificity": _ratio(others - calls + hits, others),
         "precision": _ratio(hits, calls),
         # As in scikit-learn, 0 also where the class neither occurs nor is called.
-        "f1": np.nan_to_num(_ratio(2 * hits, calls + members)),
+        "f1": np.where(np.isnan(total), np.nan, np.nan_to_num(_ratio(2 * hits, calls + members))),
     }
 
 

@@ -38,9 +38,9 @@ class Validation:
         """Take rows of predictions.csv.
 
         Raises:
-            ValueError: where one is no val case.
+            ValueError: where one is no val case, or there is none.
         """
-        if not (predictions["partition"] == "val").all():
+        if predictions.empty or not (predictions["partition"] == "val").all():
             raise ValueError("a choice may rest on val cases alone")
         return cls(*labels_and_probs(predictions))
 

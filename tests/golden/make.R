@@ -4,8 +4,7 @@ options(digits = 15)
 
 save <- function(table, name) write.csv(table, name, row.names = FALSE, quote = FALSE)
 
-# DeLong: the example of ?roc.test, and cases drawn here
-data(aSAH)
+# DeLong, on cases drawn here
 draw <- function(set, n, positives, digits) {
   truth <- rep(c(1, 0), c(positives, n - positives))
   common <- rnorm(n)
@@ -14,10 +13,6 @@ draw <- function(set, n, positives, digits) {
 }
 set.seed(1)
 cases <- rbind(
-  data.frame(
-    set = "aSAH", truth = as.integer(aSAH$outcome == "Poor"),
-    one = as.numeric(aSAH$wfns), other = aSAH$s100b
-  ),
   draw("continuous", 60, 25, 4),
   draw("ties", 60, 25, 0),
   draw("few", 40, 3, 4)
