@@ -16,7 +16,12 @@ from btxrd.evaluation.selection import Validation
 from btxrd.explain import explain_run
 from btxrd.files import replacing, write_json
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.shortcuts import predict_painted, predict_without_film, score_shortcuts
+from btxrd.shortcuts import (
+    paintable,
+    predict_painted,
+    predict_without_film,
+    score_shortcuts,
+)
 from btxrd.vocabulary import CLASSES
 
 log = logging.getLogger(__name__)
@@ -68,16 +73,18 @@ def _try_shortcuts(
     groups: Groups,
     run_dir: Path,
 ) -> dict[str, Any]:
-    """Write shortcuts.csv, a row a test case and way; returns its figures."""
-    rows = dataset.rows("test")
-    ways = predict_painted(model, dataset, rows) | predict_without_film(dataset, rows)
+    """Write shortcuts.csv, a row a way and test case that can be painted; returns its figures."""
+    chosen = paintable(dataset, dataset.rows("test"))
+    rows, labels, groups = dataset.rows("test")[chosen], labels[chosen], groups[chosen]
+    ways = {"whole_film": probs[chosen], **predict_painted(model, dataset, rows)}
+    ways |= predict_without_film(dataset, rows)
     ways = {name: found.round(DECIMALS) for name, found in ways.items()}
     tables = [
         _table(dataset.cases.iloc[rows], labels, found).assign(way=name)
         for name, found in ways.items()
     ]
     _write_table(run_dir / "shortcuts.csv", pd.concat(tables))
-    return score_shortcuts(labels, probs, groups, ways)
+    return score_shortcuts(labels, probs[chosen], groups, ways)
 
 
 def _table(cases: pd.DataFrame, labels: Labels, probs: Floats) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from btxrd.data.batches import Pixels
 from btxrd.data.dataset import Dataset
 from btxrd.evaluation.inference import predict
-from btxrd.evaluation.metrics import Floats, Labels, macro_auc, rate
+from btxrd.evaluation.metrics import NORMAL, Floats, Labels, macro_auc, rate
 from btxrd.evaluation.resampling import Groups, bootstrap_weights, estimate, with_sample
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.vocabulary import CLASSES, REGIONS, SITES, VIEWS
@@ -64,11 +64,17 @@ def _grown(region: Mask, by: float) -> Mask:
     return np.asarray(cv2.dilate((region > 0).astype(np.uint8), kernel), dtype=np.uint8)
 
 
+def paintable(dataset: Dataset, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """(n,): normal films, and tumours whose outline is known."""
+    outlined = dataset.cases["stem"].iloc[rows].isin(list(dataset.outlines)).to_numpy(bool)
+    return np.asarray(outlined | (dataset.labels[rows] == NORMAL))
+
+
 def regions(dataset: Dataset, rows: npt.NDArray[np.intp]) -> list[Mask] | None:
     """A region (S, S) for each film: its own lesion, or that of another film where it has none.
 
-    With a region borrowed for each normal film, paint does not tell a tumour. None where no film
-    has a lesion to lend.
+    With a region borrowed for each normal film, that there is paint does not tell a tumour; its
+    size and place still may, a little. None where no film has a lesion to lend.
     """
     own = dataset.masks(rows)
     if not own:

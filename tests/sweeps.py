@@ -36,14 +36,15 @@ def write_run(
     noise=0,
     backbone="resnet50",
     cases=(VAL, TEST),
-    centers=(1,),
+    centers=None,
 ):
     """Write the files of a run; `skill` is that on val and on test, `noise` seeds what is drawn."""
+    centers = centers or ((2, 3) if split == "center" else (1,))
     run_dir = sweep_dir / name
     run_dir.mkdir(parents=True)
     config = {
         "model": {"backbone": backbone, "attn_layer": "cbam"},
-        "split": {"strategy": split, "groups": groups},
+        "split": {"strategy": split, "groups": groups, "held_out": list(centers)},
         "annotations": {"kind": "none"},
         "training": {"epochs": 10},
         "seed": seed,

@@ -142,6 +142,47 @@ def test_sweeps_of_one_name_are_told_apart_by_their_paths(tmp_path):
     assert [row["run"] for row in summary["runs"]] == [f"{sweep}/run" for sweep in sweeps]
 
 
+def test_a_run_whose_files_do_not_fit_is_damaged_and_takes_no_other_along(tmp_path):
+    write_run(tmp_path, "whole", backbone="one")
+    for name, damage in (("predictions.csv", "image_id,partition\n"), ("history.csv", "epoch\n"),
+                         ("metrics.json", '{"val": {}, "test": {}}')):  # fmt: skip
+        write_run(tmp_path, name, backbone=name)
+        (tmp_path / name / name).write_text(damage)
+    states = {row["run"]: row["state"] for row in summary_of(tmp_path)["runs"]}
+    assert states.pop("whole") == "complete"
+    assert set(states.values()) == {"damaged"}
+
+
+def test_an_interval_stays_within_the_range_of_its_figure(tmp_path):
+    for seed in (0, 1):
+        write_run(tmp_path, f"seed={seed}", seed=seed, noise=seed, skill=(0.5, 0.9 * seed))
+    (row,) = summary_of(tmp_path)["settings"]
+    assert 0 <= row["macro_auc"]["low"] < row["macro_auc"]["high"] <= 1
+
+
+def test_letters_of_other_test_films_are_other_letters(tmp_path):
+    write_run(tmp_path, "a", backbone="a", cases=(40, 60))
+    write_run(tmp_path, "b", backbone="b", cases=(40, 90))
+    assert [row["macro_auc"]["set"] for row in summary_of(tmp_path)["settings"]] == ["a1", "a2"]
+
+
+def test_the_command_that_is_named_writes_the_same_summary(tmp_path):
+    for sweep in ("x", "y"):
+        write_run(tmp_path / sweep, "run", backbone=sweep)
+    sweeps, to = [tmp_path / "x", tmp_path / "y"], tmp_path / "both"
+    summarize(sweeps, to, images=False)
+    command = json.loads((to / "summary.json").read_text())["rebuild"]
+    assert command == (f"python -m btxrd.summarize {sweeps[0]} {sweeps[1]} --to {to} --no-images")
+    assert summary_of(tmp_path / "x")["rebuild"].endswith(f"btxrd.summarize {tmp_path / 'x'}")
+
+
+def test_too_few_groups_are_not_tested(tmp_path):
+    write_run(tmp_path, "one", backbone="one", cases=(40, 9))
+    write_run(tmp_path, "other", backbone="other", cases=(40, 9), noise=1)
+    (row,) = summary_of(tmp_path)["comparisons"]
+    assert row["macro_auc"]["p"] is row["macro_auc"]["p_holm"] is None
+
+
 def test_a_class_that_is_absent_from_test_leaves_gaps_and_no_crash(tmp_path):
     for seed in (0, 1):
         for name in ("one", "other"):
@@ -189,7 +230,11 @@ def test_a_gap_is_split_into_image_and_prior(tmp_path):
     run = tmp_path / "split=center"
     table = pd.read_csv(run / "predictions.csv")
     rare = (table["label"] == "malignant") & (np.arange(len(table)) % 2 == 0)
-    table[~rare].to_csv(run / "predictions.csv", index=False)  # the mix of classes changes
+    for name in ("predictions.csv", "split.csv"):  # the mix of classes changes
+        pd.read_csv(run / name)[~rare].to_csv(run / name, index=False)
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["test"]["n"] = int((table[~rare]["partition"] == "test").sum())
+    (run / "metrics.json").write_text(json.dumps(metrics))
     benches = benches_of(settings_of(read_runs(tmp_path)))
     (row,) = generalisation_gap(benches)
     near, far = (read_test(tmp_path / f"split={name}") for name in ("stratified", "center"))

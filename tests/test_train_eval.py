@@ -202,7 +202,7 @@ def test_what_is_said_of_test_follows_from_the_files(guided_run, tables):
         labels = rows["label"].map(CLASSES.index)
         area = sk.roc_auc_score(labels, rows[PROBS], multi_class="ovr")
         assert found["shortcuts"][way]["macro_auc"]["value"] == pytest.approx(area)
-    assert len(found["shortcuts"]) == 5
+    assert len(found["shortcuts"]) == 6
     maps = tables["gradcam"]
     usable = maps[maps["map"] == "ok"]
     looks = found["looks"]["all"]

@@ -5,6 +5,7 @@ from typing import Any
 
 GOOD, BAD, OPEN = "good", "bad", "open"
 AT_CHANCE = 0.5  # macro AUC
+TOLERATED = 0.1  # of macro AUC, that may hide in an interval where it is said that nothing is
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,11 @@ def said(figure: dict[str, Any] | None, *, percent: bool = False) -> str:
 
 
 def _which(winner: dict[str, Any], row: dict[str, Any]) -> Answer:
+    left_out = _list(winner["unranked"]) if winner["unranked"] else ""
+    unranked = f" (not ranked, for want of a val figure: {left_out})" if left_out else ""
     text = (
-        f"It has the highest val macro AUC ({winner['val_macro_auc']:.3f}) of {winner['of']}. "
-        f"On {row['n_test']} test films: macro AUC {said(row['macro_auc'])}, "
+        f"It has the highest val macro AUC ({winner['val_macro_auc']:.3f}) of {winner['of']}"
+        f"{unranked}. On {row['n_test']} test films: macro AUC {said(row['macro_auc'])}, "
         f"accuracy {said(row['accuracy'])}, balanced accuracy {said(row['balanced_accuracy'])}."
     )
     return Answer("Which model?", OPEN, winner["setting"], text)
@@ -105,15 +108,18 @@ def _elsewhere(row: dict[str, Any], gaps: list[dict[str, Any]]) -> Answer | None
     mine = [gap for gap in gaps if set(gap["runs"]) & set(row["runs"])]
     if not mine:
         return Answer(question, OPEN, "not known", "Run it with split=stratified,center to see.")
-    found = mine[0]["macro_auc"]
+    worst = max(mine, key=lambda gap: gap["macro_auc"]["gap"]["value"] or 0)
+    found = worst["macro_auc"]
     gap, image = found["gap"], found["image"]
     if gap["low"] is None:
         return Answer(question, OPEN, "not known", "A class is absent.")
     text = (
         f"Macro AUC is {found['seen']:.3f} at centers it was trained on and "
-        f"{found['unseen']:.3f} at others ({mine[0]['split']}): a gap of {said(gap)}, of which "
+        f"{found['unseen']:.3f} at others ({worst['split']}): a gap of {said(gap)}, of which "
         f"{said(image)} is left where each class weighs the same."
     )
+    if len(mine) > 1:
+        text += f" That is the largest of {len(mine)} gaps."
     if gap["low"] > 0:
         return Answer(question, BAD, f"no: it loses {gap['value']:.2f}", text)
     if gap["high"] < 0:
@@ -138,8 +144,12 @@ def _looks(row: dict[str, Any]) -> Answer:
         text += f", the maps of other films {peak['of_others']:.0%}"
     text += f". {broken:.0f} more maps were empty or saturated."
     bar = max(peak["by_chance"], peak["of_others"] or 0)
-    if peak["low"] <= bar:
+    if peak["value"] <= bar:
         return Answer(question, BAD, "no more than chance", text)
+    if peak["low"] <= bar:
+        return Answer(question, OPEN, "more than chance could not be shown", text)
+    if broken > found["maps"]["ok"]:
+        return Answer(question, OPEN, "not known: most maps are empty or saturated", text)
     if peak["value"] < 0.5:
         return Answer(question, OPEN, f"in {peak['value']:.0%} of tumours", text)
     return Answer(question, GOOD, f"in {peak['value']:.0%} of tumours", text)
@@ -162,10 +172,12 @@ def _shortcuts(row: dict[str, Any]) -> Answer | None:
     if border["difference"]["high"] is not None and border["difference"]["high"] < 0:
         signs.append("the border")
     if lesion["macro_auc"]["low"] is not None and lesion["macro_auc"]["low"] > AT_CHANCE:
-        signs.append("what surrounds the lesion")
+        signs.append("what surrounds the lesion (or the paint)")
     if signs:
         return Answer(question, BAD, f"yes: {' and '.join(signs)}", text)
-    return Answer(question, GOOD, "no sign of it", text)
+    if border["difference"]["low"] < -TOLERATED or lesion["macro_auc"]["high"] > 0.5 + TOLERATED:
+        return Answer(question, OPEN, "none could be shown", text)
+    return Answer(question, GOOD, "no", text)
 
 
 def _missed(row: dict[str, Any]) -> Answer:

@@ -20,6 +20,7 @@ from btxrd.vocabulary import CLASSES
 
 COMPARED = ("macro_auc", "accuracy")
 LEVEL = 0.05
+FEWEST = 10  # groups that a test is done over
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def with_seeds(bench: Bench, figure: str, place: int) -> dict[str, Any]:
     """A figure of a setting: mean over the seeds with its interval, and the sd of the seeds."""
     one = bench.measured[figure][place]
     noise = bench.replicates(figure).noise(len(bench.weights) - 1, one.setting)
-    return estimate(one.resampled + noise) | {"sd": one.sd}
+    return estimate(np.clip(one.resampled + noise, 0, 1)) | {"sd": one.sd}
 
 
 def compare(benches: list[Bench]) -> list[dict[str, Any]]:
@@ -155,7 +156,7 @@ def _pairs(bench: Bench) -> Iterator[dict[str, Any]]:
     for one, other in combinations(range(len(bench.settings)), 2):
         pair = bench.settings[one], bench.settings[other]
         row: dict[str, Any] = {
-            "split": pair[0].split,
+            "split": " / ".join(dict.fromkeys(setting.split for setting in pair)),
             "one": pair[0].name,
             "other": pair[1].name,
             "runs": [setting.runs[0].name for setting in pair],
@@ -180,9 +181,10 @@ def _difference(one: Measured, other: Measured, seeds: Replicates, groups: Any) 
     # Satterthwaite 1946: the cases are many, the seeds are not
     df = seeds.df * (total / of_seeds) ** 2 if of_seeds > 0 else np.inf
     noise = seeds.noise(len(one.resampled) - 1, one.setting, other.setting)
-    found: dict[str, Any] = dict(estimate(one.resampled - other.resampled + noise))
+    resampled = np.clip(one.resampled - other.resampled + noise, -1, 1)
+    found: dict[str, Any] = dict(estimate(resampled))
     return found | {
-        "p": p_value(parts.value, total, df),
+        "p": p_value(parts.value, total, df) if len(np.unique(groups)) >= FEWEST else None,
         "p_cases": p_value(parts.value, parts.variance()),
         "p_holm": None,
         "apart": False,
@@ -218,13 +220,14 @@ def _mcnemar(one: Setting, other: Setting) -> dict[str, float] | None:
     return mcnemar(right[0], right[1])
 
 
-def sets_of(bench: Bench, rows: list[dict[str, Any]], figure: str) -> list[str]:
+def sets_of(bench: Bench, rows: list[dict[str, Any]], figure: str, number: str = "") -> list[str]:
     """Letters of each setting: two that share one cannot be told apart (Piepho 2004).
 
     Args:
         bench: of the settings.
         rows: as `compare` gives them.
         figure: one of COMPARED.
+        number: of the bench, put behind each letter.
     """
     apart = {frozenset(row["runs"]) for row in rows if row[figure]["apart"]}
     first = [setting.runs[0].name for setting in bench.settings]
@@ -240,9 +243,9 @@ def sets_of(bench: Bench, rows: list[dict[str, Any]], figure: str) -> list[str]:
     rank = np.argsort(np.argsort(values, kind="stable"))
     letters = [""] * len(first)
     cliques = sorted(nx.find_cliques(together), key=lambda clique: sorted(rank[clique]))
-    for number, clique in enumerate(cliques):
+    for which, clique in enumerate(cliques):
         for place in clique:
-            letters[place] += _letter(number)
+            letters[place] += _letter(which) + number
     return letters
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from btxrd.evaluation.metrics import Floats, equal_priors, macro_auc, mean
 from btxrd.evaluation.resampling import bootstrap_weights, estimate, with_sample
@@ -42,9 +43,11 @@ def _gap(
 ) -> dict[str, Any]:
     groups = np.concatenate([near.test.groups, far.test.groups])
     weights = with_sample(bootstrap_weights(groups))
+    of_near, of_far = np.split(weights, [len(near.test.labels)], axis=1)
+    unseen = np.isin(far.test.centers, far.held_out)  # a group may hold films of others
     sides = [
-        _resampled(near, weights[:, : len(near.test.labels)]),
-        _resampled(far, weights[:, len(near.test.labels) :]),
+        _resampled(near, of_near, np.ones(len(near.test.labels), bool)),
+        _resampled(far, of_far[:, unseen], unseen),
     ]
     row: dict[str, Any] = {"setting": near.name, "split": far.split}
     row |= {"seeds": [near.seeds, far.seeds], "runs": [near.runs[0].name, far.runs[0].name]}
@@ -57,21 +60,23 @@ def _gap(
         row[figure] = {
             "seen": estimate(sides[0][figure])["value"],
             "unseen": estimate(sides[1][figure])["value"],
-            "gap": estimate(plain + noise),
-            "image": estimate(even + noise),
+            "gap": estimate(np.clip(plain + noise, -1, 1)),
+            "image": estimate(np.clip(even + noise, -1, 1)),
             "prior": estimate(plain - even),
         }
     return row
 
 
-def _resampled(setting: Setting, weights: Floats) -> dict[str, Floats]:
+def _resampled(
+    setting: Setting, weights: Floats, chosen: npt.NDArray[np.bool_]
+) -> dict[str, Floats]:
     """(1 + resamples,) of each figure, as it is and with equal priors; mean over the seeds."""
-    labels = setting.test.labels
+    labels, by_seed = setting.test.labels[chosen], [probs[chosen] for probs in setting.probs]
     even = equal_priors(labels, weights)
-    right = [probs.argmax(axis=1) == labels for probs in setting.probs]
+    right = [probs.argmax(axis=1) == labels for probs in by_seed]
     found = {
-        "macro_auc": [macro_auc(labels, probs, weights) for probs in setting.probs],
-        "even macro_auc": [macro_auc(labels, probs, even) for probs in setting.probs],
+        "macro_auc": [macro_auc(labels, probs, weights) for probs in by_seed],
+        "even macro_auc": [macro_auc(labels, probs, even) for probs in by_seed],
         "accuracy": [mean(hits, weights) for hits in right],
         "even accuracy": [mean(hits, even) for hits in right],
     }

@@ -78,7 +78,7 @@ PASSED = (
     "generalisation_gap",
     "runs",
     "commands",
-    "sweeps",
+    "rebuild",
 )
 
 

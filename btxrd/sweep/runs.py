@@ -98,9 +98,8 @@ def _read_folder(run_dir: Path, name: str, row: dict[str, Any]) -> Run:
     row |= _progress(run_dir, status, config["training"]["epochs"])
     if status["state"] != "complete" or not config["evaluate"]:
         return Run(name, run_dir, row, status)
-    for file in ("predictions.csv", "split.csv"):  # of what is compared
-        (run_dir / file).stat()
     metrics = read_json(run_dir / "metrics.json")
+    _check_tables(run_dir, metrics)
     row["n_test"] = metrics["test"]["n"]
     for figure in HEADLINE:
         for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
@@ -108,6 +107,25 @@ def _read_folder(run_dir: Path, name: str, row: dict[str, Any]) -> Run:
     return Run(
         name, run_dir, row, status, config, metrics, _candidate(name, config, metrics["val"])
     )
+
+
+def _check_tables(run_dir: Path, metrics: dict[str, Any]) -> None:
+    """Raise ValueError where the files of a complete run are old, or do not fit each other."""
+    if not {"clinical", "looks", "shortcuts"} <= set(metrics):
+        raise ValueError("metrics.json is of an older version")
+    tested = [
+        {row["image_id"] for row in _rows(run_dir / name) if row["partition"] == "test"}
+        for name in ("predictions.csv", "split.csv")
+    ]
+    if tested[0] != tested[1] or len(tested[0]) != metrics["test"]["n"]:
+        raise ValueError("predictions.csv, split.csv and metrics.json have other test cases")
+    if not _rows(run_dir / "history.csv"):
+        raise ValueError("history.csv has no epoch")
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _candidate(name: str, config: dict[str, Any], val: dict[str, Any]) -> Candidate | None:

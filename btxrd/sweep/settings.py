@@ -70,6 +70,12 @@ class Setting:
         return str(self._config["split"]["strategy"])
 
     @property
+    def held_out(self) -> list[int]:
+        """The centers that its split tests on, where it tests on centers."""
+        split = self._config["split"]
+        return list(split["held_out"] if self.strategy == "center" else [split["test_center"]])
+
+    @property
     def seeds(self) -> list[int]:
         """Of its runs."""
         return [run.row["seed"] for run in self.runs]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
     rows = [run.row for run in runs]
     settings = settings_of(runs)
     content: dict[str, Any] = {
-        "sweeps": [str(sweep_dir) for sweep_dir in sweep_dirs],
+        "rebuild": _rebuild(sweep_dirs, folder, images),
         "commands": [plan.command for plan in map(read_plan, sweep_dirs) if plan.command],
         "selection_rule": RULE,
         **evidence(settings),
@@ -51,8 +52,16 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
         write_json(folder / "summary.json", content)
         write_report(folder, content, runs, settings, images=images)
     finally:
-        print(as_text(folder, content))
+        print(as_text(folder, content, {run.name: run.path for run in runs}))
     return all(row["state"] == "complete" and row["error"] is None for row in rows)
+
+
+def _rebuild(sweep_dirs: list[Path], folder: Path, images: bool) -> str:
+    """The command that writes this summary again."""
+    words = ["python", "-m", "btxrd.summarize", *map(str, sweep_dirs)]
+    if sweep_dirs != [folder]:
+        words += ["--to", str(folder)]
+    return shlex.join(words if images else [*words, "--no-images"])
 
 
 def _prefixes(sweep_dirs: list[Path]) -> list[tuple[Path, str]]:
@@ -83,7 +92,7 @@ def evidence(settings: list[Setting]) -> dict[str, Any]:
     comparisons = compare(benches)
     return {
         "winners": select_winners(settings),
-        "settings": [row for bench in benches for row in _describe(bench, comparisons)],
+        "settings": _describe_all(benches, comparisons),
         "comparisons": comparisons,
         "generalisation_gap": generalisation_gap(benches),
     }
@@ -113,14 +122,30 @@ def select_winners(settings: list[Setting]) -> list[dict[str, Any]]:
                 "val_macro_auc": best.macro_auc,
                 "val_malignant_sensitivity": best.malignant_sensitivity,
                 "of": len(members),
+                "unranked": [
+                    setting.name
+                    for setting in settings
+                    if setting.val is None and setting.split_hash == split_hash
+                ],
             }
         )
     return winners
 
 
-def _describe(bench: Bench, comparisons: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _describe_all(benches: list[Bench], comparisons: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a setting; letters are numbered where one split's settings have several test sets."""
+    titles = [bench.settings[0].split for bench in benches]
+    several = len(set(titles)) < len(titles)
+    return [
+        row
+        for number, bench in enumerate(benches, 1)
+        for row in _describe(bench, comparisons, str(number) if several else "")
+    ]
+
+
+def _describe(bench: Bench, comparisons: list[dict[str, Any]], number: str) -> list[dict[str, Any]]:
     """A row a setting: what it is, its figures over the seeds, and its sets."""
-    letters = {figure: sets_of(bench, comparisons, figure) for figure in COMPARED}
+    letters = {figure: sets_of(bench, comparisons, figure, number) for figure in COMPARED}
     rows = []
     for place, setting in enumerate(bench.settings):
         first = setting.runs[0].row

@@ -11,12 +11,13 @@ from btxrd.sweep.runs import short_names
 FIGURES = ("accuracy", "macro_auc")
 
 
-def as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
+def as_text(folder: Path, content: dict[str, Any], paths: dict[str, Path]) -> str:
     """Lay out a summary: a row a run, what failed and where its log is, winners, seeds.
 
     Args:
-        sweep_dir: of the sweep.
+        folder: of the summary.
         content: of summary.json.
+        paths: of the folders of runs, by name.
     """
     rows = content["runs"]
     common, names = short_names([row["run"] for row in rows])
@@ -34,7 +35,7 @@ def as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
     if broken:
         lines += ["", "Failed:"]
         for row in broken:
-            log = sweep_dir / row["run"] / LOG
+            log = paths[row["run"]] / LOG
             lines += [f"  {row['run']}", f"    {row['error']}"]
             lines += ["    left untouched" if _is_refused(row) else f"    {log}"]
     lines += ["", f"Winner by {content['selection_rule']}:"]
@@ -47,7 +48,7 @@ def as_text(sweep_dir: Path, content: dict[str, Any]) -> str:
     if several:
         lines += ["", "Over seeds, mean and standard deviation on test:"]
         lines += [_over_seeds(row) for row in several]
-    return "\n".join([*lines, "", f"{sweep_dir / 'report.html'}"])
+    return "\n".join([*lines, "", f"{folder / 'report.html'}"])
 
 
 def _is_refused(row: dict[str, Any]) -> bool:
