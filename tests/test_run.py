@@ -119,6 +119,7 @@ def test_complete_run_of_another_config_stops_the_sweep(finished):
     assert {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_joblib_launcher(data, tmp_path):
     done = btxrd(
         tmp_path, "-m", "seed=0,1", *TINY, *data, "hydra/launcher=joblib", "hydra.sweep.dir=out"

@@ -26,6 +26,7 @@ def study_in(folder):
     return optuna.load_study(study_name="btxrd", storage=f"sqlite:///{folder / 'out/study.db'}")
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_and_ends_with_as_many_trials_as_asked(start, tmp_path):
     search = ["search=recipe", "hydra.sweeper.n_trials=3"]
     fates.choose(tmp_path, {"dropout=0.4458": "waits", "": "completes"})  # the second of seed 0
@@ -69,6 +70,7 @@ def test_any_sweep_can_be_searched(start, tmp_path):
     assert {row["seed"] for row in rows_of(tmp_path / "out").values()} == {"3"}
 
 
+@pytest.mark.slow
 def test_two_searches_at_once_do_not_meet(start, tmp_path):
     fates.choose(tmp_path, {"": "waits"})
     sweep = start("search=recipe")

@@ -161,6 +161,7 @@ def test_baselines_without_film_do_not_see_what_restates_the_label(dataset):
     assert all((after[name] == before[name]).all() for name in FILMLESS)
 
 
+@pytest.mark.slow
 def test_letter_in_the_corner_is_found_out_and_a_clean_film_has_none(do_run, compose, tmp_path):
     found = {}
     for kind in ("shortcut", "clean"):
