@@ -109,24 +109,29 @@ def predict_without_film(dataset: Dataset, rows: npt.NDArray[np.intp]) -> dict[s
     empty for normals, so this is a measure of what the table gives away.
     """
     train = dataset.rows("train")
+    labels = dataset.labels[train]
     found = {}
     for name, columns in FILMLESS.items():
         kept = [column for column in columns if column in dataset.cases.columns]
-        table = dataset.cases[kept].apply(_as_numbers)
-        model = HistGradientBoostingClassifier(random_state=0, early_stopping=False)
-        probs = np.zeros((len(rows), len(CLASSES)))
-        with threadpool_limits(1):  # so little work is slowed down by threads
-            model.fit(table.iloc[train], dataset.labels[train])
-            probs[:, model.classes_] = model.predict_proba(table.iloc[rows])
+        table = dataset.cases[kept].apply(_as_numbers, train=train)
+        table = table.loc[:, table.iloc[train].notna().any()]
+        probs = np.tile(np.bincount(labels, minlength=len(CLASSES)) / len(labels), (len(rows), 1))
+        if table.shape[1] > 0 and len(np.unique(labels)) > 1:
+            model = HistGradientBoostingClassifier(random_state=0, early_stopping=False)
+            with threadpool_limits(1):  # so little work is slowed down by threads
+                model.fit(table.iloc[train], labels)
+                probs[:, model.classes_] = model.predict_proba(table.iloc[rows])
         found[name] = probs
     return found
 
 
-def _as_numbers(column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce")
-    if numbers.notna().any():
-        return numbers.astype(float)
-    return pd.Series(pd.factorize(column, sort=True)[0], index=column.index, dtype=float)
+def _as_numbers(column: pd.Series, train: npt.NDArray[np.intp]) -> pd.Series:
+    """Numbers where train has numbers, else codes; NaN for what is not there."""
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    if numbers.iloc[train].notna().any():
+        return numbers
+    codes = pd.Series(pd.factorize(column, sort=True)[0], index=column.index, dtype=float)
+    return codes.where(codes >= 0)
 
 
 def score_shortcuts(

@@ -157,8 +157,27 @@ def test_baselines_without_film_do_not_see_what_restates_the_label(dataset):
     rows = dataset.rows("test")
     before = predict_without_film(dataset, rows)
     after = predict_without_film(replace(dataset, cases=blind), rows)
+    assert not {column for seen in FILMLESS.values() for column in seen} & set(restating)
     assert set(before) == set(FILMLESS)
     assert all((after[name] == before[name]).all() for name in FILMLESS)
+
+
+def test_a_column_that_train_does_not_have_is_not_used(dataset):
+    train = dataset.rows("train")
+    ages = dataset.cases["age"].astype(float).copy()
+    ages.iloc[train] = np.nan
+    other = replace(dataset, cases=dataset.cases.assign(age=ages))
+    without = replace(dataset, cases=dataset.cases.drop(columns="age"))
+    rows = dataset.rows("test")
+    found = [predict_without_film(one, rows)["table"] for one in (other, without)]
+    assert (found[0] == found[1]).all()
+
+
+def test_where_train_has_one_class_that_class_is_said(dataset):
+    cases = dataset.cases.copy()
+    cases.loc[cases["partition"] == "train", "label"] = 1
+    found = predict_without_film(replace(dataset, cases=cases), dataset.rows("test"))
+    assert all((probs == [0, 1, 0]).all() for probs in found.values())
 
 
 @pytest.mark.slow
