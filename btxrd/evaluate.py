@@ -57,7 +57,7 @@ def evaluate_run(model: BTXRDClassifier, dataset: Dataset, split: str, run_dir: 
         val = Validation.of(predictions[0])
         metrics["clinical"] = clinical_reading(val, labels, probs, groups, centers)
     _write_table(run_dir / "predictions.csv", pd.concat(predictions))
-    metrics["shortcuts"] = _try_shortcuts(model, dataset, labels, probs, groups, run_dir)
+    metrics["shortcuts"] = _write_shortcuts(model, dataset, labels, probs, groups, run_dir)
     draw_figures(run_dir / "figures", labels, probs, pd.read_csv(run_dir / "history.csv"))
     metrics["looks"] = explain_run(run_dir, model, dataset, probs)
     write_json(run_dir / "metrics.json", metrics)
@@ -65,7 +65,7 @@ def evaluate_run(model: BTXRDClassifier, dataset: Dataset, split: str, run_dir: 
     log.info("test: accuracy %.3f, macro AUC %.3f", *found.values())
 
 
-def _try_shortcuts(
+def _write_shortcuts(
     model: BTXRDClassifier,
     dataset: Dataset,
     labels: Labels,

@@ -12,7 +12,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from btxrd.evaluation.clinical import SHOWN, clinical_reading
+from btxrd.evaluation.clinical import clinical_reading
 from btxrd.evaluation.metrics import MALIGNANT, equal_priors, figures, macro_auc, mean
 from btxrd.evaluation.resampling import bootstrap_weights
 from btxrd.evaluation.selection import Validation, choose_temperature, choose_threshold
@@ -25,6 +25,7 @@ def draw(n, seed):
     return labels, softmax(2 * np.eye(3)[labels] + 3 * rng.normal(size=(n, 3)), axis=1)
 
 
+SHOWN = ("sensitivity", "specificity", "precision")
 VAL = Validation(*draw(80, seed=1))
 LABELS, PROBS = draw(90, seed=2)
 GROUPS, CENTERS = np.arange(90) // 2, np.arange(90) % 3 + 1

@@ -1,6 +1,7 @@
 """What a summary says of differences, on sweeps that are written by hand."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -174,6 +175,18 @@ def test_the_command_that_is_named_writes_the_same_summary(tmp_path):
     command = json.loads((to / "summary.json").read_text())["rebuild"]
     assert command == (f"python -m btxrd.summarize {sweeps[0]} {sweeps[1]} --to {to} --no-images")
     assert summary_of(tmp_path / "x")["rebuild"].endswith(f"btxrd.summarize {tmp_path / 'x'}")
+
+
+def test_a_class_that_cannot_be_painted_leaves_the_question_open(tmp_path, capsys):
+    write_run(tmp_path, "run")
+    path = tmp_path / "run" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    nothing = {"value": None, "low": None, "high": None}
+    for way in metrics["shortcuts"].values():
+        way |= {"macro_auc": nothing, "difference": nothing}
+    path.write_text(json.dumps(metrics))
+    summary_of(tmp_path)
+    assert re.search(r"use what is not the lesion\? +not known", capsys.readouterr().out)
 
 
 def test_too_few_groups_are_not_tested(tmp_path):

@@ -6,18 +6,17 @@ from torch import nn
 
 from btxrd.data.batches import Normalisation
 from btxrd.errors import InputError
-from btxrd.explain import (
+from btxrd.evaluation.localisation import (
     BY_CHANCE,
     EMPTY,
     OK,
     SATURATED,
     SCORES,
-    choose_examples,
-    gradcam_maps,
     kind_of,
     score_maps,
     summarize_looks,
 )
+from btxrd.explain import choose_examples, gradcam_maps
 
 
 class BrightIsBenign(nn.Module):

@@ -9,10 +9,10 @@ from btxrd.evaluation.metrics import (
     SMALLEST,
     Floats,
     Labels,
+    brier,
     cross_entropy,
     expected_calibration_error,
-    mean,
-    one_class,
+    rate,
     with_temperature,
 )
 from btxrd.evaluation.resampling import (
@@ -28,8 +28,6 @@ from btxrd.evaluation.selection import (
     choose_temperature,
     choose_threshold,
 )
-
-SHOWN = ("sensitivity", "specificity", "precision")
 
 
 def clinical_reading(
@@ -64,11 +62,9 @@ def clinical_reading(
 
 def _calibration(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Any]:
     right = probs.argmax(axis=1) == labels
-    ece = expected_calibration_error(right, probs.max(axis=1), weights)
-    distance = ((probs - np.eye(probs.shape[1])[labels]) ** 2).sum(axis=1)
     return {
-        "ece": estimate(ece),
-        "brier": estimate(mean(distance, weights)),
+        "ece": estimate(expected_calibration_error(right, probs.max(axis=1), weights)),
+        "brier": estimate(brier(labels, probs, weights)),
         "cross_entropy": cross_entropy(labels, np.clip(probs, SMALLEST, None)),
     }
 
@@ -81,9 +77,12 @@ def _operating_point(
         return None
 
     def at(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Estimate]:
-        scores = probs[:, MALIGNANT]
-        found = one_class(labels == MALIGNANT, scores >= threshold, scores, weights)
-        return {name: estimate(found[name]) for name in SHOWN}
+        malignant, called = labels == MALIGNANT, probs[:, MALIGNANT] >= threshold
+        return {
+            "sensitivity": estimate(rate(called, malignant, weights)),
+            "specificity": estimate(rate(~called, ~malignant, weights)),
+            "precision": estimate(rate(malignant, called, weights)),
+        }
 
     on_val = at(val.labels, val.probs, np.ones((1, len(val.labels))))
     return {

@@ -45,7 +45,7 @@ def figures(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Floats]
         "balanced_accuracy": _ratio(np.where(present, recalls, 0).sum(axis=0), present.sum(axis=0)),
         "macro_auc": macro("auc"),
         "macro_f1": macro("f1"),
-        "brier": mean(((probs - np.eye(len(CLASSES))[labels]) ** 2).sum(axis=1), weights),
+        "brier": brier(labels, probs, weights),
         "ece": expected_calibration_error(called == labels, probs.max(axis=1), weights),
         "malignant_called_normal": rate(called == NORMAL, labels == MALIGNANT, weights),
     }
@@ -103,6 +103,11 @@ def average_precision(truth: npt.NDArray[np.bool_], score: Floats, weights: Floa
     hits = np.cumsum(positive, axis=1)
     precision = np.nan_to_num(_ratio(hits, hits + np.cumsum(negative, axis=1)))
     return _ratio((positive * precision).sum(axis=1), hits[:, -1])
+
+
+def brier(labels: Labels, probs: Floats, weights: Floats) -> Floats:
+    """Mean over the cases of the summed squared distance to the one-hot label (Brier 1950)."""
+    return mean(((probs - np.eye(probs.shape[1])[labels]) ** 2).sum(axis=1), weights)
 
 
 def expected_calibration_error(

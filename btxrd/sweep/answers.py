@@ -30,15 +30,15 @@ def answers(content: dict[str, Any]) -> list[tuple[str, list[Answer]]]:
     found = []
     for winner in content["winners"]:
         (row,) = (row for row in content["settings"] if winner["run"] in row["runs"])
-        asked = [
+        asked = (
             _which(winner, row),
             _how_sure(row, content["comparisons"]),
             _elsewhere(row, content["generalisation_gap"]),
             _looks(row),
             _shortcuts(row),
             _missed(row),
-        ]
-        found.append((winner["split"], [answer for answer in asked if answer is not None]))
+        )
+        found.append((winner["split"], list(asked)))
     return found
 
 
@@ -103,7 +103,7 @@ def _how_sure(row: dict[str, Any], comparisons: list[dict[str, Any]]) -> Answer:
     return Answer("How sure?", GOOD, "told apart from all others", " ".join(parts))
 
 
-def _elsewhere(row: dict[str, Any], gaps: list[dict[str, Any]]) -> Answer | None:
+def _elsewhere(row: dict[str, Any], gaps: list[dict[str, Any]]) -> Answer:
     question = "Does it hold at an unseen center?"
     mine = [gap for gap in gaps if set(gap["runs"]) & set(row["runs"])]
     if not mine:
@@ -155,7 +155,7 @@ def _looks(row: dict[str, Any]) -> Answer:
     return Answer(question, GOOD, f"in {peak['value']:.0%} of tumours", text)
 
 
-def _shortcuts(row: dict[str, Any]) -> Answer | None:
+def _shortcuts(row: dict[str, Any]) -> Answer:
     question = "Does it use what is not the lesion?"
     ways = row["shortcuts"]
     if "lesion_painted_out" not in ways:
@@ -166,16 +166,21 @@ def _shortcuts(row: dict[str, Any]) -> Answer | None:
         f"painted out: {said(border['macro_auc'])}. Center and image size alone give "
         f"{said(ways['center_and_size']['macro_auc'])}."
     )
+    if None in (border["difference"]["low"], lesion["macro_auc"]["low"]):
+        return Answer(question, OPEN, "not known", "A class has no test film that can be painted.")
     if row["macro_auc"]["low"] is None or row["macro_auc"]["low"] <= AT_CHANCE:
         return Answer(question, OPEN, "not known: it is near chance on whole films", text)
     signs = []
-    if border["difference"]["high"] is not None and border["difference"]["high"] < 0:
+    if border["difference"]["high"] < 0:
         signs.append("the border")
-    if lesion["macro_auc"]["low"] is not None and lesion["macro_auc"]["low"] > AT_CHANCE:
+    if lesion["macro_auc"]["low"] > AT_CHANCE:
         signs.append("what surrounds the lesion (or the paint)")
     if signs:
         return Answer(question, BAD, f"yes: {' and '.join(signs)}", text)
-    if border["difference"]["low"] < -TOLERATED or lesion["macro_auc"]["high"] > 0.5 + TOLERATED:
+    if (
+        border["difference"]["low"] < -TOLERATED
+        or lesion["macro_auc"]["high"] > AT_CHANCE + TOLERATED
+    ):
         return Answer(question, OPEN, "none could be shown", text)
     return Answer(question, GOOD, "no", text)
 

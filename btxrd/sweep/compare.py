@@ -5,16 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from string import ascii_lowercase
 from typing import Any
 
-import networkx as nx
 import numpy as np
 
 from btxrd.evaluation import comparison
 from btxrd.evaluation.comparison import Parts, holm, mcnemar, mean_parts, p_value
 from btxrd.evaluation.metrics import Floats, macro_auc, mean
-from btxrd.evaluation.resampling import bootstrap_weights, estimate, with_sample
+from btxrd.evaluation.resampling import Groups, bootstrap_weights, estimate, with_sample
 from btxrd.sweep.settings import Setting
 from btxrd.vocabulary import CLASSES
 
@@ -101,6 +99,18 @@ class Bench:
             for figure in COMPARED
         }
 
+    @cached_property
+    def by_class(self) -> list[list[Parts]]:
+        """The area of each class, of each setting: mean over its seeds."""
+        truths = [self.settings[0].test.labels == label for label in range(len(CLASSES))]
+        return [
+            [
+                mean_parts([comparison.auc_parts(truth, p[:, label]) for p in setting.probs])
+                for label, truth in enumerate(truths)
+            ]
+            for setting in self.settings
+        ]
+
     def replicates(self, figure: str) -> Replicates:
         """How much seeds move a figure here."""
         several = [one.seeds for one in self.measured[figure] if one.has_spread]
@@ -152,7 +162,8 @@ def compare(benches: list[Bench]) -> list[dict[str, Any]]:
 
 
 def _pairs(bench: Bench) -> Iterator[dict[str, Any]]:
-    groups = bench.settings[0].test.groups
+    _, groups = np.unique(bench.settings[0].test.groups, return_inverse=True)
+    replicates = {figure: bench.replicates(figure) for figure in COMPARED}
     for one, other in combinations(range(len(bench.settings)), 2):
         pair = bench.settings[one], bench.settings[other]
         row: dict[str, Any] = {
@@ -161,31 +172,28 @@ def _pairs(bench: Bench) -> Iterator[dict[str, Any]]:
             "other": pair[1].name,
             "runs": [setting.runs[0].name for setting in pair],
             "n": len(groups),
-            "groups": len(np.unique(groups)),
+            "groups": int(groups.max()) + 1,
             "seeds": [len(setting.runs) for setting in pair],
         }
-        for figure in COMPARED:
-            measured = bench.measured[figure]
-            row[figure] = _difference(
-                measured[one], measured[other], bench.replicates(figure), groups
-            )
-        row["macro_auc"]["per_class"] = _by_class(*pair)
+        for figure, measured in bench.measured.items():
+            row[figure] = _difference(measured[one], measured[other], replicates[figure], groups)
+        areas = zip(CLASSES, bench.by_class[one], bench.by_class[other], strict=True)
+        row["macro_auc"]["per_class"] = {name: _tested(a - b, groups) for name, a, b in areas}
         row["accuracy"]["mcnemar"] = _mcnemar(*pair)
         yield row
 
 
-def _difference(one: Measured, other: Measured, seeds: Replicates, groups: Any) -> dict[str, Any]:
-    parts = one.parts - other.parts
-    of_cases, of_seeds = parts.variance(groups), seeds.variance(one.setting, other.setting)
-    total = of_cases + of_seeds
-    # Satterthwaite 1946: the cases are many, the seeds are not
-    df = seeds.df * (total / of_seeds) ** 2 if of_seeds > 0 else np.inf
+def _difference(
+    one: Measured, other: Measured, seeds: Replicates, groups: Groups
+) -> dict[str, Any]:
+    of_seeds = seeds.variance(one.setting, other.setting)
     noise = seeds.noise(len(one.resampled) - 1, one.setting, other.setting)
     resampled = np.clip(one.resampled - other.resampled + noise, -1, 1)
-    found: dict[str, Any] = dict(estimate(resampled))
-    return found | {
-        "p": p_value(parts.value, total, df) if len(np.unique(groups)) >= FEWEST else None,
-        "p_cases": p_value(parts.value, parts.variance()),
+    parts = one.parts - other.parts
+    total = parts.variance(groups) + of_seeds
+    return {
+        **_tested(parts, groups, of_seeds, seeds.df),
+        **estimate(resampled),
         "p_holm": None,
         "apart": False,
         "seed_sd": float(np.sqrt(of_seeds)) if seeds.df else None,
@@ -193,23 +201,22 @@ def _difference(one: Measured, other: Measured, seeds: Replicates, groups: Any) 
     }
 
 
-def _by_class(one: Setting, other: Setting) -> dict[str, dict[str, float | None]]:
-    """DeLong's test of the area of each class."""
-    found = {}
-    for label, name in enumerate(CLASSES):
-        truth = one.test.labels == label
-        parts = [
-            mean_parts([comparison.auc_parts(truth, probs[:, label]) for probs in setting.probs])
-            for setting in (one, other)
-        ]
-        difference = parts[0] - parts[1]
-        value = None if np.isnan(difference.value) else difference.value
-        found[name] = {
-            "value": value,
-            "p": p_value(difference.value, difference.variance(one.test.groups)),
-            "p_cases": p_value(difference.value, difference.variance()),
-        }
-    return found
+def _tested(
+    difference: Parts, groups: Groups, of_seeds: float = 0, df: int = 0
+) -> dict[str, float | None]:
+    """A difference with its p over groups, and as if each case were a group.
+
+    `of_seeds` is the variance that seeds add, known with `df` degrees of freedom; those of the sum
+    are Satterthwaite's (1946), for cases are many where seeds are not.
+    """
+    total = difference.variance(groups) + of_seeds
+    degrees = df * (total / of_seeds) ** 2 if of_seeds > 0 else np.inf
+    is_tested = len(np.unique(groups)) >= FEWEST
+    return {
+        "value": None if np.isnan(difference.value) else difference.value,
+        "p": p_value(difference.value, total, degrees) if is_tested else None,
+        "p_cases": p_value(difference.value, difference.variance()),
+    }
 
 
 def _mcnemar(one: Setting, other: Setting) -> dict[str, float] | None:
@@ -218,37 +225,3 @@ def _mcnemar(one: Setting, other: Setting) -> dict[str, float] | None:
         return None
     right = [probs.argmax(axis=1) == one.test.labels for s in (one, other) for probs in s.probs]
     return mcnemar(right[0], right[1])
-
-
-def sets_of(bench: Bench, rows: list[dict[str, Any]], figure: str, number: str = "") -> list[str]:
-    """Letters of each setting: two that share one cannot be told apart (Piepho 2004).
-
-    Args:
-        bench: of the settings.
-        rows: as `compare` gives them.
-        figure: one of COMPARED.
-        number: of the bench, put behind each letter.
-    """
-    apart = {frozenset(row["runs"]) for row in rows if row[figure]["apart"]}
-    first = [setting.runs[0].name for setting in bench.settings]
-    places = range(len(first))
-    together: nx.Graph[int] = nx.Graph()
-    together.add_nodes_from(places)
-    together.add_edges_from(
-        (one, other)
-        for one, other in combinations(places, 2)
-        if frozenset((first[one], first[other])) not in apart
-    )
-    values = [-float(measured.resampled[0]) for measured in bench.measured[figure]]
-    rank = np.argsort(np.argsort(values, kind="stable"))
-    letters = [""] * len(first)
-    cliques = sorted(nx.find_cliques(together), key=lambda clique: sorted(rank[clique]))
-    for which, clique in enumerate(cliques):
-        for place in clique:
-            letters[place] += _letter(which) + number
-    return letters
-
-
-def _letter(place: int) -> str:
-    more, letter = divmod(place, len(ascii_lowercase))
-    return ascii_lowercase[letter] + (str(more) if more else "")

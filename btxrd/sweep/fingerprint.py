@@ -42,18 +42,24 @@ def fingerprint(config: Config) -> str:
     return _short(content)
 
 
-def numbers(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def numbers(node: dict[str, Any]) -> dict[str, Any]:
     """Flatten a config to dotted keys, without those that cannot change a number."""
-    flat: dict[str, Any] = {}
+    return {
+        name: value
+        for name, value in flat(node).items()
+        if not any(name == key or name.startswith(f"{key}.") for key in NO_NUMBER)
+    }
+
+
+def flat(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten a config to dotted keys."""
+    found: dict[str, Any] = {}
     for key, value in node.items():
-        name = prefix + key
-        if name in NO_NUMBER:
-            continue
         if isinstance(value, dict):
-            flat |= numbers(value, f"{name}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[name] = value
-    return flat
+            found[prefix + key] = value
+    return found
 
 
 def differing(stored: dict[str, Any], config: Config) -> str:

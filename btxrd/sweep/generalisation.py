@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from btxrd.evaluation.metrics import Floats, equal_priors, macro_auc, mean
 from btxrd.evaluation.resampling import bootstrap_weights, estimate, with_sample
-from btxrd.sweep.compare import COMPARED, Bench, Replicates
+from btxrd.sweep.compare import COMPARED, Bench
 from btxrd.sweep.settings import Setting
 
 UNSEEN = ("center", "leave_one_center_out")
@@ -24,47 +24,51 @@ def generalisation_gap(benches: list[Bench]) -> list[dict[str, Any]]:
         `seen` and `unseen`; the `gap` with its interval; `image`, the gap that is left where each
         class weighs the same on both sides; and `prior`, the rest, which the mix of classes makes.
     """
-    replicates = {
-        setting: {figure: bench.replicates(figure) for figure in COMPARED}
-        for bench in benches
-        for setting in bench.settings
-    }
-    return [
-        _gap(near, far, (replicates[near], replicates[far]))
-        for near in replicates
+    return [row for near in benches for far in benches for row in _gaps(near, far)]
+
+
+def _gaps(seen: Bench, unseen: Bench) -> list[dict[str, Any]]:
+    pairs = [
+        (near, far)
+        for near in seen.settings
         if near.strategy == "stratified"
-        for far in replicates
+        for far in unseen.settings
         if far.strategy in UNSEEN and far.apart_from_split == near.apart_from_split
     ]
+    if not pairs:
+        return []
+    tests = [bench.settings[0].test for bench in (seen, unseen)]
+    weights = with_sample(bootstrap_weights(np.concatenate([test.groups for test in tests])))
+    of_near, of_far = np.split(weights, [len(tests[0].labels)], axis=1)
+    rows = []
+    for near, far in pairs:
+        elsewhere = np.isin(tests[1].centers, far.held_out)  # a group may hold films of others
+        sides = (
+            _resampled(near, of_near, np.ones(len(tests[0].labels), bool)),
+            _resampled(far, of_far[:, elsewhere], elsewhere),
+        )
+        row: dict[str, Any] = {"setting": near.name, "split": far.split}
+        row |= {"seeds": [near.seeds, far.seeds], "runs": [near.runs[0].name, far.runs[0].name]}
+        for figure in COMPARED:
+            noise = seen.replicates(figure).noise(len(weights) - 1, near)
+            noise = noise + unseen.replicates(figure).noise(len(weights) - 1, far, stream=1)
+            row[figure] = _gap(*sides, figure, noise)
+        rows.append(row)
+    return rows
 
 
 def _gap(
-    near: Setting, far: Setting, replicates: tuple[dict[str, Replicates], ...]
+    near: dict[str, Floats], far: dict[str, Floats], figure: str, noise: Floats
 ) -> dict[str, Any]:
-    groups = np.concatenate([near.test.groups, far.test.groups])
-    weights = with_sample(bootstrap_weights(groups))
-    of_near, of_far = np.split(weights, [len(near.test.labels)], axis=1)
-    unseen = np.isin(far.test.centers, far.held_out)  # a group may hold films of others
-    sides = [
-        _resampled(near, of_near, np.ones(len(near.test.labels), bool)),
-        _resampled(far, of_far[:, unseen], unseen),
-    ]
-    row: dict[str, Any] = {"setting": near.name, "split": far.split}
-    row |= {"seeds": [near.seeds, far.seeds], "runs": [near.runs[0].name, far.runs[0].name]}
-    for figure in COMPARED:
-        noise = sum(
-            found[figure].noise(len(weights) - 1, setting, stream=side)
-            for side, (found, setting) in enumerate(zip(replicates, (near, far), strict=True))
-        )
-        plain, even = (sides[0][name] - sides[1][name] for name in (figure, f"even {figure}"))
-        row[figure] = {
-            "seen": estimate(sides[0][figure])["value"],
-            "unseen": estimate(sides[1][figure])["value"],
-            "gap": estimate(np.clip(plain + noise, -1, 1)),
-            "image": estimate(np.clip(even + noise, -1, 1)),
-            "prior": estimate(plain - even),
-        }
-    return row
+    """The gap of a figure and its two parts, from what `_resampled` gives of both sides."""
+    plain, even = (near[name] - far[name] for name in (figure, f"even {figure}"))
+    return {
+        "seen": estimate(near[figure])["value"],
+        "unseen": estimate(far[figure])["value"],
+        "gap": estimate(np.clip(plain + noise, -1, 1)),
+        "image": estimate(np.clip(even + noise, -1, 1)),
+        "prior": estimate(plain - even),
+    }
 
 
 def _resampled(

@@ -11,7 +11,7 @@ from types import FrameType
 from btxrd.errors import InputError
 from btxrd.files import holding
 from btxrd.schema import Config
-from btxrd.sweep import ledger, summary
+from btxrd.sweep import ledger
 from btxrd.sweep.plan import STOP, is_stopped, read_plan, request_stop, write_plan
 from btxrd.sweep.preflight import Findings, check_runs
 from btxrd.sweep.supervisor import PATIENCE
@@ -77,7 +77,9 @@ def launch(
         if not run_dirs or len(found.complete) + len(refused) < len(run_dirs):
             with _stopping_in_order(sweep_dir, received):
                 code = _start(sweep_dir, run_dirs if may_restart else [], start)
-        all_complete = summary.summarize([sweep_dir], sweep_dir, images=images)
+        from btxrd.sweep.summary import summarize  # what only plans does without pandas and SciPy
+
+        all_complete = summarize([sweep_dir], sweep_dir, images=images)
         if received:
             return 128 + received[0]
         return 0 if all_complete and code == 0 else 1

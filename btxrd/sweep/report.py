@@ -13,21 +13,31 @@ from PIL import Image
 from btxrd.files import write_text
 from btxrd.pages import render
 from btxrd.sweep.answers import answers
-from btxrd.sweep.compare import benches_of
+from btxrd.sweep.charts import charts
+from btxrd.sweep.compare import Bench
+from btxrd.sweep.fingerprint import flat
 from btxrd.sweep.runs import Run, short_names
-from btxrd.sweep.settings import Setting
 from btxrd.vocabulary import CLASSES
 
 WIDTH = 560  # pixels of a picture of Grad-CAM in the page
 OUTCOMES = {"hit": "hits", "miss": "misses", "false_alarm": "false alarms"}
 LONGEST = 40  # pairs of settings that are drawn; summary.json has all
+PASSED = (
+    "winners",
+    "selection_rule",
+    "settings",
+    "generalisation_gap",
+    "runs",
+    "commands",
+    "rebuild",
+)
 
 
 def write_report(
     folder: Path,
     summary: dict[str, Any],
     runs: list[Run],
-    settings: list[Setting],
+    benches: list[Bench],
     *,
     images: bool,
 ) -> None:
@@ -37,11 +47,9 @@ def write_report(
         folder: to write into.
         summary: the content of summary.json.
         runs: all of them.
-        settings: those that are evaluated.
+        benches: of the settings that are evaluated.
         images: whether it shows films.
     """
-    from btxrd.sweep.charts import charts
-
     parts = folder.resolve().parts[-2:]
     names = [run.name for run in runs]
     common, short = short_names(names)
@@ -52,9 +60,7 @@ def write_report(
             (split, [asdict(answer) for answer in found]) for split, found in answers(summary)
         ],
         classes=CLASSES,
-        curves=[
-            (bench.settings[0].split, charts(bench.settings)) for bench in benches_of(settings)
-        ],
+        curves=[(bench.settings[0].split, charts(bench.settings)) for bench in benches],
         pairs=_pairs(summary),
         gallery=_gallery(summary, runs) if images else None,
         links={run.name: os.path.relpath(run.path, folder) for run in runs},
@@ -64,22 +70,11 @@ def write_report(
         states=Counter(row["state"] for row in summary["runs"]),
         settings_differ=_differences(runs),
         equipment=_equipment(runs),
-        several_seeds=any(len(setting.runs) > 1 for setting in settings),
+        several_seeds=any(len(row["runs"]) > 1 for row in summary["settings"]),
         seconds=sum(row["seconds"] or 0 for row in summary["runs"]),
         **{name: summary[name] for name in PASSED},
     )
     write_text(folder / "report.html", page)
-
-
-PASSED = (
-    "winners",
-    "selection_rule",
-    "settings",
-    "generalisation_gap",
-    "runs",
-    "commands",
-    "rebuild",
-)
 
 
 def _pairs(summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -118,26 +113,15 @@ def _picture(path: Path) -> str:
     return f"data:image/jpeg;base64,{b64encode(text.getvalue()).decode()}"
 
 
-def _flat(node: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for key, value in node.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = str(value)
-    return found
-
-
 def _differences(runs: list[Run]) -> dict[str, Any]:
     """Keys of config.yaml that differ between runs, with their values, and those that do not."""
-    flat = {run.name: _flat({k: v for k, v in run.config.items() if k != "choices"})
-            for run in runs if run.config is not None}  # fmt: skip
-    keys = list(dict.fromkeys(key for config in flat.values() for key in config))
-    values = {key: [config.get(key, "") for config in flat.values()] for key in keys}
+    found = {run.name: flat(run.config | {"choices": {}}) for run in runs if run.config}
+    keys = list(dict.fromkeys(key for config in found.values() for key in config))
+    values = {key: [str(config.get(key, "")) for config in found.values()] for key in keys}
     differ = [key for key in keys if len(set(values[key])) > 1]
     return {
         "keys": differ,
-        "rows": {name: [config.get(key, "") for key in differ] for name, config in flat.items()},
+        "rows": {name: [config.get(key, "") for key in differ] for name, config in found.items()},
         "same": {key: values[key][0] for key in keys if key not in differ},
     }
 

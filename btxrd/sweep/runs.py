@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from btxrd.errors import InputError
-from btxrd.evaluation.selection import Candidate
+from btxrd.evaluation.metrics import Floats, Labels
+from btxrd.evaluation.resampling import Groups
+from btxrd.evaluation.selection import Candidate, labels_and_probs
 from btxrd.files import read_json
 from btxrd.schema import SplitConfig
 from btxrd.sweep.ledger import STATUS, read_config, read_status
@@ -27,6 +31,30 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
+class TestSet:
+    """The test cases of a run, in the order of ids.
+
+    Attributes:
+        ids: (n,).
+        labels: (n,) in 0..2.
+        groups: (n,) the units that were drawn.
+        centers: (n,).
+    """
+
+    __test__ = False  # is none of pytest's
+
+    ids: Groups
+    labels: Labels
+    groups: Groups
+    centers: Labels
+
+    @property
+    def identity(self) -> bytes:
+        """Equal for equal cases with equal labels and groups."""
+        return b"\0".join(array.tobytes() for array in (self.ids, self.labels, self.groups))
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """A run as it lies on disk.
 
@@ -38,6 +66,8 @@ class Run:
         config: the content of config.yaml; None unless evaluated, like the next.
         metrics: the content of metrics.json.
         val: what may select it; None where that cannot be computed, or where val is test.
+        test: its test cases.
+        probs: (n, 3) of them.
     """
 
     name: str
@@ -47,6 +77,8 @@ class Run:
     config: dict[str, Any] | None = None
     metrics: dict[str, Any] | None = None
     val: Candidate | None = None
+    test: TestSet | None = None
+    probs: Floats | None = None
 
 
 def read_runs(sweep_dir: Path, prefix: str = "") -> list[Run]:
@@ -99,33 +131,33 @@ def _read_folder(run_dir: Path, name: str, row: dict[str, Any]) -> Run:
     if status["state"] != "complete" or not config["evaluate"]:
         return Run(name, run_dir, row, status)
     metrics = read_json(run_dir / "metrics.json")
-    _check_tables(run_dir, metrics)
+    if not {"clinical", "looks", "shortcuts"} <= set(metrics):
+        raise ValueError("metrics.json is of an older version")
+    if not row["epochs"]:
+        raise ValueError("history.csv has no epoch")
+    test, probs = _read_test(run_dir, metrics["test"]["n"])
     row["n_test"] = metrics["test"]["n"]
     for figure in HEADLINE:
         for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
             row[figure + end] = metrics["test"][figure][key]
-    return Run(
-        name, run_dir, row, status, config, metrics, _candidate(name, config, metrics["val"])
+    val = _candidate(name, config, metrics["val"])
+    return Run(name, run_dir, row, status, config, metrics, val, test, probs)
+
+
+def _read_test(run_dir: Path, n: int) -> tuple[TestSet, Floats]:
+    """Read the test cases of a run. Raises ValueError where its files do not fit each other."""
+    cases, predictions = (
+        table[table["partition"] == "test"].sort_values("image_id").reset_index(drop=True)
+        for table in (
+            pd.read_csv(run_dir / name, dtype={"image_id": str, "group": str})
+            for name in ("split.csv", "predictions.csv")
+        )
     )
-
-
-def _check_tables(run_dir: Path, metrics: dict[str, Any]) -> None:
-    """Raise ValueError where the files of a complete run are old, or do not fit each other."""
-    if not {"clinical", "looks", "shortcuts"} <= set(metrics):
-        raise ValueError("metrics.json is of an older version")
-    tested = [
-        {row["image_id"] for row in _rows(run_dir / name) if row["partition"] == "test"}
-        for name in ("predictions.csv", "split.csv")
-    ]
-    if tested[0] != tested[1] or len(tested[0]) != metrics["test"]["n"]:
+    if len(cases) != n or not cases["image_id"].equals(predictions["image_id"]):
         raise ValueError("predictions.csv, split.csv and metrics.json have other test cases")
-    if not _rows(run_dir / "history.csv"):
-        raise ValueError("history.csv has no epoch")
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    labels, probs = labels_and_probs(predictions)
+    ids, groups = (cases[name].to_numpy(str) for name in ("image_id", "group"))
+    return TestSet(ids, labels, groups, cases["center"].to_numpy(int)), probs
 
 
 def _candidate(name: str, config: dict[str, Any], val: dict[str, Any]) -> Candidate | None:

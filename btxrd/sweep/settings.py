@@ -3,43 +3,16 @@
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from btxrd.evaluation.metrics import Floats, Labels
-from btxrd.evaluation.resampling import Groups
-from btxrd.evaluation.selection import Candidate, labels_and_probs
+from btxrd.evaluation.metrics import Floats
+from btxrd.evaluation.selection import Candidate
 from btxrd.sweep.fingerprint import numbers
-from btxrd.sweep.runs import Run, short_names
+from btxrd.sweep.runs import Run, TestSet, short_names
 
 OF_SPLIT = ("split.seed", "split.groups")  # keys of a split that make it another experiment
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """The test cases of a run, in the order of ids.
-
-    Attributes:
-        ids: (n,).
-        labels: (n,) in 0..2.
-        groups: (n,) the units that were drawn.
-        centers: (n,).
-    """
-
-    __test__ = False  # is none of pytest's
-
-    ids: Groups
-    labels: Labels
-    groups: Groups
-    centers: Labels
-
-    @property
-    def identity(self) -> bytes:
-        """Equal for equal cases with equal labels and groups."""
-        return b"\0".join(array.tobytes() for array in (self.ids, self.labels, self.groups))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,33 +75,16 @@ class Setting:
             float(np.mean([one.malignant_sensitivity for one in found])),
         )
 
-    @cached_property
-    def _tables(self) -> list[pd.DataFrame]:
-        """Test rows of predictions.csv of each run, in the order of ids."""
-        tables = []
-        for run in self.runs:
-            table = pd.read_csv(run.path / "predictions.csv", dtype={"image_id": str})
-            tables.append(table[table["partition"] == "test"].sort_values("image_id"))
-        return tables
-
-    @cached_property
+    @property
     def test(self) -> TestSet:
         """Its test cases."""
-        table = self._tables[0]
-        split = pd.read_csv(self.runs[0].path / "split.csv", dtype=str).set_index("image_id")
-        cases = split.loc[table["image_id"]]
-        labels, _ = labels_and_probs(table)
-        return TestSet(
-            ids=table["image_id"].to_numpy(str),
-            labels=labels,
-            groups=cases["group"].to_numpy(str),
-            centers=cases["center"].to_numpy(int),
-        )
+        assert self.runs[0].test is not None
+        return self.runs[0].test
 
-    @cached_property
+    @property
     def probs(self) -> list[Floats]:
         """(n, 3) of the test cases, of each run."""
-        return [labels_and_probs(table)[1] for table in self._tables]
+        return [run.probs for run in self.runs if run.probs is not None]
 
     def metrics(self, *keys: str) -> Any:
         """A part of metrics.json, over the seeds; see `merged`."""

@@ -10,12 +10,13 @@ from typing import Any
 from btxrd.errors import InputError
 from btxrd.evaluation.selection import RULE, choose_winner
 from btxrd.files import write_json, write_text
-from btxrd.sweep.compare import COMPARED, Bench, benches_of, compare, sets_of, with_seeds
+from btxrd.sweep.compare import COMPARED, Bench, benches_of, compare, with_seeds
 from btxrd.sweep.generalisation import generalisation_gap
 from btxrd.sweep.ledger import STATUS
 from btxrd.sweep.plan import read_plan
 from btxrd.sweep.report import write_report
 from btxrd.sweep.runs import COLUMNS, Run, read_runs
+from btxrd.sweep.sets import sets_of
 from btxrd.sweep.settings import Setting, settings_of
 from btxrd.sweep.table import as_text
 
@@ -38,19 +39,20 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
         run for sweep_dir, prefix in _prefixes(sweep_dirs) for run in _runs_of(sweep_dir, prefix)
     ]
     rows = [run.row for run in runs]
-    settings = settings_of(runs)
+    plans = [read_plan(sweep_dir) for sweep_dir in sweep_dirs]
+    benches = benches_of(settings_of(runs))
     content: dict[str, Any] = {
         "rebuild": _rebuild(sweep_dirs, folder, images),
-        "commands": [plan.command for plan in map(read_plan, sweep_dirs) if plan.command],
+        "commands": [plan.command for plan in plans if plan.command],
         "selection_rule": RULE,
-        **evidence(settings),
-        "at_once": max(read_plan(sweep_dir).at_once for sweep_dir in sweep_dirs),
+        **evidence(benches),
+        "at_once": max(plan.at_once for plan in plans),
         "runs": rows,
     }
     try:
         write_text(folder / "summary.csv", _as_csv(rows))
         write_json(folder / "summary.json", content)
-        write_report(folder, content, runs, settings, images=images)
+        write_report(folder, content, runs, benches, images=images)
     finally:
         print(as_text(folder, content, {run.name: run.path for run in runs}))
     return all(row["state"] == "complete" and row["error"] is None for row in rows)
@@ -82,16 +84,15 @@ def _runs_of(sweep_dir: Path, prefix: str) -> list[Run]:
     return runs
 
 
-def evidence(settings: list[Setting]) -> dict[str, Any]:
-    """All that can be said of some settings.
+def evidence(benches: list[Bench]) -> dict[str, Any]:
+    """All that can be said of the settings of some benches.
 
     Returns:
         `winners`, `settings`, `comparisons` and `generalisation_gap`, as summary.json holds them.
     """
-    benches = benches_of(settings)
     comparisons = compare(benches)
     return {
-        "winners": select_winners(settings),
+        "winners": select_winners([setting for bench in benches for setting in bench.settings]),
         "settings": _describe_all(benches, comparisons),
         "comparisons": comparisons,
         "generalisation_gap": generalisation_gap(benches),
