@@ -38,15 +38,21 @@ def describe(device: torch.device) -> str:
     return device.type
 
 
-def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """bfloat16 for training where the hardware computes in it, float32 elsewhere."""
+def precision(device: torch.device) -> torch.dtype:
+    """What to train in: bfloat16 where the hardware computes in it, on other GPUs float16."""
     if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        known = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-        fast = bool(known.get("avx512_bf16") or known.get("amx_bf16") or known.get("arm_bf16"))
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if has_bf16 else torch.float16
+    known = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    fast = any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16"))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def autocast(device: torch.device) -> AbstractContextManager[None]:
+    """Compute in the `precision` of the device."""
+    dtype = precision(device)
     context: AbstractContextManager[None] = torch.autocast(
-        device.type, dtype=torch.bfloat16, enabled=fast
+        device.type, dtype=dtype, enabled=dtype is not torch.float32
     )
     return context
 

@@ -1,5 +1,7 @@
 """Grad-CAM of the test films: maps, their table and the pictures."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
 
 from btxrd.data.batches import Pixels, evaluation_batches
 from btxrd.data.dataset import Dataset
 from btxrd.errors import InputError
 from btxrd.evaluation.figures import save_figure
-from btxrd.evaluation.localisation import Maps, score_maps, summarize_looks
+from btxrd.evaluation.localisation import Map, score_maps, summarize_looks
 from btxrd.files import replacing
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.vocabulary import CLASSES
@@ -36,8 +39,8 @@ def gradcam_maps(
     pixels: Pixels,
     rows: npt.NDArray[np.intp],
     targets: npt.NDArray[np.intp],
-) -> Maps:
-    """Map what speaks for a class in each film (Selvaraju et al. 2017).
+) -> Iterator[Map]:
+    """Map what speaks for a class in each film (Selvaraju et al. 2017), film by film.
 
     Args:
         model: in evaluation mode.
@@ -45,17 +48,19 @@ def gradcam_maps(
         rows: of the films to map.
         targets: the class to map in each.
 
-    Returns:
-        (len(rows), S, S) float32 in [0, 1], each over its own largest value; all 0 where nothing
-        speaks for the class.
+    Yields:
+        (S, S) float32 in [0, 1], over the map's own largest value; all 0 where nothing speaks for
+        the class.
 
     Raises:
         InputError: where the layer does not give a map.
     """
     layer = model.gradcam_target_layer
     wanted = [ClassifierOutputTarget(int(target)) for target in targets]
-    maps = np.zeros((len(rows), *pixels.shape[1:]), np.float32)
-    with _RawGradCAM(model, [layer], reshape_transform=model.spatial) as cam:
+    with (
+        _graph_from(layer, model),
+        _RawGradCAM(model, [layer], reshape_transform=model.spatial) as cam,
+    ):
         batches = evaluation_batches(
             pixels, rows, model.normalisation, batch_size=BATCH, device=model.device
         )
@@ -67,12 +72,26 @@ def gradcam_maps(
                     f"model.gradcam_layer: {type(layer).__name__} of {model.arguments['backbone']} "
                     f"gives no map ({error}); name a layer whose output keeps height and width"
                 ) from error
-            for offset, raw in enumerate(cam.raw):
-                maps[start + offset] = _scaled(raw, pixels.shape[1])
-    return maps
+            for raw in cam.raw:
+                yield _scaled(raw, pixels.shape[1])
 
 
-def _scaled(raw: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+@contextmanager
+def _graph_from(layer: nn.Module, model: nn.Module) -> Iterator[None]:
+    """Let gradients go back to the output of `layer` alone: no more is needed for a map."""
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    hook = layer.register_forward_hook(lambda _, __, output: output.detach().requires_grad_())
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        hook.remove()
+        for parameter in learned:
+            parameter.requires_grad_(True)
+
+
+def _scaled(raw: Map, size: int) -> Map:
     positive = cv2.resize(np.maximum(raw, 0).astype(np.float32), (size, size))
     return np.asarray(positive / max(float(positive.max()), 1e-12), dtype=np.float32)
 
@@ -135,7 +154,7 @@ def choose_examples(test: pd.DataFrame) -> dict[str, int]:
 def _draw_overlay(
     path: Path,
     film: npt.NDArray[np.uint8],
-    heat: npt.NDArray[np.float32],
+    heat: Map,
     lesion: npt.NDArray[np.uint8] | None,
     title: str,
 ) -> None:

@@ -146,6 +146,7 @@ class Config:
     seed: int = number(0, 0, 2**31 - 1)  # weights, order of the data, augmentation, dropout
     evaluate: bool = True  # false: train only
     device: str = choice("auto", "auto", "cpu", "cuda", "mps")
+    compile: str = choice("auto", "auto", "always", "never")  # torch.compile; auto: where it pays
     fail_fast: bool = False  # of a sweep: the first failure ends it
     max_failed: int = number(3, 0)  # of a search: failed runs that it bears
     runs_per_gpu: int = number(1, 1, 64)  # of a sweep under joblib: that share a GPU

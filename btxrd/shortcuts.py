@@ -66,7 +66,7 @@ def _grown(region: Mask, by: float) -> Mask:
 
 def paintable(dataset: Dataset, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
     """(n,): normal films, and tumours whose outline is known."""
-    outlined = dataset.cases["stem"].iloc[rows].isin(list(dataset.outlines)).to_numpy(bool)
+    outlined = dataset.cases["stem"].iloc[rows].isin(list(dataset.lesions)).to_numpy(bool)
     return np.asarray(outlined | (dataset.labels[rows] == NORMAL))
 
 

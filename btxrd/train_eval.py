@@ -4,6 +4,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from btxrd.acceleration import compile_where_earned, place
 from btxrd.card import write_card
 from btxrd.data.batches import Pixels, TrainingBatches
 from btxrd.data.dataset import Dataset, load_dataset
 from btxrd.data.splits import split_hash, split_table
-from btxrd.device import choose_device, describe, make_reproducible
+from btxrd.device import choose_device, describe, make_reproducible, precision
 from btxrd.errors import InputError
 from btxrd.evaluate import evaluate_run
 from btxrd.evaluation.inference import predict
@@ -61,9 +63,9 @@ def train_eval(
     _introduce(dataset, run_dir)
 
     make_reproducible(config.seed)
-    model = _place(build_model(num_classes=len(CLASSES)), device)
+    model = place(build_model(num_classes=len(CLASSES)), device)
     # A layer that gives no map fails here, not after the training.
-    gradcam_maps(model.eval(), dataset.pixels, np.array([0]), np.array([0]))
+    list(gradcam_maps(model.eval(), dataset.pixels, np.array([0]), np.array([0])))
     sidecar = {
         "arguments": model.arguments,
         "classes": list(CLASSES),
@@ -80,7 +82,7 @@ def train_eval(
     history = _train(model, config, dataset.sealed(), sidecar, run_dir, interruption)
     if config.evaluate:
         best, _ = load_checkpoint(run_dir / "checkpoints")
-        evaluate_run(_place(best, device), dataset, config.split.title, run_dir)
+        evaluate_run(place(best, device), dataset, config.split.title, run_dir)
         write_card(run_dir)
     objective = best_epoch(history).val_macro_auc
     return {
@@ -97,12 +99,6 @@ def _introduce(dataset: Dataset, run_dir: Path) -> None:
     log.info("%d cases: %s", len(dataset.cases), sizes)
     for line in dataset.warnings:
         log.warning(line)
-
-
-def _place(model: BTXRDClassifier, device: torch.device) -> BTXRDClassifier:
-    placed = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    assert isinstance(placed, BTXRDClassifier)
-    return placed
 
 
 def _train(
@@ -129,10 +125,22 @@ def _train(
         seed=config.seed,
         device=model.device,
     )
-    log.info("%d training views in %d steps an epoch", batches.views, batches.batches)
+    log.info(
+        "%d training views, in %d steps of %d an epoch, in %s",
+        *(batches.views, batches.batches, batches.batch_size),
+        str(precision(model.device)).removeprefix("torch."),
+    )
+
+    epochs = min(recipe.epochs, recipe.patience + 1)  # it may stop early
+    to_come = epochs * batches.batches * batches.batch_size
+    size = config.model.image_size
+    is_compiled = compile_where_earned(model, config.compile, to_come, size)
 
     def validate() -> Validation:
-        probs = predict(model, dataset.pixels, val)
+        # To compile the network once more, for float32, would not be earned back.
+        eager = torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()
+        with eager:
+            probs = predict(model, dataset.pixels, val)
         found = figures(labels[val], probs, np.ones((1, len(val))))
         loss = cross_entropy(labels[val], probs)
         return Validation(loss, float(found["accuracy"][0]), float(found["macro_auc"][0]))

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from btxrd.data.batches import TrainingBatches, epoch_seed
-from btxrd.device import autocast
+from btxrd.device import autocast, precision
 from btxrd.errors import InputError
 from btxrd.files import replacing
 from btxrd.interruption import Interruption
@@ -25,6 +25,8 @@ from btxrd.schedule import Schedule
 from btxrd.vocabulary import LAST
 
 log = logging.getLogger(__name__)
+
+UNREAD = 10  # steps whose losses are left on the device: reading one waits for its step
 
 
 class DivergedError(RuntimeError):
@@ -52,6 +54,32 @@ class Epoch:
     val_macro_auc: float
     seconds: float
     images_per_second: float  # of the training steps
+
+
+class Step:
+    """A training step: forward in the precision of the device, backward, update."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_function: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        device: torch.device,
+    ) -> None:
+        self.model, self.loss_function, self.optimiser = model, loss_function, optimiser
+        # float16 has so few small numbers that gradients are scaled up.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision(device) is torch.float16)
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Learn from images (B, C, S, S) and labels (B,); gives the loss, detached."""
+        with autocast(images.device):
+            logits = self.model(images)
+        loss: Tensor = self.loss_function(logits.float(), labels)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return loss.detach()
 
 
 def fit(
@@ -98,19 +126,21 @@ def fit(
         interruption: when to heed a signal.
 
     Raises:
-        DivergedError: as soon as a loss is not finite.
+        DivergedError: within `UNREAD` steps of a loss that is not finite.
         InputError: where last.pt is damaged, or of other data.
         SystemExit: for a signal, after all is saved.
     """
     optimiser = create_optimizer_v2(model, opt="adamw", lr=lr, weight_decay=weight_decay)
     rate = Schedule(optimiser, lr, batches.batches, warmup_epochs, epochs)
     loss_function = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing).to(device)
+    step = Step(model, loss_function, optimiser, device)
     interruption = interruption or Interruption()
-    history, part = _go_on(run_dir, model, optimiser, data)
+    history, part = _go_on(run_dir, model, step, data)
 
     def save() -> None:
         state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "data": data}
         state |= {"history": [asdict(epoch) for epoch in history]}
+        state |= {"scaler": step.scaler.state_dict()}
         save_state(run_dir / "checkpoints", state | {"part": asdict(part), "random": _random()})
 
     done, total = (count * batches.batches for count in (len(history), epochs))
@@ -123,7 +153,8 @@ def fit(
             start = time.perf_counter()
             before = part.seconds
             try:
-                _train_epoch(model, batches, number, part, rate, loss_function, bar, interruption)
+                model.train()
+                _train_epoch(step, batches, number, part, rate, bar, interruption)
                 val = validate()
             except SystemExit:
                 part.seconds = before + time.perf_counter() - start
@@ -131,15 +162,16 @@ def fit(
                 raise
             if not math.isfinite(val.loss):
                 raise DivergedError(f"the val loss is {val.loss} after epoch {number}")
+            seen = batches.batches * batches.batch_size
             row = Epoch(
                 epoch=number,
                 lr=rate.at(number * batches.batches - 1),
-                train_loss=part.loss / batches.views,
+                train_loss=part.loss / seen,
                 val_loss=val.loss,
                 val_accuracy=val.accuracy,
                 val_macro_auc=val.macro_auc,
                 seconds=before + time.perf_counter() - start,
-                images_per_second=batches.views / part.seconds,
+                images_per_second=seen / part.seconds,
             )
             with interruption.held():
                 history.append(row)
@@ -157,7 +189,7 @@ class Part:
     """What was done of the epoch that is not whole yet."""
 
     steps: int = 0
-    loss: float = 0.0  # summed over the views
+    loss: float = 0.0  # summed over the images
     seconds: float = 0.0  # of its training
 
 
@@ -167,9 +199,7 @@ def _random() -> dict[str, Any]:
     return {"cpu": torch.get_rng_state(), "cuda": gpus}
 
 
-def _go_on(
-    run_dir: Path, model: nn.Module, optimiser: torch.optim.Optimizer, data: str
-) -> tuple[list[Epoch], Part]:
+def _go_on(run_dir: Path, model: nn.Module, step: Step, data: str) -> tuple[list[Epoch], Part]:
     """Take up what last.pt holds; nothing where there is no last.pt."""
     state = load_state(run_dir / "checkpoints")
     if state is None:
@@ -180,7 +210,8 @@ def _go_on(
             "delete it to start again, or give back the data that it was begun on"
         )
     model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
+    step.optimiser.load_state_dict(state["optimiser"])
+    step.scaler.load_state_dict(state["scaler"])
     torch.set_rng_state(state["random"]["cpu"])
     if len(state["random"]["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["random"]["cuda"])
@@ -190,33 +221,37 @@ def _go_on(
 
 
 def _train_epoch(
-    model: nn.Module,
+    step: Step,
     batches: TrainingBatches,
     number: int,
     part: Part,
     rate: Schedule,
-    loss_function: nn.Module,
     bar: "tqdm[Any]",
     interruption: Interruption,
 ) -> None:
     """Take the steps of an epoch that `part` does not count yet."""
-    model.train()
     start, before = time.perf_counter(), part.seconds
-    for images, labels in batches.epoch(number, part.steps):
-        with interruption.held():
-            rate.set((number - 1) * batches.batches + part.steps)
-            with autocast(images.device):
-                logits = model(images)
-            loss: Tensor = loss_function(logits.float(), labels)
-            rate.optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            rate.optimiser.step()
-            if not math.isfinite(loss.item()):
-                raise DivergedError(f"the training loss is {loss.item()} in epoch {number}")
-            part.steps += 1
-            part.loss += loss.item() * len(images)
-            part.seconds = before + time.perf_counter() - start
-            bar.update()
+    unread: list[Tensor] = []
+
+    def read_losses() -> None:
+        for loss in torch.stack(unread).tolist() if unread else []:
+            if not math.isfinite(loss):
+                raise DivergedError(f"the training loss is {loss} in epoch {number}")
+            part.loss += loss
+        unread.clear()
+        part.seconds = before + time.perf_counter() - start
+
+    try:
+        for images, labels in batches.epoch(number, part.steps):
+            with interruption.held():
+                rate.set((number - 1) * batches.batches + part.steps)
+                unread.append(step(images, labels) * len(images))
+                part.steps += 1
+                if part.steps % UNREAD == 0:
+                    read_losses()
+                bar.update()
+    finally:
+        read_losses()
 
 
 def best_epoch(history: list[Epoch]) -> Epoch:

@@ -1,8 +1,10 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
 
-from btxrd.data.batches import Normalisation, TrainingBatches, evaluation_batches, turn
+from btxrd.data.batches import Normalisation, TrainingBatches, evaluation_batches, one_ahead, turn
 
 PLAIN = Normalisation((0.0,), (1.0,))
 CPU = torch.device("cpu")
@@ -16,7 +18,7 @@ def pixels():
 
 
 def training(pixels, **changes):
-    settings = {"batch_size": 4, "flip": False, "rotation": 0.0, "seed": 0, "device": CPU}
+    settings = {"batch_size": 3, "flip": False, "rotation": 0.0, "seed": 0, "device": CPU}
     rows, labels = np.arange(1, 10), np.arange(10) % 3
     return TrainingBatches(pixels, rows, labels, PLAIN, **settings | changes)
 
@@ -35,9 +37,32 @@ def test_every_training_film_is_seen_once_with_its_label(pixels):
     assert (films % 3 == labels).all()
 
 
-def test_no_batch_is_tiny(pixels):
-    sizes = [len(labels) for _, labels in training(pixels, batch_size=8).epoch(1)]
-    assert sorted(sizes) == [4, 5]
+def test_batches_are_of_one_size_and_leave_no_film_out(pixels):
+    batches = training(pixels, batch_size=8)
+    sizes = [len(labels) for _, labels in batches.epoch(1)]
+    assert sizes == [batches.batch_size] * batches.batches == [5, 5]
+    films = seen(batches)[0].round().astype(int)
+    assert set(films) == set(range(1, 10))
+
+
+def test_the_next_item_is_worked_on_while_one_is_used():
+    started, order = [threading.Event() for _ in range(3)], []
+
+    def work(item):
+        started[item].set()
+        return item
+
+    for item in one_ahead(work, range(3)):
+        order.append(item)
+        assert started[min(item + 1, 2)].wait(10)
+    assert order == [0, 1, 2]
+
+
+def test_an_error_of_the_next_item_comes_when_it_is_asked_for():
+    ahead = one_ahead(lambda item: 1 / item, [1, 0])
+    assert next(ahead) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(ahead)
 
 
 def test_order_follows_from_seed_and_epoch(pixels):

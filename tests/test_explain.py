@@ -46,13 +46,13 @@ def test_map_lies_where_the_evidence_is_and_is_not_turned():
     pixels[0, 2:6, 20:28] = 255  # top right
     pixels[1, 24:30, 3:9] = 255  # bottom left
     rows, benign = np.array([0, 1]), np.array([1, 1])
-    maps = gradcam_maps(BrightIsBenign(), pixels, rows, benign)
+    maps = np.stack(list(gradcam_maps(BrightIsBenign(), pixels, rows, benign)))
     assert np.allclose(maps > 0.5, pixels > 0)
 
 
 def test_map_is_empty_where_nothing_speaks_for_the_class():
     pixels = np.full((1, 32, 32), 255, np.uint8)
-    maps = gradcam_maps(BrightIsBenign(), pixels, np.array([0]), np.array([0]))
+    maps = np.stack(list(gradcam_maps(BrightIsBenign(), pixels, np.array([0]), np.array([0]))))
     assert maps.max() == 0
 
 
@@ -63,7 +63,7 @@ def test_layer_without_a_place_is_refused():
 
     with pytest.raises(InputError, match=r"model.gradcam_layer: Conv2d of toy gives no map"):
         pixels = np.zeros((1, 32, 32), np.uint8)
-        gradcam_maps(Flat(), pixels, np.array([0]), np.array([1]))
+        list(gradcam_maps(Flat(), pixels, np.array([0]), np.array([1])))
 
 
 def test_scores_by_hand():
@@ -81,7 +81,7 @@ def test_scores_by_hand():
 
 def test_a_map_that_is_the_same_everywhere_is_saturated_and_not_empty():
     pixels = np.full((1, 32, 32), 255, np.uint8)
-    maps = gradcam_maps(BrightIsBenign(), pixels, np.array([0]), np.array([1]))
+    maps = np.stack(list(gradcam_maps(BrightIsBenign(), pixels, np.array([0]), np.array([1]))))
     assert maps.min() == 1
     assert kind_of(maps[0]) == SATURATED
     assert kind_of(np.zeros((4, 4), np.float32)) == EMPTY

@@ -193,7 +193,7 @@ def test_training_has_no_test_partition_to_ask_for(compose):
     assert len(sealed.rows("train")) > 0
     judged = set(sealed.cases.loc[sealed.cases["partition"] == SEALED, "stem"])
     assert judged
-    assert not judged & set(sealed.outlines)
+    assert not judged & set(sealed.lesions)
 
 
 def test_what_is_said_of_test_follows_from_the_files(guided_run, tables):

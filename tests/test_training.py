@@ -154,7 +154,7 @@ def test_history_on_disk_has_a_row_an_epoch(tmp_path):
 def test_state_on_disk_carries_no_code(tmp_path):
     train(tmp_path)
     state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
-    assert set(state) == {"model", "optimiser", "history", "data", "part", "random"}
+    assert set(state) == {"model", "optimiser", "scaler", "history", "data", "part", "random"}
 
 
 def test_rate_rises_to_its_peak_then_follows_a_cosine():

@@ -4,8 +4,11 @@ Training has augmentation and lesion guidance, evaluation has neither. The two a
 `evaluation_batches` takes no outline, so none can reach a figure.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 Pixels = npt.NDArray[np.uint8]
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class TrainingBatches:
         views: films that an epoch shows.
         class_counts: views of each class.
         batches: steps of an epoch.
+        batch_size: of each step, at most the one asked for. All are of one size, so that none is
+            tiny and a network is compiled once; a few views are seen twice to fill the last.
 
     All that is drawn for a batch follows from `seed` and the numbers of epoch and batch, so that
     a training can go on anywhere.
@@ -67,7 +74,7 @@ class TrainingBatches:
             normalisation: of the backbone.
             masks: (S, S) uint8 lesion masks by row; None leaves guidance out.
             dim: what the surroundings are multiplied by.
-            batch_size: at most; batches of an epoch are as equal as can be, so that none is tiny.
+            batch_size: at most.
             flip: left-right, half of the time.
             rotation: at most, in degrees either way.
             seed: of the order and the augmentation.
@@ -82,33 +89,55 @@ class TrainingBatches:
         self._flip, self._rotation = flip, rotation
         self._seed, self._device = seed, device
         self.views = len(self._rows)
-        self.batches = -(-self.views // batch_size)
+        self.batches = math.ceil(self.views / batch_size)
+        self.batch_size = math.ceil(self.views / self.batches)
 
     def epoch(self, number: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images (B, C, S, S) float32, normalised, and labels (B,) int64, from a batch on."""
-        order = np.random.default_rng((self._seed, number)).permutation(self.views)
-        chosen_of = np.array_split(order, self.batches)
-        for batch in range(first, self.batches):
-            chosen = chosen_of[batch]
-            draw = np.random.SeedSequence((self._seed, number, batch)).generate_state(1, np.uint64)
-            rows = self._rows[chosen]
-            grey = torch.from_numpy(self._pixels[rows]).to(self._device)[:, None].float() / 255
-            weight = self._guidance(rows, self._guided[chosen])
-            if weight is not None:
-                grey = grey * weight
-            grey = turn(grey, flip=self._flip, rotation=self._rotation, seed=int(draw[0]))
-            labels = torch.from_numpy(self._labels[rows]).to(self._device)
-            yield self._normalisation(grey), labels
+        """Yield images (B, C, S, S) float32, normalised, and labels (B,) int64, from a batch on.
 
-    def _guidance(self, rows: npt.NDArray[np.intp], guided: npt.NDArray[np.bool_]) -> Tensor | None:
-        """(B, 1, S, S): 1 on lesions and on films that are not guided, `dim` around lesions."""
+        A batch is read while the step before it is taken, and augmented on the device.
+        """
+        order = np.random.default_rng((self._seed, number)).permutation(self.views)
+        chosen_of = np.resize(order, (self.batches, self.batch_size))[first:]
+        for batch, (films, labels, lesions) in enumerate(one_ahead(self._read, chosen_of), first):
+            grey = self._place(films)[:, None].float() / 255
+            if lesions is not None:
+                grey = torch.where(self._place(lesions)[:, None] > 0, grey, grey * self._dim)
+            draw = np.random.SeedSequence((self._seed, number, batch)).generate_state(1, np.uint64)
+            grey = turn(grey, flip=self._flip, rotation=self._rotation, seed=int(draw[0]))
+            yield self._normalisation(grey), self._place(labels)
+
+    def _read(self, chosen: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Films (B, S, S) uint8, labels (B,), and where they are not dimmed (B, S, S) uint8."""
+        rows, guided = self._rows[chosen], self._guided[chosen]
+        films, labels = self._pin(self._pixels[rows]), self._pin(self._labels[rows])
         if not guided.any():
-            return None
-        weight = torch.ones(len(rows), 1, *self._pixels.shape[1:])
-        for index in np.flatnonzero(guided):
-            lesion = torch.from_numpy(self._masks[int(rows[index])]) > 0
-            weight[index, 0] = torch.where(lesion, 1.0, self._dim)
-        return weight.to(self._device)
+            return films, labels, None
+        lesions = np.ones((len(rows), *self._pixels.shape[1:]), np.uint8)
+        for place in np.flatnonzero(guided):
+            lesions[place] = self._masks[int(rows[place])]
+        return films, labels, self._pin(lesions)
+
+    def _pin(self, array: npt.NDArray[Any]) -> Tensor:
+        """The array as a tensor, for CUDA in memory that it copies from by itself."""
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory() if self._device.type == "cuda" else tensor
+
+    def _place(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self._device, non_blocking=True)
+
+
+def one_ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """Yield `work` of each item, that of the next one being done in a thread meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = None
+        for item in items:
+            following = pool.submit(work, item)
+            if coming is not None:
+                yield coming.result()
+            coming = following
+        if coming is not None:
+            yield coming.result()
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
@@ -141,6 +170,6 @@ def evaluation_batches(
     device: torch.device,
 ) -> Iterator[Tensor]:
     """Yield the films of `rows` once each, in their order, as images (B, C, S, S), normalised."""
-    for start in range(0, len(rows), batch_size):
-        films = torch.from_numpy(pixels[np.asarray(rows[start : start + batch_size])])
+    chunks = [np.asarray(rows[n : n + batch_size]) for n in range(0, len(rows), batch_size)]
+    for films in one_ahead(lambda chunk: torch.from_numpy(pixels[chunk]), chunks):
         yield normalisation(films.to(device)[:, None].float() / 255)

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from btxrd.data.annotations import Outline, lesion_mask
 from btxrd.data.groups import can_tell_patients
 from btxrd.data.inspection import Inspection, inspect
 from btxrd.data.leakage import check_split
 from btxrd.data.phantom import write_phantom
-from btxrd.data.pixels import load_pixels
+from btxrd.data.pixels import Stored, load_masks, load_pixels
 from btxrd.data.splits import EXCLUDED, assign_partitions, split_hash
 from btxrd.schema import DataConfig, SplitConfig
 from btxrd.vocabulary import CLASSES
@@ -28,14 +26,14 @@ class Dataset:
     Attributes:
         cases: a row a film, in the order of ids: `load_cases` with `patient`, `group`, `partition`,
             and `width` and `height` in pixels.
-        outlines: of the tumours, by stem.
         pixels: (n, S, S) uint8, a film a row of `cases`.
+        lesions: masks (S, S) uint8, 1 on the lesions, of the tumours with an outline, by stem.
         warnings: a line for each kind of thing that was put right, or that a reader must know.
     """
 
     cases: pd.DataFrame
-    outlines: dict[str, Outline]
-    pixels: "np.memmap[Any, np.dtype[np.uint8]]"
+    pixels: Stored
+    lesions: dict[str, npt.NDArray[np.uint8]]
     warnings: tuple[str, ...]
 
     @property
@@ -62,8 +60,8 @@ class Dataset:
             return self
         hidden = self.cases["partition"].replace("test", SEALED)
         tests = set(self.cases.loc[hidden == SEALED, "stem"])
-        outlines = {stem: found for stem, found in self.outlines.items() if stem not in tests}
-        return replace(self, cases=self.cases.assign(partition=hidden), outlines=outlines)
+        lesions = {stem: mask for stem, mask in self.lesions.items() if stem not in tests}
+        return replace(self, cases=self.cases.assign(partition=hidden), lesions=lesions)
 
     def rows(self, partition: str) -> npt.NDArray[np.intp]:
         """Rows of a partition, in the order of ids."""
@@ -75,11 +73,7 @@ class Dataset:
     def masks(self, rows: npt.NDArray[np.intp]) -> dict[int, npt.NDArray[np.uint8]]:
         """Lesion masks (S, S) of those among `rows` that have an outline, by row."""
         stems = self.cases["stem"].to_numpy()
-        return {
-            int(row): lesion_mask(self.outlines[stems[row]], self.pixels.shape[1])
-            for row in rows
-            if stems[row] in self.outlines
-        }
+        return {int(row): self.lesions[stems[row]] for row in rows if stems[row] in self.lesions}
 
 
 def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Dataset:
@@ -103,7 +97,9 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
         cache=Path(data.cache),
         digests=[digest[path] for path in cases["path"]],
     )
-    return Dataset(cases, found.outlines, pixels, tuple(_warnings(found, data, split)))
+    masks = load_masks(list(found.outlines.values()), image_size, cache=Path(data.cache))
+    lesions = dict(zip(found.outlines, masks, strict=True))
+    return Dataset(cases, pixels, lesions, tuple(_warnings(found, data, split)))
 
 
 def inspect_data(data: DataConfig, *, strict: bool = True) -> Inspection:

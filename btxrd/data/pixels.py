@@ -1,8 +1,8 @@
-"""Decode once: film -> one memory-mapped uint8 array, shared by every run."""
+"""Decode once: films and outlines -> memory-mapped uint8 arrays, shared by every run."""
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from btxrd.data.annotations import Outline, lesion_mask
 from btxrd.data.films import cache_key, digest_films, for_each_film, read_film
 from btxrd.files import read_or_build
 
 log = logging.getLogger(__name__)
 
-VERSION = 2  # of what is done to a film; raise it when that changes
+VERSION = 3  # of what is done to a film or an outline; raise it when that changes
+Stored = np.memmap[Any, np.dtype[np.uint8]]
 
 
 def load_pixels(
@@ -26,7 +28,7 @@ def load_pixels(
     clahe_tiles: int,
     cache: Path,
     digests: Sequence[str] | None = None,
-) -> "np.memmap[Any, np.dtype[np.uint8]]":
+) -> Stored:
     """Give the films as pixels, decoded at the first call with these films and settings.
 
     The cache is keyed by the content of the files and the settings, so it cannot be stale.
@@ -44,39 +46,73 @@ def load_pixels(
         is as good as its content.
 
     Raises:
-        InputError: for a film that cannot be decoded.
+        InputError: for a film that cannot be decoded, and where the cache cannot be written.
     """
     key = cache_key(digests or digest_films(paths), [VERSION, size, clahe_clip, clahe_tiles])
-    target = cache / f"pixels-{size}-{key}.npy"
+    return _load(
+        cache / f"pixels-{size}-{key}.npy",
+        (len(paths), size, size),
+        lambda row: decode_film(Path(paths[row]), size, clahe_clip, clahe_tiles),
+        "pixels",
+    )
+
+
+def load_masks(outlines: Sequence[Outline], size: int, *, cache: Path) -> Stored:
+    """Give the lesion masks of outlines, filled at the first call; see `load_pixels`.
+
+    Returns:
+        (n, size, size) uint8, see `lesion_mask`, in the order of `outlines`.
+    """
+    corners = [[polygon.tolist() for polygon in outline.polygons] for outline in outlines]
+    frames = [(outline.width, outline.height) for outline in outlines]
+    key = cache_key(
+        [repr(content) for content in zip(frames, corners, strict=True)], [VERSION, size]
+    )
+    return _load(
+        cache / f"masks-{size}-{key}.npy",
+        (len(outlines), size, size),
+        lambda row: lesion_mask(outlines[row], size),
+        "outlines",
+    )
+
+
+def _load(
+    target: Path,
+    shape: tuple[int, int, int],
+    make: Callable[[int], npt.NDArray[np.uint8]],
+    what: str,
+) -> Stored:
+    """Map the array at `target`; where it is not there, `make` gives its rows first."""
 
     def build(beside: Path) -> None:
-        log.info("Decoding %d films into %s", len(paths), target)
-        _build(paths, size, clahe_clip, clahe_tiles, beside)
+        megabytes = np.prod(shape) / 1e6
+        log.info("%s of %d films at %d x %d px: %.1f MB in %s", what, *shape, megabytes, target)
+        stored = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
+        _reserve(beside, stored.offset + stored.nbytes)
+
+        def store(row: int) -> None:
+            stored[row] = make(row)
+
+        for_each_film(store, shape[0], what)
+        stored.flush()
 
     return read_or_build(target, lambda path: np.load(path, mmap_mode="r"), build)
 
 
-def _build(
-    paths: Sequence[str], size: int, clahe_clip: float, clahe_tiles: int, target: Path
-) -> None:
-    pixels = np.lib.format.open_memmap(
-        target, mode="w+", dtype=np.uint8, shape=(len(paths), size, size)
-    )
-    if hasattr(os, "posix_fallocate"):  # else a full disk would be a crash while films are written
-        with target.open("rb+") as file:
-            os.posix_fallocate(file.fileno(), 0, pixels.offset + pixels.nbytes)
-
-    def decode(row: int) -> None:
-        pixels[row] = decode_film(Path(paths[row]), size, clahe_clip, clahe_tiles)
-
-    for_each_film(decode, len(paths), "decode")
-    pixels.flush()
+def _reserve(path: Path, size: int) -> None:
+    """Take the space of a file now; a disk that fills up while pages are written is a crash."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def decode_film(
     path: Path, size: int, clahe_clip: float, clahe_tiles: int
 ) -> npt.NDArray[np.uint8]:
     """Decode one film to grey, equalise its contrast, and resize it to a square.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its size where that still has `size`
+    pixels along each side: its blocks are averaged, and most of the work is spared.
 
     Args:
         path: of the film; see `read_film`.
@@ -90,7 +126,7 @@ def decode_film(
     Raises:
         InputError: for a file that cannot be used.
     """
-    film = read_film(path).pixels
+    film = read_film(path, at_least=size).pixels
     if clahe_clip > 0:
         film = cv2.createCLAHE(clahe_clip, (clahe_tiles, clahe_tiles)).apply(film)
     shrinks = min(film.shape) > size

@@ -1,5 +1,6 @@
 """How maps lie on lesions: pure functions of arrays and of the rows of gradcam.csv."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -11,7 +12,7 @@ from btxrd.evaluation.metrics import Floats, mean
 from btxrd.evaluation.resampling import bootstrap_weights, estimate, with_sample
 from btxrd.vocabulary import CLASSES
 
-Maps = npt.NDArray[np.float32]
+Map = npt.NDArray[np.float32]
 Masks = list[npt.NDArray[np.uint8]]
 OK, EMPTY, SATURATED = "ok", "empty", "saturated"  # what a map is
 FLAT = 0.9  # of the film, above half of the peak: such a map points nowhere
@@ -21,18 +22,18 @@ BY_CHANCE = ("lesion_share", "lesion_share", "iou_by_chance")  # of SCORES, for 
 OF_OTHERS = tuple(f"{name}_of_others" for name in SCORES)  # of SCORES, for maps of other films
 
 
-def kind_of(heat: npt.NDArray[np.float32]) -> str:
+def kind_of(heat: Map) -> str:
     """Tell whether a map (S, S) points somewhere: OK, EMPTY or SATURATED."""
     if heat.max() <= 0:
         return EMPTY
     return SATURATED if (heat > heat.max() / 2).mean() > FLAT else OK
 
 
-def score_maps(maps: Maps, masks: Masks) -> pd.DataFrame:
+def score_maps(maps: Iterable[Map], masks: Masks) -> pd.DataFrame:
     """Say how each map lies on its lesion.
 
     Args:
-        maps: (n, S, S), not negative.
+        maps: n of (S, S), not negative; taken one at a time.
         masks: n of (S, S), 1 on the lesion.
 
     Returns:
@@ -43,20 +44,22 @@ def score_maps(maps: Maps, masks: Masks) -> pd.DataFrame:
         the OK maps of other films give on this lesion, `..._of_others`: lesions have their
         favourite places. Scores are empty for a map that is not OK.
     """
-    kinds = [kind_of(heat) for heat in maps]
+    kinds, scores, small = [], [], []
+    for heat, mask in zip(maps, masks, strict=True):
+        kinds.append(kind_of(heat))
+        scores.append(_score(heat, mask > 0) if kinds[-1] == OK else (np.nan,) * 3)
+        small.append(cv2.resize(heat, (SMALL, SMALL)))
     table = pd.DataFrame({"map": kinds, "lesion_share": [float((m > 0).mean()) for m in masks]})
     table["iou_by_chance"] = table["lesion_share"] / (2 - table["lesion_share"])
-    scores = np.full((len(maps), 3), np.nan)
-    for row, (kind, heat, mask) in enumerate(zip(kinds, maps, masks, strict=True)):
-        if kind == OK:
-            scores[row] = _score(heat, mask > 0)
-    table[list(SCORES)] = scores
-    table[list(OF_OTHERS)] = _of_others(maps, masks, np.array(kinds) == OK)
+    table[list(SCORES)] = np.array(scores).reshape(-1, 3)
+    table[list(OF_OTHERS)] = _of_others(
+        np.array(small, np.float32).reshape(-1, SMALL**2), masks, np.array(kinds) == OK
+    )
     table["peak_inside"] = table["peak_inside"].astype("Int64")
     return table[["map", "lesion_share", *SCORES, "iou_by_chance", *OF_OTHERS]]
 
 
-def _score(heat: npt.NDArray[np.float32], lesion: npt.NDArray[np.bool_]) -> tuple[float, ...]:
+def _score(heat: Map, lesion: npt.NDArray[np.bool_]) -> tuple[float, ...]:
     """`SCORES` of one map."""
     flat, inside = heat.ravel(), lesion.ravel()
     area = max(1, int(inside.sum()))
@@ -67,14 +70,15 @@ def _score(heat: npt.NDArray[np.float32], lesion: npt.NDArray[np.bool_]) -> tupl
     return float(inside[flat.argmax()]), float(flat[inside].sum() / flat.sum()), iou
 
 
-def _of_others(maps: Maps, masks: Masks, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """(n, 3): mean `SCORES` of the usable maps of other films on each lesion, seen coarsely."""
-    small = np.stack([cv2.resize(heat, (SMALL, SMALL)) for heat in maps]) if len(maps) else maps
-    found = np.full((len(maps), 3), np.nan)
+def _of_others(
+    small: npt.NDArray[np.float32], masks: Masks, usable: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """(n, 3): mean `SCORES` of the usable maps (n, SMALL^2) of other films on each lesion."""
+    found = np.full((len(small), 3), np.nan)
     for row, mask in enumerate(masks):
         lesion = cv2.resize(mask.astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
-        others = np.flatnonzero(usable & (np.arange(len(maps)) != row))
-        found[row] = _mean_score(small[others].reshape(len(others), SMALL**2), lesion.ravel())
+        others = np.flatnonzero(usable & (np.arange(len(small)) != row))
+        found[row] = _mean_score(small[others], lesion.ravel())
     return found
 
 

@@ -86,6 +86,13 @@ class BTXRDClassifier(nn.Module):
         return next(self.parameters()).device
 
     @property
+    def attention(self) -> list[nn.Module]:
+        """The attention modules that `block_args` puts into a ResNet's blocks."""
+        if "block_args" not in self.arguments:
+            return []
+        return [layer for name, layer in self.backbone.named_modules() if name.endswith(".se")]
+
+    @property
     def gradcam_target_layer(self) -> nn.Module:
         """The last layer that still has a place for every part of the film.
 

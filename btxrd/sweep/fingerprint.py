@@ -19,6 +19,7 @@ NO_NUMBER = (
     "data.archive",
     "split.manifest",
     "device",
+    "compile",
     "fail_fast",
     "max_failed",
     "runs_per_gpu",

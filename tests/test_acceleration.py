@@ -1,0 +1,110 @@
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from btxrd import acceleration
+from btxrd.acceleration import compile_where_earned, place
+from btxrd.device import autocast, precision
+from btxrd.errors import InputError
+from btxrd.model.classifier import BTXRDClassifier
+from btxrd.training import Step
+
+CPU = torch.device("cpu")
+
+
+def classifier(**arguments):
+    torch.manual_seed(0)
+    return place(BTXRDClassifier("resnet10t", pretrained=False, **arguments), CPU)
+
+
+CBAM = {"block_args": {"attn_layer": "cbam"}}
+
+
+@pytest.fixture
+def reason(caplog):
+    """Ask whether something is compiled; give the line that says why not, or None."""
+
+    def ask(model, wanted="auto", images=10**9, size=224):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "btxrd.acceleration"):
+            done = compile_where_earned(model, wanted, images, size)
+        (line,) = [record.message for record in caplog.records if record.name.startswith("btxrd")]
+        assert done == (not line.startswith("Nothing is compiled: "))
+        return None if done else line.removeprefix("Nothing is compiled: ")
+
+    return ask
+
+
+def test_what_is_compiled_follows_from_the_training_to_come(reason, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(acceleration, "_why_it_does_not_work", lambda _: None)
+    assert reason(classifier(**CBAM), images=1_000) is None
+    assert reason(classifier(**CBAM), images=250, size=448) is None
+    too_few = "999 images of 224 px to come would not earn it back, 1000 would"
+    assert reason(classifier(**CBAM), images=999) == too_few
+    assert reason(classifier(**CBAM), images=10, wanted="always") is None
+    assert reason(classifier(**CBAM), wanted="never") == "compile=never"
+    assert reason(classifier()) == "on a CPU only attention in a ResNet's blocks gains by it"
+
+
+def test_a_machine_that_cannot_compile_is_said_to(reason, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no C++ compiler\nand a long story")
+
+    monkeypatch.setattr(acceleration.torch, "compile", broken)
+    assert reason(classifier(**CBAM)) == "torch.compile does not work here (no C++ compiler)"
+    with pytest.raises(InputError, match=r"compile=always: torch.compile does not work here"):
+        compile_where_earned(classifier(), "always", 1, 224)
+
+
+@pytest.mark.slow
+def test_compiled_attention_gives_the_same_logits_and_gradients():
+    plain, model = classifier(**CBAM), classifier(**CBAM)
+    assert compile_where_earned(model, "always", 1, 64)
+    images = torch.rand(4, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    for network in (plain, model):
+        network(images).square().sum().backward()
+    assert torch.allclose(model(images), plain(images), atol=1e-4)
+    for one, other in zip(plain.parameters(), model.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, rtol=1e-2, atol=1e-3)
+    assert model.state_dict().keys() == plain.state_dict().keys()
+
+
+def net(groups=1):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(4, 4, 3, groups=groups), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)]
+    return place(nn.Sequential(*layers), CPU)
+
+
+@pytest.mark.parametrize(("groups", "expected"), [(4, torch.float32), (1, torch.bfloat16)])
+def test_only_depthwise_convolutions_stay_in_float32(groups, expected, monkeypatch):
+    monkeypatch.setattr("btxrd.device.precision", lambda _: torch.bfloat16)
+    convolution = net(groups)[0]
+    with autocast(CPU):
+        assert convolution(torch.rand(2, 4, 8, 8)).dtype == expected
+
+
+def test_float16_scales_gradients_and_steps_only_on_finite_ones(monkeypatch):
+    for room in ("device", "training"):
+        monkeypatch.setattr(f"btxrd.{room}.precision", lambda _: torch.float16)
+    model = net()
+    step = Step(model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1), CPU)
+    images, labels = torch.rand(6, 4, 8, 8), torch.arange(6) % 3
+    scale = step.scaler.get_scale()
+    losses = [step(images, labels).item() for _ in range(30)]
+    assert step.scaler.get_scale() <= scale
+    assert losses[-1] < losses[0]
+    before = [parameter.clone() for parameter in model.parameters()]
+    step(images * torch.inf, labels)
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_precision_is_what_the_device_computes_in(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert precision(CPU) is torch.bfloat16
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert precision(CPU) is torch.float32
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert precision(torch.device("cuda")) is torch.float16
