@@ -1,7 +1,6 @@
 """What a command line asks for: planned the way Hydra will, and checked, before anything runs."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,9 @@ from btxrd.errors import InputError
 from btxrd.schema import Config
 from btxrd.sweep.fingerprint import fingerprint
 from btxrd.sweep.job import BASIC, JOBLIB, SLURM
+from btxrd.sweep.pace import choose_at_once
 from btxrd.sweep.placement import runs_at_once
+from btxrd.sweep.preflight import Findings
 from btxrd.sweep.search import Search, resume
 from btxrd.sweep.slurm import has_gpus
 
@@ -38,6 +39,7 @@ class Plan:
         search: Optuna's study, where that is the sweeper.
         launcher: the name of its class.
         n_jobs: of the joblib launcher; None for another.
+        is_free: whether it is left open how many runs are done side by side.
         gpus: of a node, that a Slurm launcher asks for; None where that is left open.
     """
 
@@ -49,6 +51,7 @@ class Plan:
     search: Search | None = None
     launcher: str = BASIC
     n_jobs: int | None = None
+    is_free: bool = False
     gpus: int | None = None
 
     @property
@@ -61,24 +64,31 @@ class Plan:
         """Whether the page of a sweep shows films."""
         return all(config.report.images for config in self.runs.values())
 
-    @cached_property
-    def at_once(self) -> int:
-        """How many runs this machine does side by side.
+    @property
+    def use_gpus(self) -> bool:
+        """Whether the runs may use GPUs."""
+        return any(config.device in ("auto", "cuda") for config in self.runs.values())
+
+    def at_once(self, found: Findings) -> int:
+        """How many runs this machine does side by side; says why where that was left open.
 
         Runs that are complete count: a sweep that goes on gives each run as many threads as before,
         and so the same numbers.
         """
+        if self.is_free:
+            count, reason = choose_at_once(
+                self.folder, [(self.runs[at], n) for at, n in found.cases.items()], self.use_gpus
+            )
+            if found.cases:
+                print(f"{'One run' if count == 1 else f'{count} runs'} at a time: {reason}")
+            return count
         if self.n_jobs is None:
             return 1
         config = next(iter(self.runs.values()))
         runs = None if self.is_search else len(self.runs)
-        return runs_at_once(self.n_jobs, runs, config.runs_per_gpu, use_gpus=self._use_gpus)
+        return runs_at_once(self.n_jobs, runs, config.runs_per_gpu, use_gpus=self.use_gpus)
 
-    @property
-    def _use_gpus(self) -> bool:
-        return any(config.device in ("auto", "cuda") for config in self.runs.values())
-
-    def pinned(self, arguments: list[str]) -> list[str]:
+    def pinned(self, arguments: list[str], at_once: int) -> list[str]:
         """Put the pins behind the overrides of a command line; argparse wants them together.
 
         A search is set up to go on.
@@ -86,14 +96,16 @@ class Plan:
         typed = get_args_parser().parse_args(arguments).overrides
         place = arguments.index(typed[0]) + len(typed) if typed else len(arguments)
         pins = [self.pin]
-        if self.n_jobs is not None:
-            pins.append(f"hydra.launcher.n_jobs={self.at_once}")
-        if self.launcher == SLURM and self.gpus is None and self._use_gpus and has_gpus():
+        if self.is_free and at_once > 1:
+            pins.append("hydra/launcher=joblib")
+        if self.n_jobs is not None or (self.is_free and at_once > 1):
+            pins.append(f"hydra.launcher.n_jobs={at_once}")
+        if self.launcher == SLURM and self.gpus is None and self.use_gpus and has_gpus():
             pins.append("hydra.launcher.gpus_per_node=1")
         if self.search is not None:
             pins += resume(self.search, self.folder)
             if self.launcher in (BASIC, JOBLIB):
-                pins.append(f"hydra.sweeper.n_jobs={self.at_once}")
+                pins.append(f"hydra.sweeper.n_jobs={at_once}")
         return [*arguments[:place], *pins, *arguments[place:]]
 
 
@@ -166,6 +178,7 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
         else:
             batches = BasicSweeper.split_arguments(overridden, max_batch_size=None)
             points = [list(point) for point in batches[0]]
+        launcher = str(base.hydra.launcher._target_).rpartition(".")[2]
         n_jobs = base.hydra.launcher.get("n_jobs")
         if n_jobs == 0:
             raise InputError("hydra.launcher.n_jobs=0: must be a number of runs, or -1 for all")
@@ -190,10 +203,15 @@ def plan_sweep(overrides: list[str], config_name: str, config_dir: str | None) -
             is_sweep=True,
             is_search=is_search,
             search=_search(base, runs[run_dir], overridden == fixed) if is_search else None,
-            launcher=str(base.hydra.launcher._target_).rpartition(".")[2],
+            launcher=launcher,
             n_jobs=n_jobs,
+            is_free=launcher == BASIC and not is_search and not _is_launcher_typed(base),
             gpus=base.hydra.launcher.get("gpus_per_node"),
         )
+
+
+def _is_launcher_typed(base: DictConfig) -> bool:
+    return any(str(typed).startswith("hydra/launcher=") for typed in base.hydra.overrides.hydra)
 
 
 def _search(base: DictConfig, stands_for_all: Config, is_empty: bool) -> Search | None:

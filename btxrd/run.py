@@ -51,22 +51,23 @@ def _launch() -> int:
     backup_checkpoints(Path("checkpoints"))
     typed = sys.argv[1:]
 
+    at_once = plan.at_once(found)
+
     def begin() -> None:
-        sys.argv[1:] = plan.pinned(typed)
+        sys.argv[1:] = plan.pinned(typed, at_once)
         start()
 
     if not plan.is_sweep:
         begin()
         return 0
     runs = [] if plan.is_search else list(plan.runs)
-    is_joblib = plan.n_jobs is not None
     return launch(
         plan.folder,
         runs,
         found,
         begin,
-        at_once=plan.at_once,
-        may_restart=is_joblib,
+        at_once=at_once,
+        may_restart=plan.n_jobs is not None or at_once > 1,
         command=shlex.join(typed),
         images=plan.images,
     )

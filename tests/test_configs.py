@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from btxrd.compose import register_schema
 from btxrd.errors import InputError
 from btxrd.planning import plan_run, plan_sweep
+from btxrd.sweep.preflight import Findings
 from btxrd.wording import explain
 
 GRID = {
@@ -123,7 +124,7 @@ def test_a_path_never_leaves_the_sweep():
 )
 def test_pin_stands_beside_the_overrides(typed):
     plan = plan_sweep(["seed=0,1"], "config", None)
-    pinned = plan.pinned(typed)
+    pinned = plan.pinned(typed, 1)
     assert [word for word in pinned if word != plan.pin] == typed
     parsed = get_args_parser().parse_args(pinned)
     assert parsed.multirun
@@ -137,10 +138,26 @@ def test_an_interpolation_is_resolved_for_each_point():
 
 def test_joblib_is_told_how_many_runs_there_is_room_for():
     plan = plan_sweep(["seed=0,1,2", "hydra/launcher=joblib", "device=cpu"], "config", None)
-    assert 1 <= plan.at_once <= 3
-    pinned = plan.pinned(["-m", "hydra.launcher.n_jobs=64", "seed=0,1,2"])
-    told = pinned.index(f"hydra.launcher.n_jobs={plan.at_once}")
+    at_once = plan.at_once(Findings())
+    assert 1 <= at_once <= 3
+    pinned = plan.pinned(["-m", "hydra.launcher.n_jobs=64", "seed=0,1,2"], at_once)
+    told = pinned.index(f"hydra.launcher.n_jobs={at_once}")
     assert told > pinned.index("hydra.launcher.n_jobs=64")
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_free"),
+    [([], True), (["hydra/launcher=basic"], False), (["hydra/launcher=joblib"], False)],
+)
+def test_how_many_runs_at_once_is_open_unless_a_launcher_is_named(typed, is_free):
+    plan = plan_sweep(["seed=0,1", *typed], "config", None)
+    assert plan.is_free == is_free
+    if is_free:
+        assert "hydra/launcher=joblib" not in " ".join(plan.pinned(["-m", "seed=0,1"], 1))
+        assert plan.pinned(["-m", "seed=0,1"], 2)[-2:] == [
+            "hydra/launcher=joblib",
+            "hydra.launcher.n_jobs=2",
+        ]
 
 
 def test_one_wrong_point_stops_the_whole_sweep():

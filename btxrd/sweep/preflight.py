@@ -19,11 +19,13 @@ class Findings:
         complete: folders of the runs that are complete already.
         refused: why a folder must not be touched, by folder: it holds the run of another config.
         faults: what is wrong with the data or the split of a run, by folder; the run will fail.
+        cases: of the data of the other runs, by folder.
     """
 
     complete: list[Path] = field(default_factory=list)
     refused: dict[Path, str] = field(default_factory=dict)
     faults: dict[Path, str] = field(default_factory=dict)
+    cases: dict[Path, int] = field(default_factory=dict)
 
     @property
     def lines(self) -> list[str]:
@@ -46,25 +48,27 @@ def check_runs(runs: dict[Path, Config]) -> Findings:
             found.refused[run_dir] = str(error)
     for data in _distinct([config.data for config in to_come.values()]):
         of_data = {folder: config for folder, config in to_come.items() if config.data == data}
-        found.faults |= _check_data(data, of_data)
+        _check_data(data, of_data, found)
     return found
 
 
-def _check_data(data: DataConfig, runs: dict[Path, Config]) -> dict[Path, str]:
+def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> None:
     from btxrd.data.dataset import deal_cases, inspect_data  # pandas, for runs to come only
     from btxrd.data.leakage import check_split
 
     try:
         inspection = inspect_data(data)
     except InputError as error:
-        return dict.fromkeys(runs, str(error))
-    faults: dict[Path, str] = {}
+        found.faults |= dict.fromkeys(runs, str(error))
+        return
     for split in _distinct([config.split for config in runs.values()]):
+        of_split = [folder for folder in runs if runs[folder].split == split]
         try:
-            check_split(deal_cases(inspection, data, split), split)
+            cases = deal_cases(inspection, data, split)
+            check_split(cases, split)
+            found.cases |= dict.fromkeys(of_split, len(cases))
         except InputError as error:
-            faults |= {folder: str(error) for folder in runs if runs[folder].split == split}
-    return faults
+            found.faults |= dict.fromkeys(of_split, str(error))
 
 
 def _distinct(items: list[T]) -> list[T]:

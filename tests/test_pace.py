@@ -1,0 +1,103 @@
+import math
+
+import pytest
+
+from btxrd.schema import Config, ModelConfig, TrainingConfig
+from btxrd.sweep import pace
+from btxrd.sweep.pace import Trial, choose_at_once, decide, measure, try_out
+from btxrd.sweep.plan import write_plan
+
+
+def config(tmp_path, size=224):
+    made = Config(model=ModelConfig(backbone="resnet18", image_size=size), device="cpu")
+    made.training = TrainingConfig(epochs=10, patience=4, batch_size=2)
+    made.data.cache = str(tmp_path / "cache")
+    return made
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch):
+    monkeypatch.setattr(pace, "cores", lambda: 8)
+    monkeypatch.setattr(pace, "visible_gpus", list)
+
+
+def speeds(monkeypatch, by_count, memory=1):
+    """Let trials give these speeds in all; returns the counts that were tried."""
+    tried = []
+
+    def trial(_, count):
+        tried.append(count)
+        total = by_count.get(count)
+        return total and [Trial(total / count, memory)] * count
+
+    monkeypatch.setattr(pace, "try_out", trial)
+    return tried
+
+
+@pytest.mark.parametrize(
+    ("by_count", "tried", "chosen", "line"),
+    [
+        ({1: 10, 2: 10.5}, [1, 2], 1, "2 at once do 1.05 times the work of one"),
+        ({1: 10, 2: 18, 4: 18.5}, [1, 2, 4], 2, "2 at once do 1.80 times"),
+        ({1: 10, 2: 18, 4: 30, 8: 50}, [1, 2, 4, 8], 8, "8 at once do 5.00 times"),
+        ({1: 10, 2: None}, [1, 2], 1, "two do not fit"),
+        ({1: None}, [1], 1, "could not be measured"),
+    ],
+)
+def test_more_runs_at_once_where_they_do_more(by_count, tried, chosen, line, monkeypatch, tmp_path):
+    asked = speeds(monkeypatch, by_count)
+    count, reason = choose_at_once(tmp_path, [(config(tmp_path), 1000)] * 8, False)
+    assert (asked, count) == (tried, chosen)
+    assert line in reason
+    assert "resnet18, 224 px" in reason
+    again = choose_at_once(tmp_path, [(config(tmp_path), 1000)] * 8, False)
+    assert again == (count, reason)
+    assert asked == tried, "measured twice"
+
+
+def test_no_more_runs_than_memory_holds(monkeypatch, tmp_path):
+    asked = speeds(monkeypatch, {1: 1, 2: 2, 4: 4, 8: 8}, memory=10**15)
+    assert measure(config(tmp_path), [1, 2, 4]) == {1: 1}
+    assert asked == [1]
+
+
+def test_nothing_is_measured_for_little_work(monkeypatch, tmp_path):
+    asked = speeds(monkeypatch, {1: 1, 2: 2})
+    few = [(config(tmp_path), 24)] * 4  # 4 runs x 24 cases x 5 epochs, which come for sure
+    assert choose_at_once(tmp_path, few, False)[0] == 1
+    assert choose_at_once(tmp_path, [(config(tmp_path), 10**6)], False)[0] == 1
+    assert asked == []
+    assert choose_at_once(tmp_path, [(config(tmp_path), 26)] * 4, False)[0] == 2
+
+
+def test_a_sweep_goes_on_as_it_began(monkeypatch, tmp_path):
+    asked = speeds(monkeypatch, {1: 1, 2: 2})
+    write_plan(tmp_path, ["a"], at_once=3)
+    assert choose_at_once(tmp_path, [(config(tmp_path), 10**6)] * 4, False)[0] == 3
+    assert asked == []
+
+
+def test_runs_share_gpus_by_measurement(monkeypatch, tmp_path):
+    monkeypatch.setattr(pace, "visible_gpus", lambda: ["0", "1"])
+    asked = speeds(monkeypatch, {1: 1, 2: 2, 4: 3, 8: 3.1})
+    assert choose_at_once(tmp_path, [(config(tmp_path), 1000)] * 8, True)[0] == 4
+    assert asked == [1, 2, 4, 8]
+
+
+def test_speed_decides_not_the_number(tmp_path):
+    assert decide({1: 10, 2: 10.9, 4: 11}, config(tmp_path))[0] == 4
+    assert decide({1: 10, 2: 12, 4: 13}, config(tmp_path))[0] == 2
+
+
+def test_processes_are_timed_together(tmp_path):
+    trials = try_out(config(tmp_path, size=32), 2)
+    assert len(trials) == 2
+    for trial in trials:
+        assert 1 < trial.images_per_second < math.inf
+        assert 10**8 < trial.memory < 10**11
+
+
+def test_a_trial_that_fails_is_none(tmp_path):
+    broken = config(tmp_path)
+    broken.model.backbone = "resnet_of_no_kind"
+    assert try_out(broken, 1) is None
