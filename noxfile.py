@@ -45,3 +45,10 @@ def grid(session: nox.Session) -> None:
         *("python", "-m", "btxrd.run", "-m", "experiment=glob(*)", "split=stratified,center"),
         *session.posargs,
     )
+
+
+@nox.session(reuse_venv=True)
+def bench(session: nox.Session) -> None:
+    """Measure how fast it is; `nox -s bench -- training stages` for parts. Takes a quarter hour."""
+    session.install("-e", ".")
+    session.run("python", "-m", "benchmarks", *session.posargs)

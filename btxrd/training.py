@@ -56,6 +56,14 @@ class Epoch:
     images_per_second: float  # of the training steps
 
 
+def adamw(model: nn.Module, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+    """AdamW in one kernel; decay on weights of two or more dimensions alone."""
+    optimiser: torch.optim.Optimizer = create_optimizer_v2(
+        model, opt="adamw", lr=lr, weight_decay=weight_decay, fused=True
+    )
+    return optimiser
+
+
 class Step:
     """A training step: forward in the precision of the device, backward, update."""
 
@@ -130,7 +138,7 @@ def fit(
         InputError: where last.pt is damaged, or of other data.
         SystemExit: for a signal, after all is saved.
     """
-    optimiser = create_optimizer_v2(model, opt="adamw", lr=lr, weight_decay=weight_decay)
+    optimiser = adamw(model, lr, weight_decay)
     rate = Schedule(optimiser, lr, batches.batches, warmup_epochs, epochs)
     loss_function = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing).to(device)
     step = Step(model, loss_function, optimiser, device)
@@ -138,9 +146,9 @@ def fit(
     history, part = _go_on(run_dir, model, step, data)
 
     def save() -> None:
-        state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "data": data}
+        state: dict[str, Any] = {"model": model.state_dict(), "data": data}
+        state |= {"optimiser": optimiser.state_dict(), "scaler": step.scaler.state_dict()}
         state |= {"history": [asdict(epoch) for epoch in history]}
-        state |= {"scaler": step.scaler.state_dict()}
         save_state(run_dir / "checkpoints", state | {"part": asdict(part), "random": _random()})
 
     done, total = (count * batches.batches for count in (len(history), epochs))

@@ -1,11 +1,16 @@
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from btxrd.data import pixels
-from btxrd.data.pixels import decode_film, load_pixels
+from btxrd.data.annotations import Outline, lesion_mask
+from btxrd.data.pixels import decode_film, load_masks, load_pixels
 from btxrd.errors import InputError
 
 PLAIN = {"clahe_clip": 0.0, "clahe_tiles": 8}
@@ -30,6 +35,80 @@ def test_films_of_all_modes_become_grey_squares(films, tmp_path):
     assert loaded.shape == (3, 48, 48)
     assert loaded.dtype == np.uint8
     assert (np.diff(loaded.mean(axis=1), axis=1) > -1).all()
+
+
+def test_the_cache_holds_what_decoding_gives(films, tmp_path):
+    loaded = load_pixels(films, 48, cache=tmp_path / "cache", clahe_clip=2.0, clahe_tiles=8)
+    for film, path in zip(loaded, films, strict=True):
+        assert (film == decode_film(Path(path), 48, 2.0, 8)).all()
+
+
+def test_a_large_jpeg_is_decoded_at_a_fraction_and_looks_the_same(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).standard_normal((2000, 1600))
+    film = (128 + 400 * cv2.GaussianBlur(noise, (0, 0), 20)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(film).save(tmp_path / "large.jpeg", quality=95)
+    read, sizes = pixels.read_film, []
+
+    def watched(path, at_least):
+        found = read(path, at_least)
+        sizes.append(found.pixels.shape)
+        return found
+
+    monkeypatch.setattr(pixels, "read_film", watched)
+    fast = decode_film(tmp_path / "large.jpeg", 224, 2.0, 8).astype(float)
+    monkeypatch.setattr(pixels, "read_film", lambda path, at_least: watched(path, None))
+    full = decode_film(tmp_path / "large.jpeg", 224, 2.0, 8).astype(float)
+    assert sizes == [(500, 400), (2000, 1600)]
+    assert np.abs(fast - full).mean() < 2
+
+
+def test_masks_are_filled_once_and_follow_from_the_outlines(tmp_path, monkeypatch):
+    square = np.array([[10.0, 10.0], [60.0, 10.0], [60.0, 60.0], [10.0, 60.0]])
+    outlines = [Outline(100, 100, (square,)), Outline(100, 100, (square / 2, square))]
+    masks = load_masks(outlines, 50, cache=tmp_path)
+    assert masks.shape == (2, 50, 50)
+    for mask, outline in zip(masks, outlines, strict=True):
+        assert (mask == lesion_mask(outline, 50)).all()
+    moved = load_masks([outlines[0], Outline(100, 100, (square + 1,))], 50, cache=tmp_path)
+    assert (moved[1] != masks[1]).any()
+    monkeypatch.setattr(pixels, "lesion_mask", None)
+    assert (load_masks(outlines, 50, cache=tmp_path) == masks).all()
+    assert load_masks([], 50, cache=tmp_path).shape == (0, 50, 50)
+
+
+def test_processes_that_start_together_decode_once(films, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from btxrd.data import pixels\n"
+        "decode = pixels.decode_film\n"
+        "def told(*given): print('decoded', flush=True); return decode(*given)\n"
+        "pixels.decode_film = told\n"
+        "plain = dict(clahe_clip=2.0, clahe_tiles=8)\n"
+        "pixels.load_pixels(sys.argv[2:], 48, cache=Path(sys.argv[1]), **plain)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "cache"), *films]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert "".join(said).count("decoded") == len(films)
+
+
+def test_a_build_that_is_killed_leaves_nothing_that_counts(films, tmp_path):
+    code = (
+        "import os, signal, sys; from pathlib import Path; from btxrd.data import pixels\n"
+        "decode = pixels.decode_film\n"
+        "def fatal(path, *given):\n"
+        "    if path.stem == '2': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return decode(path, *given)\n"
+        "pixels.decode_film = fatal\n"
+        "plain = dict(clahe_clip=0.0, clahe_tiles=8)\n"
+        "pixels.load_pixels(sys.argv[2:], 48, cache=Path(sys.argv[1]), **plain)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "cache"), *films])
+    assert killed.returncode == -signal.SIGKILL
+    assert not list((tmp_path / "cache").glob("*.npy"))
+    loaded = load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN)
+    assert (loaded[2] == decode_film(Path(films[2]), 48, 0.0, 8)).all()
+    assert [path.suffix for path in (tmp_path / "cache").glob("pixels-*")].count(".tmp") == 0
 
 
 def test_second_call_decodes_nothing(films, tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from btxrd.files import read_or_build
 log = logging.getLogger(__name__)
 
 VERSION = 3  # of what is done to a film or an outline; raise it when that changes
+TILE = 32  # pixels along each side, that CLAHE can tell the contrast of a tile by
 Stored = np.memmap[Any, np.dtype[np.uint8]]
 
 
@@ -112,7 +113,7 @@ def decode_film(
     """Decode one film to grey, equalise its contrast, and resize it to a square.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size where that still has `size`
-    pixels along each side: its blocks are averaged, and most of the work is spared.
+    pixels along each side, and TILE in each tile: most of the work is spared.
 
     Args:
         path: of the film; see `read_film`.
@@ -126,7 +127,7 @@ def decode_film(
     Raises:
         InputError: for a file that cannot be used.
     """
-    film = read_film(path, at_least=size).pixels
+    film = read_film(path, at_least=max(size, TILE * clahe_tiles)).pixels
     if clahe_clip > 0:
         film = cv2.createCLAHE(clahe_clip, (clahe_tiles, clahe_tiles)).apply(film)
     shrinks = min(film.shape) > size

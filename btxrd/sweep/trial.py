@@ -19,13 +19,12 @@ def main() -> None:
     """Step on one batch in memory, in the way that a run does."""
     config: Config = pickle.load(sys.stdin.buffer)
     import torch
-    from timm.optim import create_optimizer_v2
     from torch import nn
 
     from btxrd.acceleration import place
     from btxrd.device import choose_device
     from btxrd.model.factory import create_model
-    from btxrd.training import Step
+    from btxrd.training import Step, adamw
 
     device = choose_device(config.device)
     network, size, batch = config.model, config.model.image_size, config.training.batch_size
@@ -37,8 +36,7 @@ def main() -> None:
         gradcam_layer=network.gradcam_layer,
     )
     place(model, device).train()
-    optimiser = create_optimizer_v2(model, opt="adamw", lr=config.training.lr)
-    step = Step(model, nn.CrossEntropyLoss(), optimiser, device)
+    step = Step(model, nn.CrossEntropyLoss(), adamw(model, config.training.lr), device)
     images = torch.rand(batch, len(model.normalisation.mean), size, size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.arange(batch, device=device) % 3

@@ -1,0 +1,114 @@
+"""The command line: help, a run that is complete, planning a sweep, starting a finished one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from benchmarks.measure import Row, in_turn, seconds
+from btxrd.compose import register_schema
+from btxrd.files import read_json, write_json, write_text
+from btxrd.planning import plan_sweep
+from btxrd.sweep.fingerprint import fingerprint
+
+TURNS, RUNS = 3, 1000
+TINY = ["training.epochs=1", "model.image_size=32", "model.backbone=resnet18"]
+TINY += ["data.phantom.cases=72", "device=cpu"]
+SWEEP = [*TINY, "hydra.sweep.dir=out", "hydra.sweep.subdir=seed-${seed}"]
+EMPTY = """
+import hydra
+@hydra.main(version_base="1.3", config_path=None)
+def job(config): pass
+job()
+"""
+PLAN = """
+import sys
+from btxrd.compose import register_schema
+from btxrd.planning import plan_sweep
+register_schema()
+assert plan_sweep(sys.argv[1:], "config", None).runs
+"""
+
+
+def rows(root: Path) -> Iterator[Row]:
+    """Each command beside Hydra with an empty job."""
+    folder = root / "commands"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_text(folder / "empty.py", EMPTY)
+
+    def run(*command: str) -> float:
+        told = {"cwd": folder, "capture_output": True, "check": True}
+        return seconds(lambda: subprocess.run([sys.executable, *command], **told))
+
+    def btxrd(*arguments: str) -> float:
+        return run("-m", "btxrd.run", *arguments)
+
+    def hydra(*arguments: str) -> float:
+        return run("empty.py", "hydra.output_subdir=null", *arguments)
+
+    one = [*TINY, "hydra.run.dir=one"]
+    btxrd(*one)
+    for what, arguments in {"--help": ["--help"], "a run that is complete": one}.items():
+        yield in_turn(
+            what,
+            "s",
+            lambda arguments=arguments: btxrd(*arguments),
+            "Hydra, an empty job",
+            hydra,
+            turns=3 * TURNS,
+            target="<= 1.5",
+        )
+
+    def empty_jobs(count: int) -> float:
+        return hydra("-m", f"+x=range({count})")
+
+    def plan(count: int) -> float:
+        return run("-c", PLAN, f"seed=range({count})", *SWEEP)
+
+    yield in_turn(
+        f"planning a sweep of {RUNS}",
+        "s",
+        lambda: plan(RUNS),
+        f"Hydra, {RUNS} empty jobs",
+        lambda: empty_jobs(RUNS),
+        turns=TURNS,
+        doubled=lambda: plan(2 * RUNS),
+    )
+
+    btxrd("-m", "seed=0,1", *SWEEP)
+    shutil.rmtree(folder / "out" / "seed-1")
+    _copy_run(folder)
+    yield in_turn(
+        f"starting a finished sweep of {RUNS} again",
+        "s",
+        lambda: btxrd("-m", f"seed=range({RUNS})", *SWEEP),
+        f"Hydra, {RUNS} empty jobs",
+        lambda: empty_jobs(RUNS),
+        turns=TURNS,
+    )
+
+
+def _copy_run(folder: Path) -> None:
+    """Make a finished sweep of one run; what is large is linked."""
+    register_schema()
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        plan = plan_sweep([f"seed=range({RUNS})", *SWEEP], "config", None)
+        names = [run_dir.name for run_dir in plan.runs]
+        status = read_json(Path("out") / names[0] / "status.json")
+        stored = yaml.safe_load((Path("out") / names[0] / "config.yaml").read_text())
+        for seed, (run_dir, config) in enumerate(plan.runs.items()):
+            if seed > 0:
+                shutil.copytree(Path("out") / names[0], run_dir, copy_function=os.link)
+            write_text(run_dir / "config.yaml", yaml.safe_dump(stored | {"seed": seed}))
+            write_json(run_dir / "status.json", status | {"fingerprint": fingerprint(config)})
+        path = Path("out") / "plan.json"
+        write_json(path, read_json(path) | {"runs": names})
+    finally:
+        os.chdir(here)

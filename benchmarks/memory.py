@@ -1,0 +1,81 @@
+"""Private memory of training and evaluation as the films become more: `-m benchmarks.memory N`."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.measure import Row, in_turn
+from btxrd.data.batches import TrainingBatches
+from btxrd.evaluation.inference import predict
+from btxrd.explain import gradcam_maps
+from btxrd.model.classifier import BTXRDClassifier
+
+TURNS, FILMS, SIZE = 1, 400, 600
+
+
+def rows(_: Path) -> Iterator[Row]:
+    """Memory beside that with half of the films."""
+    yield in_turn(
+        f"private memory, an epoch and its evaluation of {FILMS} films at {SIZE} px",
+        "MB",
+        lambda: _in_a_process(FILMS),
+        "half of the films",
+        lambda: _in_a_process(FILMS // 2),
+        turns=TURNS,
+        target="<= 1.1",
+        doubled=lambda: _in_a_process(2 * FILMS),
+    )
+
+
+def _in_a_process(films: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.memory", str(films)]
+    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def peak_of(films: int) -> float:
+    """The most private memory in MB while so many films, half of them outlined, are read."""
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = {}
+        for name, count in {"pixels": films, "masks": films // 2}.items():
+            stored = np.lib.format.open_memmap(
+                Path(folder) / name, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE)
+            )
+            for row in range(count):
+                stored[row] = row % 255
+            stored.flush()
+            del stored
+            arrays[name] = np.load(Path(folder) / name, mmap_mode="r")
+        every, labels = np.arange(films), np.arange(films) % 3
+        model = BTXRDClassifier("resnet10t", pretrained=False).eval()
+        batches = TrainingBatches(
+            arrays["pixels"],
+            every,
+            labels,
+            model.normalisation,
+            masks=dict(enumerate(arrays["masks"])),
+            batch_size=16,
+            flip=True,
+            rotation=15.0,
+            seed=0,
+            device=torch.device("cpu"),
+        )
+        peak = max(_private_memory() for _ in batches.epoch(1))
+        predict(model, arrays["pixels"], every)
+        peak = max(peak, _private_memory())
+        maps = gradcam_maps(model, arrays["pixels"], every[: films // 2], labels[: films // 2])
+        return max(peak, *(_private_memory() for _ in maps))
+
+
+def _private_memory() -> float:
+    """What the process has in memory without pages of files, in MB (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    print(peak_of(int(sys.argv[1])))

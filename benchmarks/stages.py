@@ -1,0 +1,139 @@
+"""What surrounds training: decoding into the cache, evaluation, Grad-CAM, the bootstrap."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.films import full_size
+from benchmarks.measure import Row, in_turn, seconds
+from benchmarks.training import B0, FILMS
+from btxrd.data.batches import evaluation_batches
+from btxrd.data.cases import find_images
+from btxrd.data.films import for_each_film, read_film
+from btxrd.data.pixels import load_pixels
+from btxrd.device import choose_device
+from btxrd.evaluation.inference import predict
+from btxrd.evaluation.resampling import RESAMPLES, scores
+from btxrd.explain import gradcam_maps
+
+TURNS = 5
+CASES, ASKED = 800, 100
+
+
+def rows(root: Path) -> Iterator[Row]:
+    """Each stage beside the least that it must do."""
+    yield from _cache(root)
+    yield from _inference()
+    yield _bootstrap()
+
+
+def _cache(root: Path) -> Iterator[Row]:
+    images, _ = find_images(full_size(root / "films", FILMS))
+    paths = [str(path) for path in images.values()]
+    cache = root / "built"
+
+    def build(count: int) -> float:
+        shutil.rmtree(cache, ignore_errors=True)
+        settings = {"clahe_clip": 2.0, "clahe_tiles": 8, "cache": cache}
+        return seconds(lambda: load_pixels(paths[:count], B0.size, **settings))
+
+    def decode(at_least: int | None) -> float:
+        return seconds(
+            lambda: for_each_film(
+                lambda row: read_film(Path(paths[row]), at_least), FILMS // 2, "decode"
+            )
+        )
+
+    half, whole = FILMS // 2, FILMS
+    what, doubled = f"cache of {half} full-size films at {B0.size} px", lambda: build(whole)
+    yield in_turn(
+        what,
+        "s",
+        lambda: build(half),
+        "decoding alone, as far as that size needs",
+        lambda: decode(B0.size),
+        turns=TURNS,
+        target="<= 1.3",
+        doubled=doubled,
+    )
+    yield in_turn(
+        what,
+        "s",
+        lambda: build(half),
+        "decoding alone, in full",
+        lambda: decode(None),
+        turns=TURNS,
+        doubled=doubled,
+    )
+
+
+def _inference() -> Iterator[Row]:
+    device = choose_device("auto")
+    model = B0.build(device).eval()
+    draw = np.random.default_rng(0)
+    pixels = draw.integers(0, 255, (256, B0.size, B0.size), np.uint8)
+
+    def limit(batch_size: int, count: int) -> float:
+        every = np.arange(batch_size)
+        (batch,) = evaluation_batches(
+            pixels, every, model.normalisation, batch_size=batch_size, device=device
+        )
+
+        @torch.inference_mode()
+        def forward() -> None:
+            for _ in range(count // batch_size):
+                model(batch).sum().item()
+
+        return seconds(forward)
+
+    def judge(count: int) -> float:
+        return seconds(lambda: predict(model, pixels, np.arange(count)))
+
+    def explain(count: int) -> float:
+        films, targets = np.arange(count), np.zeros(count, int)
+        return seconds(lambda: list(gradcam_maps(model, pixels, films, targets)))
+
+    work: tuple[tuple[str, Callable[[int], float]], ...] = (
+        ("probabilities", judge),
+        ("Grad-CAM", explain),
+    )
+    for name, of in work:
+        yield in_turn(
+            f"{name} of 128 films, {B0.name}",
+            "s",
+            lambda of=of: of(128),
+            "forward of one batch in memory",
+            lambda: limit(64, 128),
+            turns=TURNS,
+            doubled=lambda of=of: of(256),
+        )
+
+
+def _bootstrap() -> Row:
+    draw = np.random.default_rng(0)
+
+    def drawn(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        labels, probs = draw.integers(0, 3, count), draw.dirichlet((1, 1, 1), count)
+        return labels, probs, np.arange(count) // 2, draw.integers(1, 4, count)
+
+    cases = drawn(CASES)
+    labels, probs, *_ = cases
+
+    def by_sklearn() -> None:
+        for _ in range(ASKED):
+            chosen = draw.integers(CASES, size=CASES)
+            roc_auc_score(labels[chosen], probs[chosen], multi_class="ovr")
+
+    return in_turn(
+        f"bootstrap of all figures, {RESAMPLES} times, {CASES} cases",
+        "s",
+        lambda: seconds(lambda: scores(*cases)),
+        "scikit-learn, macro AUC alone",
+        lambda: seconds(by_sklearn) * RESAMPLES / ASKED,
+        turns=TURNS,
+        doubled=lambda: seconds(lambda: scores(*drawn(2 * CASES))),
+    )

@@ -1,0 +1,266 @@
+"""Training: ours beside the network alone, beside timm's loader, beside a plain loop."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from timm.data import create_dataset, create_loader
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from benchmarks.films import full_size
+from benchmarks.measure import Row, in_turn, seconds
+from btxrd.acceleration import compile_where_earned, place
+from btxrd.cores import cores
+from btxrd.data.batches import Normalisation, TrainingBatches
+from btxrd.data.dataset import Dataset as Films
+from btxrd.data.dataset import load_dataset
+from btxrd.device import choose_device
+from btxrd.model.classifier import BTXRDClassifier
+from btxrd.model.factory import create_model
+from btxrd.schema import DataConfig, SplitConfig
+from btxrd.training import Step, Validation, adamw, fit
+from btxrd.vocabulary import CLASSES
+
+FILMS, TURNS = 96, 3
+ROTATION = 15.0
+RECIPE = {"lr": 3e-4, "weight_decay": 0.01, "label_smoothing": 0.1}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the grid, with its experiment's settings."""
+
+    name: str
+    backbone: str
+    size: int
+    batch_size: int
+    dropout: float
+    attention: str | None = None
+
+    def build(self, device: torch.device) -> BTXRDClassifier:
+        """The network as a long training has it, with random weights."""
+        model = create_model(
+            backbone=self.backbone,
+            pretrained=False,
+            dropout=self.dropout,
+            attn_layer=self.attention,
+            image_size=self.size,
+        )
+        compile_where_earned(place(model, device), "auto", 60_000, self.size)
+        return model.train()
+
+    def batches(
+        self, films: Films, normalisation: Normalisation, *, guided: bool
+    ) -> TrainingBatches:
+        """All films as training batches, augmented."""
+        rows = np.arange(len(films.cases))
+        return TrainingBatches(
+            films.pixels,
+            rows,
+            films.labels,
+            normalisation,
+            masks=films.masks(rows) if guided else None,
+            batch_size=self.batch_size,
+            flip=True,
+            rotation=ROTATION,
+            seed=0,
+            device=choose_device("auto"),
+        )
+
+
+B0 = Network("EfficientNet-B0, 224 px", "efficientnet_b0", 224, 32, 0.2)
+B3 = Network("EfficientNet-B3, 300 px", "efficientnet_b3", 300, 16, 0.3)
+CBAM = Network("ResNet-50-CBAM, 224 px", "resnet50", 224, 16, 0.3, "cbam")
+
+
+def load_films(root: Path, size: int) -> Films:
+    """Full-size films as a run has them."""
+    data = DataConfig(root=str(full_size(root / "films", FILMS)), cache=str(root / "cache"))
+    return load_dataset(data, SplitConfig(strategy="random"), size)
+
+
+def rows(root: Path) -> Iterator[Row]:
+    """Throughput of each network beside its limit, and an epoch beside other loops."""
+    device = choose_device("auto")
+    for network in (B0, B3, CBAM):
+        yield _beside_limit(network, load_films(root, network.size), device)
+    yield from _epochs(root, device)
+
+
+def _train(model: BTXRDClassifier, batches: TrainingBatches) -> float:
+    """Fit for an epoch; images per second of its steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        (epoch,) = fit(
+            model,
+            batches,
+            lambda: Validation(1.0, 0.0, 0.0),
+            lambda _: None,
+            class_weights=None,
+            epochs=1,
+            warmup_epochs=0,
+            patience=1,
+            seed=0,
+            device=model.device,
+            run_dir=Path(folder),
+            **RECIPE,
+        )
+    return epoch.images_per_second
+
+
+def _step(model: nn.Module, device: torch.device) -> Step:
+    loss = nn.CrossEntropyLoss(label_smoothing=RECIPE["label_smoothing"])
+    return Step(model, loss, adamw(model, RECIPE["lr"], RECIPE["weight_decay"]), device)
+
+
+def _beside_limit(network: Network, films: Films, device: torch.device) -> Row:
+    model = network.build(device)
+    batches = network.batches(films, model.normalisation, guided=True)
+    step = _step(model, device)
+    ((images, labels), *_) = batches.epoch(1)
+
+    def limit() -> float:
+        count = batches.batches
+        return count * len(images) / seconds(lambda: _consume(step, [(images, labels)] * count))
+
+    return in_turn(
+        f"{network.name}, guided and augmented",
+        "images/s",
+        lambda: _train(model, batches),
+        "the same steps on one batch in memory",
+        limit,
+        turns=TURNS,
+        target=">= 0.95" if device.type == "cpu" else ">= 0.90",
+    )
+
+
+def _consume(
+    step: Callable[[Tensor, Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
+) -> None:
+    loss = None
+    for images, labels in batches:
+        loss = step(images, labels)
+    if loss is not None:
+        loss.item()  # waits for a GPU
+
+
+def _epochs(root: Path, device: torch.device) -> Iterator[Row]:
+    films, on_cpu = load_films(root, B0.size), device.type == "cpu"
+    model = B0.build(device)
+    batches = B0.batches(films, model.normalisation, guided=False)
+
+    def ours() -> float:
+        return seconds(lambda: _train(model, batches))
+
+    step = _step(model, device)
+    loader = _timm_loader(root, films, model.normalisation, device)
+
+    def with_timm() -> float:
+        return seconds(lambda: _consume(step, _placed(loader, device)))
+
+    what = f"an epoch of {len(films.cases)} full-size films, {B0.name}"
+    yield in_turn(
+        what,
+        "s",
+        ours,
+        "timm's loader from the JPEGs, same steps",
+        with_timm,
+        turns=TURNS,
+        target="<= 0.8" if on_cpu else "<= 0.5",
+    )
+
+    plain_model = create_model(backbone=B0.backbone, pretrained=False, dropout=B0.dropout)
+    plain_step = PlainStep(plain_model.to(device).train())
+    plain_films = PlainFilms(films, model.normalisation)
+    plain = DataLoader(plain_films, B0.batch_size, shuffle=True, num_workers=cores())
+
+    def with_plain_loop() -> float:
+        return seconds(lambda: _consume(plain_step, _placed(plain, device)))
+
+    yield in_turn(
+        what,
+        "s",
+        ours,
+        "a plain loop: decode, equalise, float32",
+        with_plain_loop,
+        turns=TURNS,
+        target="<= 0.333" if on_cpu else "<= 0.125",
+    )
+
+
+def _placed(
+    loader: Iterable[tuple[Tensor, Tensor]], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for images, labels in loader:
+        images = images.to(device, memory_format=torch.channels_last)
+        yield images, labels.to(device)
+
+
+def _timm_loader(
+    root: Path, films: Films, normalisation: Normalisation, device: torch.device
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """Images in a folder a class, read by timm itself."""
+    by_class = root / "by-class"
+    for path, label in zip(films.cases["path"], films.labels, strict=True):
+        link = by_class / CLASSES[label] / Path(path).name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(Path(path).resolve())
+    loader: Iterable[tuple[Tensor, Tensor]] = create_loader(
+        create_dataset("", root=str(by_class), split=""),
+        input_size=(3, B0.size, B0.size),
+        batch_size=B0.batch_size,
+        is_training=True,
+        use_prefetcher=device.type == "cuda",
+        device=device,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        num_workers=cores(),
+        persistent_workers=False,
+    )
+    return loader
+
+
+class PlainFilms(Dataset[tuple[Tensor, int]]):
+    """Films that are decoded, equalised and augmented each time one is asked for."""
+
+    def __init__(self, films: Films, normalisation: Normalisation) -> None:
+        self._paths, self._labels = films.cases["path"].tolist(), films.labels
+        self._augment = transforms.Compose(
+            [
+                transforms.Resize((B0.size, B0.size)),
+                transforms.RandomHorizontalFlip(),
+                transforms.RandomRotation(ROTATION),
+                transforms.ToTensor(),
+                transforms.Normalize(normalisation.mean, normalisation.std),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        film = np.asarray(Image.open(self._paths[row]).convert("L"))
+        equalised = cv2.createCLAHE(2.0, (8, 8)).apply(film)
+        return self._augment(Image.fromarray(equalised).convert("RGB")), int(self._labels[row])
+
+
+class PlainStep:
+    """A step in float32, as in a tutorial."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model, self._loss = model, nn.CrossEntropyLoss(label_smoothing=0.1)
+        self._optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.01)
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        self._optimiser.zero_grad()
+        loss = self._loss(self._model(images.contiguous()), labels)
+        loss.backward()
+        self._optimiser.step()
+        return loss
