@@ -97,6 +97,7 @@ def measure(config: Config, candidates: list[int]) -> dict[int, float]:
 
     The numbers are tried in their order, until more of them do no more, or do not fit.
     """
+    print("Measuring how many runs at once do the most work", flush=True)
     found: dict[int, float] = {}
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY
     memory = 0
