@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from btxrd.data.batches import Normalisation, TrainingBatches, evaluation_batches, one_ahead, turn
+from btxrd.data.batches import (
+    Normalisation,
+    TrainingBatches,
+    draw_turns,
+    evaluation_batches,
+    one_ahead,
+    turn,
+)
 
 PLAIN = Normalisation((0.0,), (1.0,))
 CPU = torch.device("cpu")
@@ -99,13 +106,13 @@ def test_normalisation_fills_the_channels_of_the_backbone():
 
 def test_turn_leaves_films_alone_when_told_to():
     films = torch.rand(4, 1, SIZE, SIZE)
-    turned = turn(films, flip=False, rotation=0.0, seed=0)
+    turned = turn(films, draw_turns(len(films), False, 0.0, seed=0))
     assert torch.allclose(turned, films, atol=1e-6)
 
 
 def test_turn_flips_about_half_of_the_films():
     films = torch.rand(200, 1, 8, 8)
-    turned = turn(films, flip=True, rotation=0.0, seed=0)
+    turned = turn(films, draw_turns(len(films), True, 0.0, seed=0))
     flipped = [torch.allclose(a.flip(-1), b, atol=1e-5) for a, b in zip(films, turned, strict=True)]
     kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(films, turned, strict=True)]
     assert all(f != k for f, k in zip(flipped, kept, strict=True))
@@ -115,7 +122,7 @@ def test_turn_flips_about_half_of_the_films():
 def test_turn_rotates_by_no_more_than_asked():
     films = torch.zeros(50, 1, 65, 65)
     films[:, :, 32, 60] = 1.0  # a dot right of the middle, 28 pixels from it
-    turned = turn(films, flip=False, rotation=20.0, seed=0)[:, 0].flatten(1).argmax(1)
+    turned = turn(films, draw_turns(len(films), False, 20.0, seed=0))[:, 0].flatten(1).argmax(1)
     angles = torch.rad2deg(torch.atan2(turned // 65 - 32.0, turned % 65 - 32.0))
     assert 12 < angles.abs().max() < 22
     assert angles.min() < 0 < angles.max()

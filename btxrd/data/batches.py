@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,8 @@ class Normalisation:
 
     def __call__(self, grey: Tensor) -> Tensor:
         """(B, 1, H, W) in [0, 1] -> (B, C, H, W), the film in every channel, channels last."""
-        mean, std = (grey.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
-        return ((grey - mean) / std).contiguous(memory_format=torch.channels_last)
+        channels = [(grey - mean) / std for mean, std in zip(self.mean, self.std, strict=True)]
+        return torch.cat(channels, 1).contiguous(memory_format=torch.channels_last)
 
 
 class TrainingBatches:
@@ -98,29 +98,32 @@ class TrainingBatches:
         A batch is read while the step before it is taken, and augmented on the device.
         """
         order = np.random.default_rng((self._seed, number)).permutation(self.views)
-        chosen_of = np.resize(order, (self.batches, self.batch_size))[first:]
-        for batch, (films, labels, lesions) in enumerate(one_ahead(self._read, chosen_of), first):
+        chosen_of = np.resize(order, (self.batches, self.batch_size))
+
+        def read(batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+            draw = np.random.SeedSequence((self._seed, number, batch)).generate_state(1, np.uint64)
+            turns = draw_turns(self.batch_size, self._flip, self._rotation, int(draw[0]))
+            return self._pin(turns), *self._read(chosen_of[batch])
+
+        for turns, labels, films, lesions in one_ahead(read, range(first, self.batches)):
             grey = self._place(films)[:, None].float() / 255
             if lesions is not None:
                 grey = torch.where(self._place(lesions)[:, None] > 0, grey, grey * self._dim)
-            draw = np.random.SeedSequence((self._seed, number, batch)).generate_state(1, np.uint64)
-            grey = turn(grey, flip=self._flip, rotation=self._rotation, seed=int(draw[0]))
-            yield self._normalisation(grey), self._place(labels)
+            yield self._normalisation(turn(grey, self._place(turns))), self._place(labels)
 
     def _read(self, chosen: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Films (B, S, S) uint8, labels (B,), and where they are not dimmed (B, S, S) uint8."""
+        """Labels (B,), films (B, S, S) uint8, and where they are not dimmed (B, S, S) uint8."""
         rows, guided = self._rows[chosen], self._guided[chosen]
-        films, labels = self._pin(self._pixels[rows]), self._pin(self._labels[rows])
+        labels, films = (torch.from_numpy(of[rows]) for of in (self._labels, self._pixels))
         if not guided.any():
-            return films, labels, None
+            return self._pin(labels), self._pin(films), None
         lesions = np.ones((len(rows), *self._pixels.shape[1:]), np.uint8)
         for place in np.flatnonzero(guided):
             lesions[place] = self._masks[int(rows[place])]
-        return films, labels, self._pin(lesions)
+        return self._pin(labels), self._pin(films), self._pin(torch.from_numpy(lesions))
 
-    def _pin(self, array: npt.NDArray[Any]) -> Tensor:
-        """The array as a tensor, for CUDA in memory that it copies from by itself."""
-        tensor = torch.from_numpy(array)
+    def _pin(self, tensor: Tensor) -> Tensor:
+        """Into memory from which CUDA copies while a step is taken."""
         return tensor.pin_memory() if self._device.type == "cuda" else tensor
 
     def _place(self, tensor: Tensor) -> Tensor:
@@ -145,19 +148,27 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return seed * 1_000_003 + epoch
 
 
-def turn(grey: Tensor, *, flip: bool, rotation: float, seed: int) -> Tensor:
-    """Flip and rotate each film of a batch (B, 1, H, W) by itself; what turns in is black."""
-    count, draw = len(grey), torch.Generator().manual_seed(seed)
+def draw_turns(count: int, flip: bool, rotation: float, seed: int) -> Tensor:
+    """Draw for each film whether it is flipped, and by how much it is turned, in degrees.
+
+    Returns:
+        (count, 2, 3) matrices for `turn`.
+    """
+    draw = torch.Generator().manual_seed(seed)
     angle = (torch.rand(count, generator=draw) * 2 - 1) * torch.pi / 180 * rotation
     sign = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
     if not flip:
         sign = torch.ones(count)
     zero = torch.zeros(count)
     cos, sin = angle.cos(), angle.sin()
-    matrix = torch.stack(
+    return torch.stack(
         [torch.stack([cos * sign, -sin, zero], 1), torch.stack([sin * sign, cos, zero], 1)], 1
-    ).to(grey.device)
-    grid = functional.affine_grid(matrix, list(grey.shape), align_corners=False)
+    )
+
+
+def turn(grey: Tensor, matrices: Tensor) -> Tensor:
+    """Turn each film of a batch (B, 1, H, W) by its matrix (2, 3); what comes in is black."""
+    grid = functional.affine_grid(matrices, list(grey.shape), align_corners=False)
     return functional.grid_sample(grey, grid, align_corners=False)
 
 
