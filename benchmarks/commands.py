@@ -42,7 +42,7 @@ def rows(root: Path) -> Iterator[Row]:
     write_text(folder / "empty.py", EMPTY)
 
     def run(*command: str) -> float:
-        told = {"cwd": folder, "capture_output": True, "check": True}
+        told = {"cwd": folder, "capture_output": True}
         return seconds(lambda: subprocess.run([sys.executable, *command], **told))
 
     def btxrd(*arguments: str) -> float:
@@ -53,7 +53,13 @@ def rows(root: Path) -> Iterator[Row]:
 
     one = [*TINY, "hydra.run.dir=one"]
     btxrd(*one)
-    for what, arguments in {"--help": ["--help"], "a run that is complete": one}.items():
+    asked = {
+        "--help": (["--help"], "<= 1.5"),
+        "a run that is complete": (one, "<= 1.5"),
+        "a wrong value": (["model.dropout=2"], ""),
+        "--cfg job": (["--cfg", "job"], ""),
+    }
+    for what, (arguments, target) in asked.items():
         yield in_turn(
             what,
             "s",
@@ -61,7 +67,7 @@ def rows(root: Path) -> Iterator[Row]:
             "Hydra, an empty job",
             hydra,
             turns=3 * TURNS,
-            target="<= 1.5",
+            target=target,
         )
 
     def empty_jobs(count: int) -> float:

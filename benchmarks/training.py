@@ -21,7 +21,7 @@ from btxrd.cores import cores
 from btxrd.data.batches import Normalisation, TrainingBatches
 from btxrd.data.dataset import Dataset as Films
 from btxrd.data.dataset import load_dataset
-from btxrd.device import choose_device
+from btxrd.device import choose_device, make_reproducible
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.model.factory import create_model
 from btxrd.schema import DataConfig, SplitConfig
@@ -88,6 +88,7 @@ def load_films(root: Path, size: int) -> Films:
 
 def rows(root: Path) -> Iterator[Row]:
     """Throughput of each network beside its limit, and an epoch beside other loops."""
+    make_reproducible(0)
     device = choose_device("auto")
     for network in (B0, B3, CBAM):
         yield _beside_limit(network, load_films(root, network.size), device)
@@ -181,7 +182,8 @@ def _epochs(root: Path, device: torch.device) -> Iterator[Row]:
     plain = DataLoader(plain_films, B0.batch_size, shuffle=True, num_workers=cores())
 
     def with_plain_loop() -> float:
-        return seconds(lambda: _consume(plain_step, _placed(plain, device)))
+        placed = ((images.to(device), labels.to(device)) for images, labels in plain)
+        return seconds(lambda: _consume(plain_step, placed))
 
     yield in_turn(
         what,
@@ -222,7 +224,6 @@ def _timm_loader(
         mean=normalisation.mean,
         std=normalisation.std,
         num_workers=cores(),
-        persistent_workers=False,
     )
     return loader
 
@@ -260,7 +261,7 @@ class PlainStep:
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         self._optimiser.zero_grad()
-        loss = self._loss(self._model(images.contiguous()), labels)
+        loss = self._loss(self._model(images), labels)
         loss.backward()
         self._optimiser.step()
         return loss

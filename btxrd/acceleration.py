@@ -6,13 +6,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from btxrd.cores import cores
 from btxrd.errors import InputError
 from btxrd.model.classifier import BTXRDClassifier
 
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=nn.Module)
 
-# Images of 224 px that earn it back to compile. On the CPU by each thread, with a margin of two:
+# Images of 224 px that earn it back to compile. On the CPU by each core, with a margin of two:
 # ResNet-50-CBAM takes 20 s, and 47 ms less an image, on two. On CUDA an estimate, not measured.
 EARNED_ON_CPU, EARNED_ON_CUDA = 500, 600_000
 
@@ -96,7 +97,7 @@ def _against(
     if not parts:
         return "on a CPU only attention in a ResNet's blocks gains by it"
     on_cuda = device.type == "cuda"
-    needed = EARNED_ON_CUDA if on_cuda else EARNED_ON_CPU * torch.get_num_threads()
+    needed = EARNED_ON_CUDA if on_cuda else EARNED_ON_CPU * cores()
     needed = round(needed * (224 / size) ** 2)
     if images < needed:
         return f"{images} images of {size} px to come would not earn it back, {needed} would"
@@ -108,5 +109,6 @@ def _why_it_does_not_work(device: torch.device) -> str | None:
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
     except Exception as error:  # no compiler, no headers, no Triton: each has a type of its own
-        return f"torch.compile does not work here ({str(error).splitlines()[0]})"
+        told = str(error).splitlines() or [type(error).__name__]
+        return f"torch.compile does not work here ({told[0]})"
     return None

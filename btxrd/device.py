@@ -61,6 +61,7 @@ def make_reproducible(seed: int) -> None:
     """Seed torch, and have it compute the same way each time, or warn where it cannot."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first call
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # evaluation is in float32
     torch.use_deterministic_algorithms(True, warn_only=True)
     # It would cost a tenth of the time, and change no number.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -23,8 +23,6 @@ from btxrd.files import replacing
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.vocabulary import CLASSES
 
-BATCH = 32
-
 
 class _RawGradCAM(GradCAM):  # type: ignore[misc]
     """Keeps the map as it was: grad-cam scales from the minimum, and so a flat one to nothing."""
@@ -56,17 +54,14 @@ def gradcam_maps(
         InputError: where the layer does not give a map.
     """
     layer = model.gradcam_target_layer
-    wanted = [ClassifierOutputTarget(int(target)) for target in targets]
+    wanted = (ClassifierOutputTarget(int(target)) for target in targets)
     with (
         _graph_from(layer, model),
         _RawGradCAM(model, [layer], reshape_transform=model.spatial) as cam,
     ):
-        batches = evaluation_batches(
-            pixels, rows, model.normalisation, batch_size=BATCH, device=model.device
-        )
-        for start, images in zip(range(0, len(rows), BATCH), batches, strict=True):
+        for images in evaluation_batches(pixels, rows, model.normalisation, device=model.device):
             try:
-                cam(input_tensor=images, targets=wanted[start : start + BATCH])
+                cam(input_tensor=images, targets=[next(wanted) for _ in images])
             except (AttributeError, IndexError, RuntimeError, ValueError, TypeError) as error:
                 raise InputError(
                     f"model.gradcam_layer: {type(layer).__name__} of {model.arguments['backbone']} "
@@ -80,7 +75,9 @@ def gradcam_maps(
 def _graph_from(layer: nn.Module, model: nn.Module) -> Iterator[None]:
     """Let gradients go back to the output of `layer` alone: no more is needed for a map."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    hook = layer.register_forward_hook(lambda _, __, output: output.detach().requires_grad_())
+    hook = layer.register_forward_hook(
+        lambda _, __, output: output.detach().requires_grad_().clone()
+    )
     for parameter in learned:
         parameter.requires_grad_(False)
     try:

@@ -219,7 +219,8 @@ def _go_on(run_dir: Path, model: nn.Module, step: Step, data: str) -> tuple[list
         )
     model.load_state_dict(state["model"])
     step.optimiser.load_state_dict(state["optimiser"])
-    step.scaler.load_state_dict(state["scaler"])
+    if state["scaler"] and step.scaler.is_enabled():  # neither, where the precision is another
+        step.scaler.load_state_dict(state["scaler"])
     torch.set_rng_state(state["random"]["cpu"])
     if len(state["random"]["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["random"]["cuda"])
@@ -255,7 +256,7 @@ def _train_epoch(
                 rate.set((number - 1) * batches.batches + part.steps)
                 unread.append(step(images, labels) * len(images))
                 part.steps += 1
-                if part.steps % UNREAD == 0:
+                if part.steps % UNREAD == 0 or part.steps == batches.batches:
                     read_losses()
                 bar.update()
     finally:

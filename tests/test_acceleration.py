@@ -38,7 +38,7 @@ def reason(caplog):
 
 
 def test_what_is_compiled_follows_from_the_training_to_come(reason, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(acceleration, "cores", lambda: 2)
     monkeypatch.setattr(acceleration, "_why_it_does_not_work", lambda _: None)
     assert reason(classifier(**CBAM), images=1_000) is None
     assert reason(classifier(**CBAM), images=250, size=448) is None

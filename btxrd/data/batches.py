@@ -127,7 +127,7 @@ class TrainingBatches:
         return tensor.pin_memory() if self._device.type == "cuda" else tensor
 
     def _place(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._device, non_blocking=True)
+        return tensor.to(self._device, non_blocking=self._device.type == "cuda")
 
 
 def one_ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
@@ -177,10 +177,15 @@ def evaluation_batches(
     rows: Sequence[int] | npt.NDArray[np.intp],
     normalisation: Normalisation,
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     device: torch.device,
 ) -> Iterator[Tensor]:
-    """Yield the films of `rows` once each, in their order, as images (B, C, S, S), normalised."""
+    """Yield the films of `rows` once each, in their order, as images (B, C, S, S), normalised.
+
+    Where no batch size is given, a batch has the pixels of 64 films of 224, or 64 smaller films.
+    """
+    if batch_size is None:
+        batch_size = min(64, max(1, round(64 * (224 / pixels.shape[1]) ** 2)))
     chunks = [np.asarray(rows[n : n + batch_size]) for n in range(0, len(rows), batch_size)]
     for films in one_ahead(lambda chunk: torch.from_numpy(pixels[chunk]), chunks):
         yield normalisation(films.to(device)[:, None].float() / 255)

@@ -1,13 +1,15 @@
 """How many runs side by side do the most work on this machine: measured, and kept."""
 
+import contextlib
 import hashlib
 import json
+import math
 import os
 import pickle
+import platform
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +20,11 @@ from btxrd.schema import Config
 from btxrd.sweep.placement import Placement, visible_gpus
 from btxrd.sweep.plan import PLAN, read_plan
 
-VERSION = 1  # of what is measured; raise it when that changes
+VERSION = 2  # of what is measured; raise it when that changes
 WORTH_MEASURING = 500  # images of 224 px to come in a sweep; fewer are done before it is known
 GAIN = 1.1  # of the work done, for which more runs are started at once
 MOST_PER_GPU = 8
-MEMORY = 0.8  # of the machine's, that the runs may take together
+MEMORY = 0.5  # of the machine's and of a GPU's, for trials: other runs of a sweep may need more
 PATIENCE = 180  # seconds for a trial
 READY = "ready"  # what a trial says before it is told to go
 
@@ -33,11 +35,17 @@ class Trial:
 
     Attributes:
         images_per_second: in training steps.
-        memory: bytes that it took, at most.
+        memory: that it took at most, as a share of the machine's.
+        on_gpu: likewise of the GPU's.
     """
 
     images_per_second: float
-    memory: int
+    memory: float
+    on_gpu: float = 0.0
+
+
+class TrialError(RuntimeError):
+    """A trial that gave no figure."""
 
 
 def choose_at_once(
@@ -54,22 +62,26 @@ def choose_at_once(
         use_gpus: whether the runs may use them.
     """
     if (sweep_dir / PLAN).is_file():
-        return read_plan(sweep_dir).at_once, "as when the sweep began"
+        return min(read_plan(sweep_dir).at_once, cores()), "as when the sweep began"
     gpus = len(visible_gpus()) if use_gpus else 0
-    candidates = [count for count in _candidates(gpus) if count <= len(runs)]
-    work = sum(_images(config, cases) for config, cases in runs)
-    if len(candidates) < 2 or work < WORTH_MEASURING:
+    candidates = _candidates(len(runs), gpus)
+    if len(candidates) < 2:
+        return 1, "there is one run to do" if len(runs) == 1 else "there is one core"
+    if sum(_images(config, cases) for config, cases in runs) < WORTH_MEASURING:
         return 1, "there is too little to do for more at once"
     config, _ = runs[0]
-    measured = _recall_or(config, gpus, lambda: measure(config, candidates))
-    return decide({int(count): speed for count, speed in measured.items()}, config)
+    try:
+        speeds = _recall_or_measure(config, gpus, candidates)
+    except TrialError as error:
+        return 1, f"how fast more are could not be measured ({error})"
+    return decide({int(count): speed for count, speed in speeds.items()}, config)
 
 
-def _candidates(gpus: int) -> list[int]:
-    """Numbers of runs at once that are worth a try: one, then twice as many each time."""
-    unit, most = (gpus, min(cores(), gpus * MOST_PER_GPU)) if gpus else (1, cores())
-    counts = [unit * 2**power for power in range(20) if unit * 2**power <= most]
-    return sorted({1, *counts})
+def _candidates(runs: int, gpus: int) -> list[int]:
+    """Numbers of runs at once that are worth a try: one, two, four, and one for each GPU."""
+    most = min(runs, cores(), gpus * MOST_PER_GPU if gpus else cores())
+    doubled = [2**power for power in range(20) if 2**power <= most]
+    return sorted({*doubled, min(gpus, most)} - {0})
 
 
 def _images(config: Config, cases: int) -> float:
@@ -79,35 +91,43 @@ def _images(config: Config, cases: int) -> float:
     return cases * epochs * (config.model.image_size / 224) ** 2
 
 
-def _recall_or(
-    config: Config, gpus: int, measured: Callable[[], dict[int, float]]
-) -> dict[str, float]:
-    parts = [VERSION, asdict(config.model), config.training.batch_size, config.device]
-    parts += [cores(), threads(), gpus, version("torch")]
+def _recall_or_measure(config: Config, gpus: int, candidates: list[int]) -> dict[str, float]:
+    parts = [VERSION, asdict(config.model), config.training.batch_size, config.device, candidates]
+    parts += [platform.node(), cores(), threads(), gpus, memory_here(), version("torch")]
     key = hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
     target = Path(config.data.cache) / f"pace-{key}.json"
     found: dict[str, float] = read_or_build(
-        target, read_json, lambda beside: write_json(beside, measured())
+        target, read_json, lambda beside: write_json(beside, measure(config, candidates, gpus))
     )
     return found
 
 
-def measure(config: Config, candidates: list[int]) -> dict[int, float]:
+def memory_here() -> int:
+    """Bytes of memory that the processes of this machine, or of this container, may take."""
+    of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    given = limit.read_text().strip() if limit.is_file() else "max"
+    return min(of_machine, int(given)) if given.isdigit() else of_machine
+
+
+def measure(config: Config, candidates: list[int], gpus: int = 0) -> dict[int, float]:
     """Images per second of all runs together, by how many there are at once.
 
-    The numbers are tried in their order, until more of them do no more, or do not fit.
+    The numbers are tried in their order, until more of them do no more, or do not fit into memory.
+
+    Raises:
+        TrialError: where a trial fails though it should fit.
     """
     print("Measuring how many runs at once do the most work", flush=True)
     found: dict[int, float] = {}
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY
-    memory = 0
+    memory = on_gpu = 0.0
     for count in candidates:
-        if memory * count > available:
+        on_one_gpu = math.ceil(count / gpus) if gpus else 0
+        if memory * count > MEMORY or on_gpu * on_one_gpu > MEMORY:
             break
         trials = try_out(config, count)
-        if trials is None:
-            break
         memory = max(trial.memory for trial in trials)
+        on_gpu = max(trial.on_gpu for trial in trials)
         before = max(found.values(), default=0.0)
         found[count] = sum(trial.images_per_second for trial in trials)
         if found[count] < GAIN * before:
@@ -118,10 +138,8 @@ def measure(config: Config, candidates: list[int]) -> dict[int, float]:
 def decide(speeds: dict[int, float], config: Config) -> tuple[int, str]:
     """Choose from what `measure` found: the fewest runs at once that none does GAIN better than."""
     what = f"{config.model.backbone}, {config.model.image_size} px"
-    if not speeds:
-        return 1, f"how fast they are could not be measured ({what})"
     if len(speeds) == 1:
-        return 1, f"two do not fit into memory ({what})"
+        return 1, f"more may not fit into memory ({what}, measured)"
     best = 1
     for count, speed in sorted(speeds.items()):
         if speed >= GAIN * speeds[best]:
@@ -131,8 +149,12 @@ def decide(speeds: dict[int, float], config: Config) -> tuple[int, str]:
     return best, f"{other} at once do {times:.2f} times the work of one ({what}, measured)"
 
 
-def try_out(config: Config, count: int) -> list[Trial] | None:
-    """Let `count` processes take training steps side by side; None where one of them fails."""
+def try_out(config: Config, count: int) -> list[Trial]:
+    """Let `count` processes take training steps side by side.
+
+    Raises:
+        TrialError: where one of them fails.
+    """
     gpus = visible_gpus() if config.device in ("auto", "cuda") else []
     share = threads() if count == 1 else min(threads(), max(1, cores() // count))
     processes: list[subprocess.Popen[bytes]] = []
@@ -145,12 +167,12 @@ def try_out(config: Config, count: int) -> list[Trial] | None:
         for process in processes:
             _tell(process, pickle.dumps(config))
         if [_hear(process) for process in processes] != [READY] * count:
-            return None
+            raise ValueError
         for process in processes:
             _tell(process, b"\n")
         return [Trial(**json.loads(_hear(process))) for process in processes]
-    except (OSError, ValueError):  # it is gone: out of memory, no such device, killed by the alarm
-        return None
+    except (OSError, ValueError) as error:
+        raise TrialError(f"one of {count} at once failed or took {PATIENCE} seconds") from error
     finally:
         alarm.cancel()
         _kill(processes)
@@ -179,5 +201,7 @@ def _hear(process: "subprocess.Popen[bytes]") -> str:
 
 def _kill(processes: "list[subprocess.Popen[bytes]]") -> None:
     for process in processes:
-        with process:  # closes its pipes, and waits for it
-            process.kill()
+        process.kill()
+    for process in processes:
+        with contextlib.suppress(OSError), process:  # closes its pipes, and waits for it
+            pass

@@ -10,22 +10,25 @@ import sys
 import time
 
 from btxrd.schema import Config
-from btxrd.sweep.pace import READY
+from btxrd.sweep.pace import READY, memory_here
 
-WARM_UP, STEPS, SECONDS = 2, 6, 4.0  # at least so many, and so long
+STEPS, SECONDS = 6, 4.0  # at least so many, and so long
 
 
 def main() -> None:
     """Step on one batch in memory, in the way that a run does."""
     config: Config = pickle.load(sys.stdin.buffer)
+    import numpy as np
     import torch
     from torch import nn
 
     from btxrd.acceleration import place
-    from btxrd.device import choose_device
+    from btxrd.device import choose_device, make_reproducible
+    from btxrd.evaluation.inference import predict
     from btxrd.model.factory import create_model
-    from btxrd.training import Step, adamw
+    from btxrd.training import UNREAD, Step, adamw
 
+    make_reproducible(0)
     device = choose_device(config.device)
     network, size, batch = config.model, config.model.image_size, config.training.batch_size
     model = create_model(
@@ -40,17 +43,25 @@ def main() -> None:
     images = torch.rand(batch, len(model.normalisation.mean), size, size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.arange(batch, device=device) % 3
-    for _ in range(WARM_UP):
+    for _ in range(2):
         step(images, labels).item()
+    predict(model, np.zeros((64, size, size), np.uint8), np.arange(64))  # for its memory
     print(READY, flush=True)
     sys.stdin.buffer.readline()
     steps, start = 0, time.perf_counter()
     while (seconds := time.perf_counter() - start) < SECONDS or steps < STEPS:
-        step(images, labels).item()
+        loss = step(images, labels)
         steps += 1
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    memory *= 1 if sys.platform == "darwin" else 1024
-    print(json.dumps({"images_per_second": steps * batch / seconds, "memory": memory}), flush=True)
+        if steps % UNREAD == 0 or device.type == "cpu":
+            loss.item()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    share = peak * (1 if sys.platform == "darwin" else 1024) / memory_here()
+    on_gpu = 0.0
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        on_gpu = torch.cuda.max_memory_reserved() / total
+    found = {"images_per_second": steps * batch / seconds, "memory": share, "on_gpu": on_gpu}
+    print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":
