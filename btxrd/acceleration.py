@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", bound=nn.Module)
 
 # Images of 224 px that earn it back to compile. On the CPU by each core, with a margin of two:
-# ResNet-50-CBAM takes 20 s, and 47 ms less an image, on two. On CUDA an estimate, not measured.
-EARNED_ON_CPU, EARNED_ON_CUDA = 500, 600_000
+# ResNet-50-CBAM takes 27 s, and 30 ms less an image, on two. On CUDA an estimate, not measured.
+EARNED_ON_CPU, EARNED_ON_CUDA = 1_000, 600_000
 
 
 def place(model: M, device: torch.device) -> M:
@@ -23,7 +23,7 @@ def place(model: M, device: torch.device) -> M:
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
         for layer in _depthwise(model):
-            _keep_in_float32(layer)
+            _keep_in_float32(layer)  # its gradient is slow in bfloat16 (oneDNN as of torch 2.14)
     return model
 
 
@@ -32,18 +32,16 @@ def _depthwise(model: nn.Module) -> list[nn.Conv2d]:
     return [layer for layer in convolutions if layer.groups == layer.in_channels > 1]
 
 
-def _keep_in_float32(layer: nn.Conv2d) -> None:
-    """Take a depthwise convolution out of autocast: its gradient is slow in bfloat16 on a CPU.
-
-    Of a step of EfficientNet-B0 that is a quarter of the time (oneDNN as of torch 2.14).
-    """
+def _keep_in_float32(layer: nn.Module) -> None:
+    """Take a layer out of autocast."""
     plain = layer.forward
 
     def forward(images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):
-            return plain(images.float())
+            found: Tensor = plain(images.float())
+            return found
 
-    layer.forward = forward  # type: ignore[method-assign, assignment]
+    layer.forward = forward
 
 
 def compile_where_earned(model: BTXRDClassifier, wanted: str, images: int, size: int) -> bool:
@@ -83,6 +81,8 @@ def compile_where_earned(model: BTXRDClassifier, wanted: str, images: int, size:
     what = "The network" if model in parts else "The attention of the network"
     log.info("%s is compiled, for %d images or more", what, images)
     for part in parts:
+        if part is not model:
+            _keep_in_float32(part)  # in bfloat16 its compiled gradient is NaN (torch 2.14)
         part.compile(dynamic=False)
     return True
 

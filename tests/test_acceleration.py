@@ -9,7 +9,7 @@ from btxrd.acceleration import compile_where_earned, place
 from btxrd.device import autocast, precision
 from btxrd.errors import InputError
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.training import Step
+from btxrd.training import Step, adamw
 
 CPU = torch.device("cpu")
 
@@ -40,10 +40,10 @@ def reason(caplog):
 def test_what_is_compiled_follows_from_the_training_to_come(reason, monkeypatch):
     monkeypatch.setattr(acceleration, "cores", lambda: 2)
     monkeypatch.setattr(acceleration, "_why_it_does_not_work", lambda _: None)
-    assert reason(classifier(**CBAM), images=1_000) is None
-    assert reason(classifier(**CBAM), images=250, size=448) is None
-    too_few = "999 images of 224 px to come would not earn it back, 1000 would"
-    assert reason(classifier(**CBAM), images=999) == too_few
+    assert reason(classifier(**CBAM), images=2_000) is None
+    assert reason(classifier(**CBAM), images=500, size=448) is None
+    too_few = "1999 images of 224 px to come would not earn it back, 2000 would"
+    assert reason(classifier(**CBAM), images=1_999) == too_few
     assert reason(classifier(**CBAM), images=10, wanted="always") is None
     assert reason(classifier(**CBAM), wanted="never") == "compile=never"
     assert reason(classifier()) == "on a CPU only attention in a ResNet's blocks gains by it"
@@ -70,6 +70,22 @@ def test_compiled_attention_gives_the_same_logits_and_gradients():
     for one, other in zip(plain.parameters(), model.parameters(), strict=True):
         assert torch.allclose(one.grad, other.grad, rtol=1e-2, atol=1e-3)
     assert model.state_dict().keys() == plain.state_dict().keys()
+
+
+@pytest.mark.slow
+def test_compiled_attention_learns_in_bfloat16_as_it_does_eager(monkeypatch):
+    for room in ("device", "training"):
+        monkeypatch.setattr(f"btxrd.{room}.precision", lambda _: torch.bfloat16)
+    losses = {}
+    for wanted in ("never", "always"):
+        torch.manual_seed(0)
+        model = place(BTXRDClassifier("resnet50", pretrained=False, **CBAM), CPU).train()
+        compile_where_earned(model, wanted, 1, 96)
+        step = Step(model, nn.CrossEntropyLoss(), adamw(model, 3e-4), CPU)
+        images = torch.rand(8, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+        labels = torch.arange(8) % 3
+        losses[wanted] = [step(images, labels).item() for _ in range(6)]
+    assert losses["always"] == pytest.approx(losses["never"], abs=0.05)
 
 
 def net(groups=1):
