@@ -49,6 +49,6 @@ def grid(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def bench(session: nox.Session) -> None:
-    """Measure how fast it is; `nox -s bench -- training stages` for parts. Takes a quarter hour."""
+    """Measure how fast it is, in about 40 minutes; `nox -s bench -- training stages` for parts."""
     session.install("-e", ".")
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -15,7 +15,7 @@ from btxrd.files import read_json, write_json, write_text
 from btxrd.planning import plan_sweep
 from btxrd.sweep.fingerprint import fingerprint
 
-TURNS, RUNS = 3, 1000
+TURNS, RUNS = 9, 1000
 TINY = ["training.epochs=1", "model.image_size=32", "model.backbone=resnet18"]
 TINY += ["data.phantom.cases=72", "device=cpu"]
 SWEEP = [*TINY, "hydra.sweep.dir=out", "hydra.sweep.subdir=seed-${seed}"]
@@ -41,32 +41,36 @@ def rows(root: Path) -> Iterator[Row]:
     folder.mkdir(parents=True)
     write_text(folder / "empty.py", EMPTY)
 
-    def run(*command: str) -> float:
-        told = {"cwd": folder, "capture_output": True}
-        return seconds(lambda: subprocess.run([sys.executable, *command], **told))
+    def run(*command: str, exit_status: int = 0) -> float:
+        def call() -> None:
+            done = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True)
+            if done.returncode != exit_status:
+                raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode()}")
 
-    def btxrd(*arguments: str) -> float:
-        return run("-m", "btxrd.run", *arguments)
+        return seconds(call)
+
+    def btxrd(*arguments: str, exit_status: int = 0) -> float:
+        return run("-m", "btxrd.run", *arguments, exit_status=exit_status)
 
     def hydra(*arguments: str) -> float:
-        return run("empty.py", "hydra.output_subdir=null", *arguments)
+        return run("empty.py", *arguments, "hydra.output_subdir=null")
 
     one = [*TINY, "hydra.run.dir=one"]
     btxrd(*one)
     asked = {
-        "--help": (["--help"], "<= 1.5"),
-        "a run that is complete": (one, "<= 1.5"),
-        "a wrong value": (["model.dropout=2"], ""),
-        "--cfg job": (["--cfg", "job"], ""),
+        "--help": (["--help"], 0, "<= 1.5"),
+        "a run that is complete": (one, 0, "<= 1.5"),
+        "a wrong value": (["model.dropout=2"], 1, ""),
+        "--cfg job": (["--cfg", "job"], 0, ""),
     }
-    for what, (arguments, target) in asked.items():
+    for what, (arguments, exit_status, target) in asked.items():
         yield in_turn(
             what,
             "s",
-            lambda arguments=arguments: btxrd(*arguments),
+            lambda told=arguments, ends=exit_status: btxrd(*told, exit_status=ends),
             "Hydra, an empty job",
             hydra,
-            turns=3 * TURNS,
+            turns=TURNS,
             target=target,
         )
 
@@ -82,7 +86,8 @@ def rows(root: Path) -> Iterator[Row]:
         lambda: plan(RUNS),
         f"Hydra, {RUNS} empty jobs",
         lambda: empty_jobs(RUNS),
-        turns=TURNS,
+        turns=1,
+        warm_up=False,
         doubled=lambda: plan(2 * RUNS),
     )
 
@@ -95,7 +100,8 @@ def rows(root: Path) -> Iterator[Row]:
         lambda: btxrd("-m", f"seed=range({RUNS})", *SWEEP),
         f"Hydra, {RUNS} empty jobs",
         lambda: empty_jobs(RUNS),
-        turns=TURNS,
+        turns=1,
+        warm_up=False,
     )
 
 

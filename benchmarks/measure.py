@@ -53,12 +53,14 @@ def in_turn(
     theirs: Callable[[], float],
     *,
     turns: int,
+    warm_up: bool = True,
     target: str = "",
     doubled: Callable[[], float] | None = None,
 ) -> Row:
-    """Take figures of both in turn, after one of each that does not count."""
-    ours()
-    theirs()
+    """Take figures of both in turn, with `warm_up` after one of each that does not count."""
+    if warm_up:
+        ours()
+        theirs()
     pairs = [(ours(), theirs()) for _ in range(turns)]
     ratio = statistics.median(one / other for one, other in pairs)
     mine, other = (statistics.median(figures) for figures in zip(*pairs, strict=True))

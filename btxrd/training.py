@@ -243,11 +243,12 @@ def _train_epoch(
     unread: list[Tensor] = []
 
     def read_losses() -> None:
-        for loss in torch.stack(unread).tolist() if unread else []:
+        losses = torch.stack(unread).tolist() if unread else []
+        unread.clear()
+        for loss in losses:
             if not math.isfinite(loss):
                 raise DivergedError(f"the training loss is {loss} in epoch {number}")
             part.loss += loss
-        unread.clear()
         part.seconds = before + time.perf_counter() - start
 
     try:
