@@ -97,8 +97,8 @@ class Plan:
         place = arguments.index(typed[0]) + len(typed) if typed else len(arguments)
         pins = [self.pin]
         if self.is_free and at_once > 1:
-            pins.append("hydra/launcher=joblib")
-        if self.n_jobs is not None or (self.is_free and at_once > 1):
+            pins += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={at_once}"]
+        elif self.n_jobs is not None:
             pins.append(f"hydra.launcher.n_jobs={at_once}")
         if self.launcher == SLURM and self.gpus is None and self.use_gpus and has_gpus():
             pins.append("hydra.launcher.gpus_per_node=1")

@@ -17,7 +17,7 @@ from pathlib import Path
 from btxrd.cores import cores, threads
 from btxrd.files import read_json, read_or_build, write_json
 from btxrd.schema import Config
-from btxrd.sweep.placement import Placement, visible_gpus
+from btxrd.sweep.placement import Placement, share_of, visible_gpus
 from btxrd.sweep.plan import PLAN, read_plan
 
 VERSION = 2  # of what is measured; raise it when that changes
@@ -156,13 +156,12 @@ def try_out(config: Config, count: int) -> list[Trial]:
         TrialError: where one of them fails.
     """
     gpus = visible_gpus() if config.device in ("auto", "cuda") else []
-    share = threads() if count == 1 else min(threads(), max(1, cores() // count))
     processes: list[subprocess.Popen[bytes]] = []
     alarm = threading.Timer(PATIENCE, _kill, [processes])
     alarm.start()
     try:
         for number in range(count):
-            placement = Placement(share, gpus[number % len(gpus)] if gpus else None)
+            placement = Placement(share_of(count), gpus[number % len(gpus)] if gpus else None)
             processes.append(_start(placement))
         for process in processes:
             _tell(process, pickle.dumps(config))

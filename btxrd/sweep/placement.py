@@ -53,6 +53,11 @@ def runs_at_once(wanted: int, runs: int | None, runs_per_gpu: int, *, use_gpus: 
     return max(1, min(asked, room, room if runs is None else runs))
 
 
+def share_of(at_once: int) -> int:
+    """Count the threads that each of so many runs gets; one alone is given all that it may use."""
+    return threads() if at_once == 1 else min(threads(), max(1, cores() // at_once))
+
+
 @contextmanager
 def slot(sweep_dir: Path, at_once: int, *, use_gpus: bool) -> Iterator[Placement]:
     """Take one of `at_once` places on this machine for as long as a run lasts.
@@ -61,7 +66,7 @@ def slot(sweep_dir: Path, at_once: int, *, use_gpus: bool) -> Iterator[Placement
     has the machine to itself sees all of it.
     """
     if at_once == 1:
-        yield Placement(threads())
+        yield Placement(share_of(at_once))
         return
     gpus = visible_gpus() if use_gpus else []
     while True:
@@ -69,7 +74,7 @@ def slot(sweep_dir: Path, at_once: int, *, use_gpus: bool) -> Iterator[Placement
             with holding(sweep_dir / ".slots" / str(number)) as lock:
                 if lock is not None:
                     gpu = gpus[number % len(gpus)] if gpus else None
-                    yield Placement(min(threads(), max(1, cores() // at_once)), gpu, lock)
+                    yield Placement(share_of(at_once), gpu, lock)
                     return
         time.sleep(0.2)
 
