@@ -51,6 +51,6 @@ def grid(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def bench(session: nox.Session) -> None:
-    """Measure how fast it is, in about 40 minutes; `nox -s bench -- training stages` for parts."""
+    """Measure how fast it is, in about 50 minutes; `nox -s bench -- training stages` for parts."""
     session.install("-e", ".")
     session.run("python", "-m", "benchmarks", *session.posargs)

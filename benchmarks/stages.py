@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.films import full_size
 from benchmarks.measure import Row, in_turn, seconds
-from benchmarks.training import B0, FILMS
+from benchmarks.training import B0
 from btxrd.data.batches import evaluation_batches
 from btxrd.data.cases import find_images
 from btxrd.data.films import digest_films, for_each_film, read_film
@@ -20,7 +20,7 @@ from btxrd.evaluation.inference import predict
 from btxrd.evaluation.resampling import RESAMPLES, scores
 from btxrd.explain import gradcam_maps
 
-TURNS = 5
+FILMS, TURNS = 96, 5
 CASES, ASKED = 800, 100
 
 
