@@ -11,10 +11,8 @@ nox.options.default_venv_backend = (
 )
 nox.options.sessions = ["tests", "lint", "types"]
 
-DEV = ".nox/dev"  # one environment of 6 GB, not one each, for what needs torch and the tools
 
-
-@nox.session(reuse_venv=True, venv_location=DEV)
+@nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
     """Run the tests; `nox -s tests -- -m slow` runs the long ones."""
     session.install("-e", ".[dev]")
@@ -29,7 +27,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
 
 
-@nox.session(reuse_venv=True, venv_location=DEV)
+@nox.session(reuse_venv=True)
 def types(session: nox.Session) -> None:
     """Check the types with mypy."""
     session.install("-e", ".[dev]")
