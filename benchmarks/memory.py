@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Row, in_turn
+from btxrd.data.augmentation import Augmentation
 from btxrd.data.batches import TrainingBatches
 from btxrd.evaluation.inference import predict
 from btxrd.explain import gradcam_maps
@@ -59,10 +60,10 @@ def peak_of(films: int) -> float:
             every,
             labels,
             model.normalisation,
+            Augmentation(flip=True, rotation=15.0),
             masks=dict(enumerate(arrays["masks"])),
+            dim=0.5,
             batch_size=16,
-            flip=True,
-            rotation=15.0,
             seed=0,
             device=torch.device("cpu"),
         )

@@ -18,19 +18,22 @@ from benchmarks.films import full_size
 from benchmarks.measure import Row, in_turn, seconds
 from btxrd.acceleration import compile_where_earned, keep_freed_memory, place
 from btxrd.cores import cores
-from btxrd.data.batches import Normalisation, TrainingBatches
+from btxrd.data.augmentation import Augmentation
+from btxrd.data.batches import Batch, Normalisation, TrainingBatches
 from btxrd.data.dataset import Dataset as Films
 from btxrd.data.dataset import load_dataset
 from btxrd.device import choose_device, make_reproducible
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.model.factory import create_model
+from btxrd.objective import Objective
 from btxrd.schema import DataConfig, SplitConfig
 from btxrd.training import Step, Validation, adamw, fit
 from btxrd.vocabulary import CLASSES
 
 FILMS, TURNS = 192, 3
 ROTATION = 15.0
-RECIPE = {"lr": 3e-4, "weight_decay": 0.01, "label_smoothing": 0.1}
+RECIPE = {"lr": 3e-4, "weight_decay": 0.01}
+OBJECTIVE = Objective(nn.CrossEntropyLoss(label_smoothing=0.1))
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,10 @@ class Network:
             rows,
             films.labels,
             normalisation,
-            masks=films.masks(rows) if guided else None,
+            Augmentation(flip=True, rotation=ROTATION),
+            masks=films.masks(rows),
+            dim=0.5 if guided else None,
             batch_size=self.batch_size,
-            flip=True,
-            rotation=ROTATION,
             seed=0,
             device=choose_device("auto"),
         )
@@ -103,7 +106,7 @@ def _train(model: BTXRDClassifier, batches: TrainingBatches) -> float:
             batches,
             lambda: Validation(1.0, 0.0, 0.0),
             lambda _: None,
-            class_weights=None,
+            objective=OBJECTIVE,
             epochs=1,
             warmup_epochs=0,
             patience=1,
@@ -116,19 +119,18 @@ def _train(model: BTXRDClassifier, batches: TrainingBatches) -> float:
 
 
 def _step(model: nn.Module, device: torch.device) -> Step:
-    loss = nn.CrossEntropyLoss(label_smoothing=RECIPE["label_smoothing"])
-    return Step(model, loss, adamw(model, RECIPE["lr"], RECIPE["weight_decay"]), device)
+    return Step(model, OBJECTIVE, adamw(model, **RECIPE), device)
 
 
 def _beside_limit(network: Network, films: Films, device: torch.device) -> Row:
     model = network.build(device)
     batches = network.batches(films, model.normalisation, guided=True)
     step = _step(model, device)
-    ((images, labels), *_) = batches.epoch(1)
+    (batch, *_) = batches.epoch(1)
 
     def limit() -> float:
         count = batches.batches
-        return count * len(images) / seconds(lambda: _consume(step, [(images, labels)] * count))
+        return count * len(batch.images) / seconds(lambda: _consume(step, [batch] * count))
 
     return in_turn(
         f"{network.name}, guided and augmented",
@@ -141,12 +143,10 @@ def _beside_limit(network: Network, films: Films, device: torch.device) -> Row:
     )
 
 
-def _consume(
-    step: Callable[[Tensor, Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
-) -> None:
+def _consume(step: Callable[[Batch], Tensor], batches: Iterable[Batch]) -> None:
     loss = None
-    for images, labels in batches:
-        loss = step(images, labels)
+    for batch in batches:
+        loss = step(batch)
     if loss is not None:
         loss.item()  # waits for a GPU
 
@@ -182,7 +182,7 @@ def _epochs(root: Path, device: torch.device) -> Iterator[Row]:
     plain = DataLoader(plain_films, B0.batch_size, shuffle=True, num_workers=cores())
 
     def with_plain_loop() -> float:
-        placed = ((images.to(device), labels.to(device)) for images, labels in plain)
+        placed = (Batch(images.to(device), labels.to(device)) for images, labels in plain)
         keep_freed_memory(False)
         taken = seconds(lambda: _consume(plain_step, placed))
         keep_freed_memory()
@@ -199,12 +199,10 @@ def _epochs(root: Path, device: torch.device) -> Iterator[Row]:
     )
 
 
-def _placed(
-    loader: Iterable[tuple[Tensor, Tensor]], device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _placed(loader: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> Iterator[Batch]:
     for images, labels in loader:
         images = images.to(device, memory_format=torch.channels_last)
-        yield images, labels.to(device)
+        yield Batch(images, labels.to(device))
 
 
 def _timm_loader(
@@ -262,9 +260,9 @@ class PlainStep:
         self._model, self._loss = model, nn.CrossEntropyLoss(label_smoothing=0.1)
         self._optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.01)
 
-    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         self._optimiser.zero_grad()
-        loss = self._loss(self._model(images), labels)
+        loss = self._loss(self._model(batch.images), batch.labels)
         loss.backward()
         self._optimiser.step()
         return loss

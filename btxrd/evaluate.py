@@ -30,7 +30,7 @@ DECIMALS = 9  # of a probability on disk; the figures are computed from what is 
 
 
 def evaluate_run(model: BTXRDClassifier, dataset: Dataset, split: str, run_dir: Path) -> None:
-    """Write predictions.csv, shortcuts.csv, gradcam.csv, metrics.json, and the pictures of test.
+    """Write predictions.csv, shortcuts.csv, metrics.json, the maps and the pictures of test.
 
     Where val is test, each case is listed once, as test, the figures are the same, and nothing is
     chosen on val.
@@ -59,7 +59,7 @@ def evaluate_run(model: BTXRDClassifier, dataset: Dataset, split: str, run_dir: 
     _write_table(run_dir / "predictions.csv", pd.concat(predictions))
     metrics["shortcuts"] = _write_shortcuts(model, dataset, labels, probs, groups, run_dir)
     draw_figures(run_dir / "figures", labels, probs, pd.read_csv(run_dir / "history.csv"))
-    metrics["looks"] = explain_run(run_dir, model, dataset, probs)
+    metrics |= explain_run(run_dir, model, dataset, probs)
     write_json(run_dir / "metrics.json", metrics)
     found = {name: metrics["test"][name]["value"] for name in ("accuracy", "macro_auc")}
     log.info("test: accuracy %.3f, macro AUC %.3f", *found.values())

@@ -1,6 +1,6 @@
 """Grad-CAM of the test films: maps, their table and the pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -88,6 +89,22 @@ def _graph_from(layer: nn.Module, model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+@torch.inference_mode()
+def lesion_maps(
+    model: BTXRDClassifier, pixels: Pixels, rows: npt.NDArray[np.intp]
+) -> Iterator[Map]:
+    """Map where the model sees a lesion, film by film: probabilities (h, w) float32.
+
+    Args:
+        model: in evaluation mode, with a lesion head.
+        pixels: (n, S, S) uint8, of all cases.
+        rows: of the films to map.
+    """
+    for images in evaluation_batches(pixels, rows, model.normalisation, device=model.device):
+        _, logits = model(images, with_lesions=True)
+        yield from logits[:, 0].float().sigmoid().cpu().numpy()
+
+
 def _scaled(raw: Map, size: int) -> Map:
     positive = cv2.resize(np.maximum(raw, 0).astype(np.float32), (size, size))
     return np.asarray(positive / max(float(positive.max()), 1e-12), dtype=np.float32)
@@ -96,7 +113,10 @@ def _scaled(raw: Map, size: int) -> Map:
 def explain_run(
     run_dir: Path, model: BTXRDClassifier, dataset: Dataset, probs: npt.NDArray[np.float64]
 ) -> dict[str, Any]:
-    """Write gradcam.csv, a row a test tumour, and gradcam/, a picture a kind of outcome and class.
+    """Write where the model looks: tables with a row a test tumour, and pictures in gradcam/.
+
+    That is gradcam.csv, and where the model maps lesions itself, lesion_maps.csv and the maps of
+    all test films, lesion_maps.npz. There is a picture a kind of outcome and class.
 
     Args:
         run_dir: of the run.
@@ -105,34 +125,50 @@ def explain_run(
         probs: (n, 3) of the test partition, in the order of the cases.
 
     Returns:
-        What `summarize_looks` makes of gradcam.csv.
+        `looks`, and `lesion_maps` or None: what `summarize_looks` makes of the tables.
     """
-    rows = dataset.rows("test")
+    rows, size = dataset.rows("test"), dataset.pixels.shape[1]
     masks = dataset.masks(rows)
     test = dataset.cases.iloc[rows].assign(
         called=probs.argmax(axis=1), confidence=probs.max(axis=1)
     )
-
     tumours = test.loc[list(masks)]
+
+    def write_scores(maps: Iterable[Map], name: str) -> dict[str, Any]:
+        table = tumours[["image_id", "label", "called", "center", "group"]].reset_index(drop=True)
+        table[["label", "called"]] = table[["label", "called"]].replace(dict(enumerate(CLASSES)))
+        table = table.join(score_maps(maps, list(masks.values())))
+        with replacing(run_dir / name) as beside:
+            table.to_csv(beside, index=False, float_format="%.6f")
+        return summarize_looks(table)
+
     maps = gradcam_maps(
         model, dataset.pixels, np.array(list(masks), int), tumours["label"].to_numpy()
     )
-    table = tumours[["image_id", "label", "called", "center", "group"]].reset_index(drop=True)
-    table[["label", "called"]] = table[["label", "called"]].replace(dict(enumerate(CLASSES)))
-    table = table.join(score_maps(maps, list(masks.values())))
-    with replacing(run_dir / "gradcam.csv") as beside:
-        table.to_csv(beside, index=False, float_format="%.6f")
+    found: dict[str, Any] = {"looks": write_scores(maps, "gradcam.csv"), "lesion_maps": None}
+    seen: dict[int, Map] = {}
+    if model.lesion_head is not None:
+        own = lesion_maps(model, dataset.pixels, rows)
+        seen = dict(zip(rows.tolist(), own, strict=True))
+        with replacing(run_dir / "lesion_maps.npz") as beside, beside.open("wb") as file:
+            stacked = np.stack(list(seen.values())).astype(np.float16)
+            np.savez(file, image_id=test["image_id"].to_numpy(str), maps=stacked)
+        of_tumours = (cv2.resize(seen[row], (size, size)) for row in masks)
+        found["lesion_maps"] = write_scores(of_tumours, "lesion_maps.csv")
 
     examples = choose_examples(test)
-    rows = np.array(list(examples.values()))
-    maps = gradcam_maps(model, dataset.pixels, rows, test.loc[rows, "called"].to_numpy())
-    for name, row, heat in zip(examples, rows, maps, strict=True):
+    chosen = np.array(list(examples.values()))
+    maps = gradcam_maps(model, dataset.pixels, chosen, test.loc[chosen, "called"].to_numpy())
+    for name, row, heat in zip(examples, chosen.tolist(), maps, strict=True):
         case: dict[str, Any] = test.loc[row].to_dict()
         label, called = CLASSES[case["label"]], CLASSES[case["called"]]
         title = f"{case['image_id']}: {label}, called {called} ({case['confidence']:.2f})"
+        shown = {"Grad-CAM of the class called": heat}
+        if row in seen:
+            shown["Lesion, as the model sees it"] = cv2.resize(seen[row], (size, size))
         path = run_dir / "gradcam" / f"{name}.png"
-        _draw_overlay(path, dataset.pixels[row], heat, masks.get(int(row)), title)
-    return summarize_looks(table)
+        _draw_overlay(path, dataset.pixels[row], shown, masks.get(row), title)
+    return found
 
 
 def choose_examples(test: pd.DataFrame) -> dict[str, int]:
@@ -151,19 +187,20 @@ def choose_examples(test: pd.DataFrame) -> dict[str, int]:
 def _draw_overlay(
     path: Path,
     film: npt.NDArray[np.uint8],
-    heat: Map,
+    maps: dict[str, Map],
     lesion: npt.NDArray[np.uint8] | None,
     title: str,
 ) -> None:
-    """Draw the film, and beside it the film under the map, with the lesion's outline in both."""
-    figure = Figure(figsize=(7, 3.8), layout="constrained")
-    plain, mapped = figure.subplots(1, 2)
-    for axes in (plain, mapped):
+    """Draw the film, and beside it the film under each map, with the lesion's outline in all."""
+    figure = Figure(figsize=(3.5 * (1 + len(maps)), 3.8), layout="constrained")
+    plain, *mapped = figure.subplots(1, 1 + len(maps))
+    for axes in (plain, *mapped):
         axes.imshow(film, cmap="gray", vmin=0, vmax=255)
         axes.set_axis_off()
         if lesion is not None:
             axes.contour(lesion, levels=[0.5], colors="#56B4E9", linewidths=1.2)
-    shown = mapped.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.45)
-    figure.colorbar(shown, ax=mapped, label="Grad-CAM of the class called", shrink=0.85)
+    for axes, (name, heat) in zip(mapped, maps.items(), strict=True):
+        shown = axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.45)
+        figure.colorbar(shown, ax=axes, label=name, shrink=0.85)
     figure.suptitle(title, fontsize=9)
     save_figure(path, figure)

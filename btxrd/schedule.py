@@ -21,9 +21,9 @@ class Schedule:
         self._total = epochs * steps_per_epoch
 
     def set(self, step: int) -> None:
-        """Set the rate of the optimiser for `step`, counted from 0."""
+        """Set the rate of the optimiser for `step`, counted from 0; a group may scale it."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self.at(step)
+            group["lr"] = self.at(step) * group.get("lr_scale", 1.0)
 
     def at(self, step: int) -> float:
         """The rate of `step`."""

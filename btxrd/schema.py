@@ -35,6 +35,7 @@ class ModelConfig:
     attn_layer: str | None = None  # timm attention inside a ResNet's blocks: cbam, se, eca, ...
     image_size: int = number(224, 32, 1024)  # pixels, height and width
     gradcam_layer: str | None = None  # dotted name in the backbone; null: chosen by its family
+    test_flip: bool = False  # probabilities are the mean of the film's and its mirror image's
 
 
 @dataclass
@@ -65,6 +66,7 @@ class DataConfig:
     contradictions: str = choice("keep", "keep", "drop")  # copies of one film, differently labelled
     clahe_clip: float = number(2.0, 0, 40)  # contrast limit; 0 leaves the film as it is
     clahe_tiles: int = number(8, 1, 64)
+    aspect: str = choice("stretch", "stretch", "keep")  # keep: black fills the square
 
 
 @dataclass
@@ -106,8 +108,10 @@ class SplitConfig:
 class AnnotationsConfig:
     """What the lesion outlines are used for in training."""
 
-    kind: str = choice(REQUIRED, "none", "guided")
+    kind: str = choice(REQUIRED, "none", "guided", "lesion", "cam")
     dim: float = number(0.5, 0, 1)  # guided: the surroundings of a lesion are multiplied by this
+    weight: float = number(0.5, 0, 100)  # lesion, cam: of the loss of the lesion
+    sham: str = choice("none", "none", "shuffled", "normals")  # outlines of other films: a control
 
 
 @dataclass
@@ -120,10 +124,22 @@ class TrainingConfig:
     weight_decay: float = number(0.01, 0, 1)
     warmup_epochs: int = number(3, 0)
     patience: int = number(15, 1)  # epochs without a lower val loss
+    layer_decay: float = number(1.0, 0.1, 1)  # of the rate, from each of timm's layers to the next
+    ema: float = number(0.0, 0, 0.99999)  # decay of averaged weights; 0: the last step's are used
     label_smoothing: float = number(0.1, 0, 0.9)
-    class_weights: bool = True  # inverse frequency, in the training loss only
+    imbalance: str = choice(
+        "weights", "none", "weights", "sqrt_weights", "balanced", "logit_adjustment", "focal"
+    )
     flip: bool = True  # left-right
     rotation: float = number(15.0, 0, 180)  # degrees, either way
+    zoom: float = number(0.0, 0, 1)  # log of a factor, either way
+    aspect: float = number(0.0, 0, 1)  # likewise, of height over width
+    intensity: float = number(0.0, 0, 1)  # likewise, of gamma and contrast
+    noise: float = number(0.0, 0, 1)  # standard deviation, of white
+    blur: float = number(0.0, 0, 5)  # pixels
+    erase: float = number(0.0, 0, 1)  # share of the films with a black rectangle
+    mixup: float = number(0.0, 0, 10)  # alpha; 0: none
+    cutmix: float = number(0.0, 0, 10)  # alpha; 0: none
 
 
 @dataclass
@@ -170,6 +186,8 @@ def check(node: Any, prefix: str = "") -> None:
             raise InputError(f"{key}={value}: must be {span}")
     if isinstance(node, ModelConfig) and node.weights is not None and not node.pretrained:
         raise InputError(f"model.weights={node.weights}: needs model.pretrained=true")
+    if isinstance(node, AnnotationsConfig) and node.sham != "none" and node.kind == "none":
+        raise InputError(f"annotations.sham={node.sham}: needs annotations.kind other than none")
     if isinstance(node, ArchiveConfig):
         if not re.fullmatch(r"[0-9a-fA-F]{32}", node.md5):
             raise InputError(f"data.archive.md5={node.md5}: must be 32 hexadecimal digits")

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import torch
 
 from btxrd.acceleration import compile_where_earned, place
 from btxrd.card import write_card
-from btxrd.data.batches import Pixels, TrainingBatches
+from btxrd.data.augmentation import Augmentation
+from btxrd.data.batches import TrainingBatches
 from btxrd.data.dataset import Dataset, load_dataset
+from btxrd.data.guidance import lesions_to_learn
 from btxrd.data.splits import split_hash, split_table
 from btxrd.device import choose_device, describe, make_reproducible, precision
-from btxrd.errors import InputError
 from btxrd.evaluate import evaluate_run
 from btxrd.evaluation.inference import predict
 from btxrd.evaluation.metrics import cross_entropy, figures
@@ -27,8 +28,9 @@ from btxrd.files import write_bytes
 from btxrd.interruption import Interruption
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
+from btxrd.objective import ClassLoss, Objective
 from btxrd.schema import Config
-from btxrd.training import Epoch, Validation, best_epoch, fit, inverse_frequency
+from btxrd.training import Epoch, Validation, best_epoch, fit
 from btxrd.vocabulary import CLASSES, PARTITIONS
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,8 @@ def train_eval(
     _introduce(dataset, run_dir)
 
     make_reproducible(config.seed)
-    model = place(build_model(num_classes=len(CLASSES)), device)
+    learns_lesions = config.annotations.kind == "lesion"
+    model = place(build_model(num_classes=len(CLASSES), lesion_map=learns_lesions), device)
     # A layer that gives no map fails here, not after the training.
     list(gradcam_maps(model.eval(), dataset.pixels, np.array([0]), np.array([0])))
     sidecar = {
@@ -73,6 +76,7 @@ def train_eval(
         "preprocessing": {
             "clahe_clip": config.data.clahe_clip,
             "clahe_tiles": config.data.clahe_tiles,
+            "aspect": config.data.aspect,
             **asdict(model.normalisation),
         },
         "fingerprint": fingerprint,
@@ -110,18 +114,25 @@ def _train(
     interruption: Interruption | None,
 ) -> list[Epoch]:
     """Fit `model`; the best epoch goes into checkpoints/, with what `sidecar` holds."""
-    recipe = config.training
+    recipe, guidance = config.training, config.annotations
     labels, val = dataset.labels, dataset.rows("val")
+    masks, said = lesions_to_learn(
+        dataset, guidance.kind, guidance.sham, config.seed, config.data.root
+    )
+    for line in said:
+        log.warning(line)
+    drawn = {item.name: getattr(recipe, item.name) for item in fields(Augmentation)}
     batches = TrainingBatches(
         dataset.pixels,
         dataset.rows("train"),
         labels,
         model.normalisation,
-        masks=_guidance(config, dataset),
-        dim=config.annotations.dim,
+        Augmentation(**drawn),
+        masks=masks,
+        dim=guidance.dim if guidance.kind == "guided" else None,
+        with_lesions=guidance.kind in ("lesion", "cam"),
+        balanced=recipe.imbalance == "balanced",
         batch_size=recipe.batch_size,
-        flip=recipe.flip,
-        rotation=recipe.rotation,
         seed=config.seed,
         device=model.device,
     )
@@ -151,37 +162,23 @@ def _train(
         save_checkpoint(run_dir / "checkpoints", model, kept)
 
     counts = torch.from_numpy(batches.class_counts)
+    class_loss = ClassLoss(counts, recipe.imbalance, recipe.label_smoothing).to(model.device)
     return fit(
         model,
         batches,
         validate,
         keep_best,
-        class_weights=inverse_frequency(counts) if recipe.class_weights else None,
+        objective=Objective(class_loss, guidance.kind, guidance.weight),
         epochs=recipe.epochs,
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
+        layer_decay=recipe.layer_decay,
         warmup_epochs=recipe.warmup_epochs,
         patience=recipe.patience,
-        label_smoothing=recipe.label_smoothing,
+        ema=recipe.ema,
         seed=config.seed,
         device=model.device,
         run_dir=run_dir,
         data=dataset.identity,
         interruption=interruption,
     )
-
-
-def _guidance(config: Config, dataset: Dataset) -> dict[int, Pixels] | None:
-    """Lesion masks of the training tumours by row, or None; no other partition's are looked at."""
-    if config.annotations.kind == "none":
-        return None
-    train = dataset.rows("train")
-    tumours = train[dataset.labels[train] > 0]
-    masks = dataset.masks(tumours)
-    if not masks:
-        folder = Path(config.data.root) / "Annotations"
-        raise InputError(f"annotations.kind=guided: {folder} outlines no training tumour")
-    if len(masks) < len(tumours):
-        absent = len(tumours) - len(masks)
-        log.warning("%d of %d training tumours have no outline", absent, len(tumours))
-    return masks

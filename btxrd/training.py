@@ -4,23 +4,27 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2, param_groups_layer_decay
 from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from btxrd.data.batches import TrainingBatches, epoch_seed
-from btxrd.device import autocast, precision
+from btxrd.averaging import AveragedWeights
+from btxrd.data.batches import Batch, TrainingBatches, epoch_seed
+from btxrd.device import precision
 from btxrd.errors import InputError
 from btxrd.files import replacing
 from btxrd.interruption import Interruption
 from btxrd.model.checkpoint import load_state, save_state
+from btxrd.model.classifier import BTXRDClassifier
+from btxrd.objective import Objective
 from btxrd.schedule import Schedule
 from btxrd.vocabulary import LAST
 
@@ -56,10 +60,26 @@ class Epoch:
     images_per_second: float  # of the training steps
 
 
-def adamw(model: nn.Module, lr: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
-    """AdamW in one kernel; decay on weights of two or more dimensions alone."""
+def adamw(
+    model: nn.Module, lr: float, weight_decay: float = 0.0, layer_decay: float = 1.0
+) -> torch.optim.Optimizer:
+    """AdamW in one kernel; decay on weights of two or more dimensions alone.
+
+    Args:
+        model: to be trained.
+        lr: of the last layers.
+        weight_decay: of AdamW.
+        layer_decay: factor of the rate from each of timm's layers to the one below it (Bao et al.
+            2022); 1 leaves them alike. Of a `BTXRDClassifier` only.
+    """
+    learned: Any = model
+    if layer_decay < 1:
+        assert isinstance(model, BTXRDClassifier)
+        learned = param_groups_layer_decay(model.backbone, weight_decay, layer_decay=layer_decay)
+        if model.lesion_head is not None:
+            learned.append({"params": list(model.lesion_head.parameters())})
     optimiser: torch.optim.Optimizer = create_optimizer_v2(
-        model, opt="adamw", lr=lr, weight_decay=weight_decay, fused=True
+        learned, opt="adamw", lr=lr, weight_decay=weight_decay, fused=True
     )
     return optimiser
 
@@ -70,23 +90,25 @@ class Step:
     def __init__(
         self,
         model: nn.Module,
-        loss_function: nn.Module,
+        objective: Objective,
         optimiser: torch.optim.Optimizer,
         device: torch.device,
+        averages: AveragedWeights | None = None,
     ) -> None:
-        self.model, self.loss_function, self.optimiser = model, loss_function, optimiser
+        self.model, self.objective, self.optimiser = model, objective, optimiser
+        self.averages = averages
         # float16 has so few small numbers that gradients are scaled up.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision(device) is torch.float16)
 
-    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Learn from images (B, C, S, S) and labels (B,); gives the loss, detached."""
-        with autocast(images.device):
-            logits = self.model(images)
-        loss: Tensor = self.loss_function(logits.float(), labels)
+    def __call__(self, batch: Batch) -> Tensor:
+        """Learn from a batch; gives the loss, detached."""
+        loss = self.objective(self.model, batch)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        if self.averages is not None:
+            self.averages.update()
         return loss.detach()
 
 
@@ -96,13 +118,14 @@ def fit(
     validate: Callable[[], Validation],
     keep_best: Callable[[Epoch], None],
     *,
-    class_weights: Tensor | None,
+    objective: Objective,
     epochs: int,
     lr: float,
     weight_decay: float,
+    layer_decay: float = 1.0,
     warmup_epochs: int,
     patience: int,
-    label_smoothing: float,
+    ema: float = 0.0,
     seed: int,
     device: torch.device,
     run_dir: Path,
@@ -120,13 +143,15 @@ def fit(
         batches: of the training partition.
         validate: scores `model` on the val partition.
         keep_best: called after each epoch whose val loss is the lowest so far.
-        class_weights: (num_classes,) float32 for the training loss, or None.
+        objective: to be lowered.
         epochs: at most.
         lr: of AdamW, after the warm-up.
         weight_decay: of AdamW, on weights of two or more dimensions.
+        layer_decay: see `adamw`.
         warmup_epochs: over which the learning rate rises from 0.
         patience: epochs.
-        label_smoothing: in the training loss only.
+        ema: decay of the average over steps that is validated and kept instead of the weights
+            themselves; 0: none.
         seed: of dropout.
         device: of the model.
         run_dir: where history.csv and checkpoints/ go.
@@ -138,16 +163,17 @@ def fit(
         InputError: where last.pt is damaged, or of other data.
         SystemExit: for a signal, after all is saved.
     """
-    optimiser = adamw(model, lr, weight_decay)
+    optimiser = adamw(model, lr, weight_decay, layer_decay)
     rate = Schedule(optimiser, lr, batches.batches, warmup_epochs, epochs)
-    loss_function = nn.CrossEntropyLoss(class_weights, label_smoothing=label_smoothing).to(device)
-    step = Step(model, loss_function, optimiser, device)
+    averages = AveragedWeights(model, ema) if ema > 0 else None
+    step = Step(model, objective, optimiser, device, averages)
     interruption = interruption or Interruption()
     history, part = _go_on(run_dir, model, step, data)
 
     def save() -> None:
         state: dict[str, Any] = {"model": model.state_dict(), "data": data}
         state |= {"optimiser": optimiser.state_dict(), "scaler": step.scaler.state_dict()}
+        state |= {"averages": None if averages is None else averages.state_dict()}
         state |= {"history": [asdict(epoch) for epoch in history]}
         save_state(run_dir / "checkpoints", state | {"part": asdict(part), "random": _random()})
 
@@ -163,7 +189,8 @@ def fit(
             try:
                 model.train()
                 _train_epoch(step, batches, number, part, rate, bar, interruption)
-                val = validate()
+                with averages.in_place() if averages else nullcontext():
+                    val = validate()
             except SystemExit:
                 part.seconds = before + time.perf_counter() - start
                 save()
@@ -185,7 +212,8 @@ def fit(
                 history.append(row)
                 part = Part()
                 if best_epoch(history) is row:
-                    keep_best(row)
+                    with averages.in_place() if averages else nullcontext():
+                        keep_best(row)
                 write_history(run_dir / "history.csv", history)
                 save()
             log.info("%s", _line(row, epochs))
@@ -221,6 +249,8 @@ def _go_on(run_dir: Path, model: nn.Module, step: Step, data: str) -> tuple[list
     step.optimiser.load_state_dict(state["optimiser"])
     if state["scaler"] and step.scaler.is_enabled():  # neither, where the precision is another
         step.scaler.load_state_dict(state["scaler"])
+    if step.averages is not None:
+        step.averages.load_state_dict(state["averages"])
     torch.set_rng_state(state["random"]["cpu"])
     if len(state["random"]["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["random"]["cuda"])
@@ -252,10 +282,10 @@ def _train_epoch(
         part.seconds = before + time.perf_counter() - start
 
     try:
-        for images, labels in batches.epoch(number, part.steps):
+        for batch in batches.epoch(number, part.steps):
             with interruption.held():
                 rate.set((number - 1) * batches.batches + part.steps)
-                unread.append(step(images, labels) * len(images))
+                unread.append(step(batch) * len(batch.images))
                 part.steps += 1
                 if part.steps % UNREAD == 0 or part.steps == batches.batches:
                     read_losses()
@@ -286,8 +316,3 @@ def _line(row: Epoch, epochs: int) -> str:
         f"accuracy {row.val_accuracy:.3f}  macro AUC {row.val_macro_auc:.3f}  "
         f"{row.images_per_second:.0f} images/s"
     )
-
-
-def inverse_frequency(counts: Tensor) -> Tensor:
-    """Class weights from class counts: their mean over the cases is 1."""
-    return (counts.sum() / (len(counts) * counts)).float()

@@ -6,9 +6,11 @@ from torch import nn
 
 from btxrd import acceleration
 from btxrd.acceleration import compile_where_earned, place
+from btxrd.data.batches import Batch
 from btxrd.device import autocast, precision
 from btxrd.errors import InputError
 from btxrd.model.classifier import BTXRDClassifier
+from btxrd.objective import Objective
 from btxrd.training import Step, adamw
 
 CPU = torch.device("cpu")
@@ -81,10 +83,10 @@ def test_compiled_attention_learns_in_bfloat16_as_it_does_eager(monkeypatch):
         torch.manual_seed(0)
         model = place(BTXRDClassifier("resnet50", pretrained=False, **CBAM), CPU).train()
         compile_where_earned(model, wanted, 1, 96)
-        step = Step(model, nn.CrossEntropyLoss(), adamw(model, 3e-4), CPU)
+        step = Step(model, Objective(nn.CrossEntropyLoss()), adamw(model, 3e-4), CPU)
         images = torch.rand(8, 3, 96, 96, generator=torch.Generator().manual_seed(0))
         labels = torch.arange(8) % 3
-        losses[wanted] = [step(images, labels).item() for _ in range(6)]
+        losses[wanted] = [step(Batch(images, labels)).item() for _ in range(6)]
     assert losses["always"] == pytest.approx(losses["never"], abs=0.05)
 
 
@@ -106,14 +108,16 @@ def test_float16_scales_gradients_and_steps_only_on_finite_ones(monkeypatch):
     for room in ("device", "training"):
         monkeypatch.setattr(f"btxrd.{room}.precision", lambda _: torch.float16)
     model = net()
-    step = Step(model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1), CPU)
+    step = Step(
+        model, Objective(nn.CrossEntropyLoss()), torch.optim.SGD(model.parameters(), 0.1), CPU
+    )
     images, labels = torch.rand(6, 4, 8, 8), torch.arange(6) % 3
     scale = step.scaler.get_scale()
-    losses = [step(images, labels).item() for _ in range(30)]
+    losses = [step(Batch(images, labels)).item() for _ in range(30)]
     assert step.scaler.get_scale() <= scale
     assert losses[-1] < losses[0]
     before = [parameter.clone() for parameter in model.parameters()]
-    step(images * torch.inf, labels)
+    step(Batch(images * torch.inf, labels))
     assert all(map(torch.equal, before, model.parameters()))
 
 

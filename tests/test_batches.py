@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from btxrd.data.augmentation import Augmentation, turn
 from btxrd.data.batches import (
     Normalisation,
     TrainingBatches,
-    draw_turns,
     evaluation_batches,
     one_ahead,
-    turn,
 )
 
 PLAIN = Normalisation((0.0,), (1.0,))
@@ -25,7 +24,7 @@ def pixels():
 
 
 def training(pixels, **changes):
-    settings = {"batch_size": 3, "flip": False, "rotation": 0.0, "seed": 0, "device": CPU}
+    settings = {"augmentation": Augmentation(), "batch_size": 3, "seed": 0, "device": CPU}
     rows, labels = np.arange(1, 10), np.arange(10) % 3
     return TrainingBatches(pixels, rows, labels, PLAIN, **settings | changes)
 
@@ -33,8 +32,8 @@ def training(pixels, **changes):
 def seen(batches, epoch=1):
     """Films and labels of an epoch: the mean grey of each view, in order."""
     pairs = list(batches.epoch(epoch))
-    grey = torch.cat([images.mean(dim=(1, 2, 3)) for images, _ in pairs])
-    return (grey * 255 / 20).numpy(), torch.cat([labels for _, labels in pairs]).numpy()
+    grey = torch.cat([images.mean(dim=(1, 2, 3)) for images, *_ in pairs])
+    return (grey * 255 / 20).numpy(), torch.cat([labels for _, labels, _ in pairs]).numpy()
 
 
 def test_every_training_film_is_seen_once_with_its_label(pixels):
@@ -46,7 +45,7 @@ def test_every_training_film_is_seen_once_with_its_label(pixels):
 
 def test_batches_are_of_one_size_and_leave_no_film_out(pixels):
     batches = training(pixels, batch_size=8)
-    sizes = [len(labels) for _, labels in batches.epoch(1)]
+    sizes = [len(labels) for _, labels, _ in batches.epoch(1)]
     assert sizes == [batches.batch_size] * batches.batches == [5, 5]
     films = seen(batches)[0].round().astype(int)
     assert set(films) == set(range(1, 10))
@@ -83,7 +82,7 @@ def test_tumours_are_seen_again_with_their_surroundings_dimmed(pixels):
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[4:8, 4:12] = 1
     batches = training(pixels, masks={6: mask}, dim=0.5, batch_size=100)
-    ((images, _),) = batches.epoch(1)
+    ((images, *_),) = batches.epoch(1)
     films = (images[:, 0] * 255 / 20).numpy()
     plain = [film for film in films if np.allclose(film, film[0, 0])]
     (guided,) = [film for film in films if not np.allclose(film, film[0, 0])]
@@ -106,13 +105,13 @@ def test_normalisation_fills_the_channels_of_the_backbone():
 
 def test_turn_leaves_films_alone_when_told_to():
     films = torch.rand(4, 1, SIZE, SIZE)
-    turned = turn(films, draw_turns(len(films), False, 0.0, seed=0))
+    turned = turn(films, Augmentation().draw(len(films), seed=0).turns)
     assert torch.allclose(turned, films, atol=1e-6)
 
 
 def test_turn_flips_about_half_of_the_films():
     films = torch.rand(200, 1, 8, 8)
-    turned = turn(films, draw_turns(len(films), True, 0.0, seed=0))
+    turned = turn(films, Augmentation(flip=True).draw(len(films), seed=0).turns)
     flipped = [torch.allclose(a.flip(-1), b, atol=1e-5) for a, b in zip(films, turned, strict=True)]
     kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(films, turned, strict=True)]
     assert all(f != k for f, k in zip(flipped, kept, strict=True))
@@ -122,7 +121,55 @@ def test_turn_flips_about_half_of_the_films():
 def test_turn_rotates_by_no_more_than_asked():
     films = torch.zeros(50, 1, 65, 65)
     films[:, :, 32, 60] = 1.0  # a dot right of the middle, 28 pixels from it
-    turned = turn(films, draw_turns(len(films), False, 20.0, seed=0))[:, 0].flatten(1).argmax(1)
+    turned = (
+        turn(films, Augmentation(rotation=20.0).draw(len(films), seed=0).turns)[:, 0]
+        .flatten(1)
+        .argmax(1)
+    )
     angles = torch.rad2deg(torch.atan2(turned // 65 - 32.0, turned % 65 - 32.0))
     assert 12 < angles.abs().max() < 22
     assert angles.min() < 0 < angles.max()
+
+
+def lesioned(pixels, **changes):
+    """Batches that tell of lesions: film 4 (benign) has one, other tumours have no outline."""
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[4:8, 4:12] = 1
+    return training(pixels, masks={4: mask}, with_lesions=True, batch_size=100, **changes), mask
+
+
+def test_lesions_come_with_their_film_and_are_unknown_without_an_outline(pixels):
+    batches, mask = lesioned(pixels)
+    (batch,) = batches.epoch(1)
+    films = (batch.images.mean((1, 2, 3)) * 255 / 20).round().int().tolist()
+    assert len(films) == 9  # no film is seen twice
+    for film, lesions in zip(films, batch.lesions[:, 0].numpy(), strict=True):
+        if film == 4:
+            assert (lesions == mask).all()
+        else:
+            assert np.isnan(lesions).all() if film % 3 else (lesions == 0).all()
+
+
+def test_lesions_move_with_their_film():
+    pixels = np.zeros((10, 33, 33), np.uint8)
+    pixels[:, 5:12, 20:30] = 255
+    masks = {row: (pixels[row] > 0).astype(np.uint8) for row in range(10)}
+    augmentation = Augmentation(flip=True, rotation=30, zoom=0.4, aspect=0.2)
+    batches = TrainingBatches(
+        pixels, np.arange(10), np.ones(10, int), PLAIN, augmentation,
+        masks=masks, with_lesions=True, batch_size=10, seed=0, device=CPU,
+    )  # fmt: skip
+    (batch,) = batches.epoch(1)
+    assert torch.allclose(batch.images, batch.lesions, atol=1e-6)
+    assert not torch.allclose(batch.lesions[0], torch.from_numpy(masks[0]).float(), atol=0.5)
+
+
+def test_balanced_batches_show_each_class_as_often():
+    labels = np.array([0] * 900 + [1] * 90 + [2] * 10)
+    pixels = np.broadcast_to(np.uint8(0), (1000, 4, 4))
+    batches = TrainingBatches(
+        pixels, np.arange(1000), labels, PLAIN, Augmentation(),
+        balanced=True, batch_size=100, seed=0, device=CPU,
+    )  # fmt: skip
+    shown = torch.cat([batch.labels for batch in batches.epoch(1)])
+    assert (torch.bincount(shown) > 270).all()

@@ -90,7 +90,7 @@ WRONG = {
     "training.epochs=0": r"training.epochs=0: must be between 1 and 10000",
     "training.lr=nan": r"training.lr=nan: must be between 1e-08 and 1",
     "seed=1.5": r"seed: Value '1.5' .* could not be converted to Integer",
-    "annotations.kind=some": r"annotations.kind=some: must be one of none, guided",
+    "annotations.kind=some": r"annotations.kind=some: must be one of none, guided, lesion, cam",
     "device=gpu": r"device=gpu: must be one of auto, cpu, cuda, mps",
     "data=btxrd": r"data.root: has no value; give it as data.root=VALUE",
     "model=null": r".*Got NoneType",

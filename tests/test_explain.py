@@ -24,7 +24,7 @@ class BrightIsBenign(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.arguments = {"backbone": "toy"}
+        self.arguments, self.lesion_head = {"backbone": "toy"}, None
         self.normalisation, self.device = Normalisation((0.0,), (1.0,)), torch.device("cpu")
         self.layer = nn.Conv2d(1, 1, 1, bias=False)
         nn.init.ones_(self.layer.weight)

@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from btxrd.data.augmentation import Augmentation
 from btxrd.data.batches import Normalisation, TrainingBatches
 from btxrd.errors import InputError
 from btxrd.interruption import Interruption
+from btxrd.objective import Objective, inverse_frequency
 from btxrd.schedule import Schedule
-from btxrd.training import DivergedError, Validation, fit, inverse_frequency
+from btxrd.training import DivergedError, Validation, fit
 
 CPU = torch.device("cpu")
 LABELS = np.arange(24) % 3
@@ -27,22 +29,31 @@ def make_model():
     return nn.Sequential(*layers, nn.Linear(144, 3))
 
 
-def train(run_dir, *, val_losses=None, epochs=4, keep_best=None, **changes):
+def train(
+    run_dir, *, val_losses=None, epochs=4, keep_best=None, mixup=0.0, class_loss=None, **changes
+):
     """Fit a small net, `val_losses` in place of its own. Returns net, history, best epochs."""
     torch.manual_seed(99)  # what another run would leave behind
     model, kept = make_model(), []
-    settings = {"flip": True, "rotation": 10.0, "seed": 5, "batch_size": 8, "device": CPU}
     batches = TrainingBatches(
-        PIXELS, np.arange(24), LABELS, Normalisation((0.5,), (0.2,)), **settings
+        PIXELS,
+        np.arange(24),
+        LABELS,
+        Normalisation((0.5,), (0.2,)),
+        Augmentation(flip=True, rotation=10.0, intensity=0.1, noise=0.02, mixup=mixup),
+        seed=5,
+        batch_size=8,
+        device=CPU,
     )
     losses = iter(val_losses or [1 / n for n in range(1, 100)])
-    recipe = {"lr": 0.01, "weight_decay": 0.01, "warmup_epochs": 1, "patience": 2}
+    recipe = {"lr": 0.01, "weight_decay": 0.01, "warmup_epochs": 1, "patience": 2, "ema": 0.9}
+    recipe["objective"] = Objective(class_loss or nn.CrossEntropyLoss(label_smoothing=0.1))
     history = fit(
         model,
         batches,
         lambda: Validation(next(losses), 0.5, 0.5),
         keep_best or (lambda row: kept.append(row.epoch)),
-        **recipe | {"label_smoothing": 0.1, "class_weights": None, "epochs": epochs} | changes,
+        **recipe | {"epochs": epochs} | changes,
         seed=5,
         device=CPU,
         run_dir=run_dir,
@@ -135,7 +146,7 @@ def test_stops_when_the_val_loss_has_not_fallen_and_keeps_the_best(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_at_once(tmp_path):
     with pytest.raises(DivergedError, match="training loss is nan in epoch 1"):
-        train(tmp_path / "a", class_weights=torch.full((3,), math.nan))
+        train(tmp_path / "a", class_loss=nn.CrossEntropyLoss(torch.full((3,), math.nan)))
     with pytest.raises(DivergedError, match="val loss is inf after epoch 2"):
         train(tmp_path / "b", val_losses=[1.0, math.inf])
 
@@ -154,7 +165,8 @@ def test_history_on_disk_has_a_row_an_epoch(tmp_path):
 def test_state_on_disk_carries_no_code(tmp_path):
     train(tmp_path)
     state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
-    assert set(state) == {"model", "optimiser", "scaler", "history", "data", "part", "random"}
+    parts = {"model", "optimiser", "scaler", "averages", "history", "data", "part", "random"}
+    assert set(state) == parts
 
 
 def test_rate_rises_to_its_peak_then_follows_a_cosine():

@@ -124,15 +124,29 @@ def outline_fault(outline: Outline, stem: str, width: int, height: int) -> str |
     return None
 
 
-def lesion_mask(outline: Outline, size: int) -> npt.NDArray[np.uint8]:
-    """Fill the outlines, scaled like the film to a square.
+def frame_in_square(
+    width: int, height: int, size: int, keep_aspect: bool
+) -> tuple[int, int, int, int]:
+    """Where a film lies in its square of `size` pixels: left, top, width and height."""
+    if not keep_aspect:
+        return 0, 0, size, size
+    longest = max(width, height)
+    inner = [max(1, round(side * size / longest)) for side in (width, height)]
+    return (size - inner[0]) // 2, (size - inner[1]) // 2, inner[0], inner[1]
+
+
+def lesion_mask(outline: Outline, size: int, keep_aspect: bool = False) -> npt.NDArray[np.uint8]:
+    """Fill the outlines, laid into a square like the film.
 
     Returns:
         (size, size) uint8, 1 on the lesions and 0 elsewhere; corners out of the frame are cut off.
     """
     mask = np.zeros((size, size), np.uint8)
-    scale = np.array([size / outline.width, size / outline.height])
+    left, top, width, height = frame_in_square(outline.width, outline.height, size, keep_aspect)
+    frame = np.zeros((height, width), np.uint8)
+    scale = np.array([width / outline.width, height / outline.height])
     for polygon in outline.polygons:
         corners = np.rint((polygon * scale - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
-        cv2.fillPoly(mask, [corners], 1, shift=SUBPIXEL_BITS)
+        cv2.fillPoly(frame, [corners], 1, shift=SUBPIXEL_BITS)
+    mask[top : top + height, left : left + width] = frame
     return mask

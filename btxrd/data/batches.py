@@ -8,17 +8,21 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from btxrd.data.augmentation import Augmentation, Draws
+from btxrd.vocabulary import CLASSES
 
 Pixels = npt.NDArray[np.uint8]
 S = TypeVar("S")
 T = TypeVar("T")
+UNKNOWN = 255  # in a mask: a tumour that nobody outlined
+NORMAL = CLASSES.index("normal")
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,26 @@ class Normalisation:
         return torch.cat(channels, 1).contiguous(memory_format=torch.channels_last)
 
 
+class Batch(NamedTuple):
+    """What a training step learns from.
+
+    Attributes:
+        images: (B, C, S, S) float32, normalised.
+        labels: (B,) int64; (B, classes) float32 where films are mixed.
+        lesions: (B, 1, S, S) float32, 1 on the lesion and 0 elsewhere, NaN where it is not known;
+            None where nothing is to be learned from it.
+    """
+
+    images: Tensor
+    labels: Tensor
+    lesions: Tensor | None = None
+
+
 class TrainingBatches:
     """The training cases as shuffled, augmented batches.
 
-    With masks, each tumour is seen a second time in every epoch, its surroundings dimmed.
+    With `dim`, each film that has a mask is seen a second time in every epoch, its surroundings
+    dimmed.
 
     Attributes:
         views: films that an epoch shows.
@@ -56,12 +76,13 @@ class TrainingBatches:
         rows: npt.NDArray[np.intp],
         labels: npt.NDArray[np.intp],
         normalisation: Normalisation,
+        augmentation: Augmentation,
         *,
         masks: dict[int, Pixels] | None = None,
-        dim: float = 0.5,
+        dim: float | None = None,
+        with_lesions: bool = False,
+        balanced: bool = False,
         batch_size: int,
-        flip: bool,
-        rotation: float,
         seed: int,
         device: torch.device,
     ) -> None:
@@ -72,55 +93,75 @@ class TrainingBatches:
             rows: of the training cases in `pixels`.
             labels: (n,) of all cases.
             normalisation: of the backbone.
-            masks: (S, S) uint8 lesion masks by row; None leaves guidance out.
-            dim: what the surroundings are multiplied by.
+            augmentation: of the films.
+            masks: (S, S) uint8 lesion masks by row.
+            dim: what the surroundings of a second view are multiplied by; None: no second views.
+            with_lesions: whether the batches tell where the lesions are.
+            balanced: whether views are drawn with replacement, each class as often.
             batch_size: at most.
-            flip: left-right, half of the time.
-            rotation: at most, in degrees either way.
             seed: of the order and the augmentation.
             device: that the batches end on.
         """
-        guided = np.array([row for row in rows if masks and row in masks], dtype=np.intp)
+        again = [row for row in rows if masks and row in masks and dim is not None]
         self._pixels, self._labels, self._masks = pixels, labels, masks or {}
-        self._rows = np.concatenate([rows, guided])
+        self._rows = np.concatenate([rows, np.array(again, dtype=np.intp)])
         self.class_counts = np.bincount(labels[self._rows])
-        self._guided = np.arange(len(self._rows)) >= len(rows)
-        self._normalisation, self._dim = normalisation, dim
-        self._flip, self._rotation = flip, rotation
+        self._dimmed = np.arange(len(self._rows)) >= len(rows)
+        self._normalisation, self._augmentation = normalisation, augmentation
+        self._dim, self._with_lesions, self._balanced = dim, with_lesions, balanced
         self._seed, self._device = seed, device
         self.views = len(self._rows)
         self.batches = math.ceil(self.views / batch_size)
         self.batch_size = math.ceil(self.views / self.batches)
 
-    def epoch(self, number: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images (B, C, S, S) float32, normalised, and labels (B,) int64, from a batch on.
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from a batch on.
 
         A batch is read while the step before it is taken, and augmented on the device.
         """
-        order = np.random.default_rng((self._seed, number)).permutation(self.views)
-        chosen_of = np.resize(order, (self.batches, self.batch_size))
+        chosen_of = np.resize(self._order(number), (self.batches, self.batch_size))
 
-        def read(batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-            draw = np.random.SeedSequence((self._seed, number, batch)).generate_state(1, np.uint64)
-            turns = draw_turns(self.batch_size, self._flip, self._rotation, int(draw[0]))
-            return self._pin(turns), *self._read(chosen_of[batch])
+        def read(batch: int) -> tuple[Draws, Tensor, Tensor, Tensor | None, Tensor]:
+            state = np.random.SeedSequence((self._seed, number, batch)).generate_state(1, np.uint64)
+            draws = self._augmentation.draw(self.batch_size, int(state[0]))
+            return draws, *self._read(chosen_of[batch])
 
-        for turns, labels, films, lesions in one_ahead(read, range(first, self.batches)):
-            grey = self._place(films)[:, None].float() / 255
-            if lesions is not None:
-                grey = torch.where(self._place(lesions)[:, None] > 0, grey, grey * self._dim)
-            yield self._normalisation(turn(grey, self._place(turns))), self._place(labels)
+        for drawn, labels, films, masks, dimmed in one_ahead(read, range(first, self.batches)):
+            draws = drawn.to(self._device)
+            planes = self._place(films)[:, None].float() / 255
+            lesions = None if masks is None else self._place(masks)[:, None]
+            if lesions is not None and self._dim is not None:
+                outside = self._place(dimmed)[:, None, None, None] & (lesions == 0)
+                planes = torch.where(outside, planes * self._dim, planes)
+            if lesions is not None and self._with_lesions:
+                known = lesions.float().masked_fill(lesions == UNKNOWN, math.nan)
+                planes = torch.cat([planes, known], 1)
+            planes = self._augmentation.apply(planes, draws)
+            planes, targets = self._augmentation.mix(planes, self._place(labels), draws)
+            images = self._normalisation(planes[:, :1])
+            yield Batch(images, targets, planes[:, 1:] if self._with_lesions else None)
 
-    def _read(self, chosen: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Labels (B,), films (B, S, S) uint8, and where they are not dimmed (B, S, S) uint8."""
-        rows, guided = self._rows[chosen], self._guided[chosen]
+    def _order(self, epoch: int) -> npt.NDArray[np.intp]:
+        draw = np.random.default_rng((self._seed, epoch))
+        if not self._balanced:
+            return draw.permutation(self.views)
+        share = 1 / self.class_counts[self._labels[self._rows]]
+        return draw.choice(self.views, self.views, p=share / share.sum())
+
+    def _read(self, chosen: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """Labels (B,), films and masks (B, S, S) uint8, and which views are dimmed (B,)."""
+        rows = self._rows[chosen]
         labels, films = (torch.from_numpy(of[rows]) for of in (self._labels, self._pixels))
-        if not guided.any():
-            return self._pin(labels), self._pin(films), None
-        lesions = np.ones((len(rows), *self._pixels.shape[1:]), np.uint8)
-        for place in np.flatnonzero(guided):
-            lesions[place] = self._masks[int(rows[place])]
-        return self._pin(labels), self._pin(films), self._pin(torch.from_numpy(lesions))
+        dimmed = torch.from_numpy(self._dimmed[chosen])
+        if not (self._with_lesions or dimmed.any()):
+            return self._pin(labels), self._pin(films), None, dimmed
+        masks = np.zeros((len(rows), *self._pixels.shape[1:]), np.uint8)
+        for place, row in enumerate(rows):
+            if row in self._masks:
+                masks[place] = self._masks[int(row)]
+            elif self._labels[row] != NORMAL:
+                masks[place] = UNKNOWN
+        return self._pin(labels), self._pin(films), self._pin(torch.from_numpy(masks)), dimmed
 
     def _pin(self, tensor: Tensor) -> Tensor:
         """Into memory from which CUDA copies while a step is taken."""
@@ -146,30 +187,6 @@ def one_ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
 def epoch_seed(seed: int, epoch: int) -> int:
     """Name the randomness of an epoch; two epochs of two seeds never share one."""
     return seed * 1_000_003 + epoch
-
-
-def draw_turns(count: int, flip: bool, rotation: float, seed: int) -> Tensor:
-    """Draw for each film whether it is flipped, and by how much it is turned, in degrees.
-
-    Returns:
-        (count, 2, 3) matrices for `turn`.
-    """
-    draw = torch.Generator().manual_seed(seed)
-    angle = (torch.rand(count, generator=draw) * 2 - 1) * torch.pi / 180 * rotation
-    sign = torch.where(torch.rand(count, generator=draw) < 0.5, -1.0, 1.0)
-    if not flip:
-        sign = torch.ones(count)
-    zero = torch.zeros(count)
-    cos, sin = angle.cos(), angle.sin()
-    return torch.stack(
-        [torch.stack([cos * sign, -sin, zero], 1), torch.stack([sin * sign, cos, zero], 1)], 1
-    )
-
-
-def turn(grey: Tensor, matrices: Tensor) -> Tensor:
-    """Turn each film of a batch (B, 1, H, W) by its matrix (2, 3); what comes in is black."""
-    grid = functional.affine_grid(matrices, list(grey.shape), align_corners=False)
-    return functional.grid_sample(grey, grid, align_corners=False)
 
 
 def evaluation_batches(

@@ -94,10 +94,16 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
         image_size,
         clahe_clip=data.clahe_clip,
         clahe_tiles=data.clahe_tiles,
+        keep_aspect=data.aspect == "keep",
         cache=Path(data.cache),
         digests=[digest[path] for path in cases["path"]],
     )
-    masks = load_masks(list(found.outlines.values()), image_size, cache=Path(data.cache))
+    masks = load_masks(
+        list(found.outlines.values()),
+        image_size,
+        keep_aspect=data.aspect == "keep",
+        cache=Path(data.cache),
+    )
     lesions = dict(zip(found.outlines, masks, strict=True))
     return Dataset(cases, pixels, lesions, tuple(_warnings(found, data, split)))
 

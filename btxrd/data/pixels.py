@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from btxrd.data.annotations import Outline, lesion_mask
+from btxrd.data.annotations import Outline, frame_in_square, lesion_mask
 from btxrd.data.films import cache_key, digest_films, for_each_film, read_film
 from btxrd.files import read_or_build
 
 log = logging.getLogger(__name__)
 
-VERSION = 3  # of what is done to a film or an outline; raise it when that changes
+VERSION = 4  # of what is done to a film or an outline; raise it when that changes
 TILE = 32  # pixels along each side, that CLAHE can tell the contrast of a tile by
 Stored = np.memmap[Any, np.dtype[np.uint8]]
 
@@ -27,6 +27,7 @@ def load_pixels(
     *,
     clahe_clip: float,
     clahe_tiles: int,
+    keep_aspect: bool = False,
     cache: Path,
     digests: Sequence[str] | None = None,
 ) -> Stored:
@@ -39,6 +40,7 @@ def load_pixels(
         size: height and width of the result.
         clahe_clip: see `decode_film`.
         clahe_tiles: see `decode_film`.
+        keep_aspect: see `decode_film`.
         cache: folder of the arrays.
         digests: as `digest_films` gives them, where they are known.
 
@@ -49,16 +51,19 @@ def load_pixels(
     Raises:
         InputError: for a film that cannot be decoded, and where the cache cannot be written.
     """
-    key = cache_key(digests or digest_films(paths), [VERSION, size, clahe_clip, clahe_tiles])
+    settings = [VERSION, size, clahe_clip, clahe_tiles, keep_aspect]
+    key = cache_key(digests or digest_films(paths), settings)
     return _load(
         cache / f"pixels-{size}-{key}.npy",
         (len(paths), size, size),
-        lambda row: decode_film(Path(paths[row]), size, clahe_clip, clahe_tiles),
+        lambda row: decode_film(Path(paths[row]), size, clahe_clip, clahe_tiles, keep_aspect),
         "pixels",
     )
 
 
-def load_masks(outlines: Sequence[Outline], size: int, *, cache: Path) -> Stored:
+def load_masks(
+    outlines: Sequence[Outline], size: int, *, keep_aspect: bool = False, cache: Path
+) -> Stored:
     """Give the lesion masks of outlines, filled at the first call; see `load_pixels`.
 
     Returns:
@@ -67,12 +72,13 @@ def load_masks(outlines: Sequence[Outline], size: int, *, cache: Path) -> Stored
     corners = [[polygon.tolist() for polygon in outline.polygons] for outline in outlines]
     frames = [(outline.width, outline.height) for outline in outlines]
     key = cache_key(
-        [repr(content) for content in zip(frames, corners, strict=True)], [VERSION, size]
+        [repr(content) for content in zip(frames, corners, strict=True)],
+        [VERSION, size, keep_aspect],
     )
     return _load(
         cache / f"masks-{size}-{key}.npy",
         (len(outlines), size, size),
-        lambda row: lesion_mask(outlines[row], size),
+        lambda row: lesion_mask(outlines[row], size, keep_aspect),
         "outlines",
     )
 
@@ -108,7 +114,7 @@ def _reserve(path: Path, size: int) -> None:
 
 
 def decode_film(
-    path: Path, size: int, clahe_clip: float, clahe_tiles: int
+    path: Path, size: int, clahe_clip: float, clahe_tiles: int, keep_aspect: bool = False
 ) -> npt.NDArray[np.uint8]:
     """Decode one film to grey, equalise its contrast, and resize it to a square.
 
@@ -117,9 +123,10 @@ def decode_film(
 
     Args:
         path: of the film; see `read_film`.
-        size: height and width of the result; the aspect is not kept.
+        size: height and width of the result.
         clahe_clip: contrast limit of CLAHE (Zuiderveld 1994); 0 leaves the contrast as it is.
         clahe_tiles: tiles of CLAHE along each side.
+        keep_aspect: put the film into the middle of a black square, instead of stretching it.
 
     Returns:
         (size, size) uint8.
@@ -130,6 +137,10 @@ def decode_film(
     film = read_film(path, at_least=max(size, TILE * clahe_tiles)).pixels
     if clahe_clip > 0:
         film = cv2.createCLAHE(clahe_clip, (clahe_tiles, clahe_tiles)).apply(film)
-    shrinks = min(film.shape) > size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(film, (size, size), interpolation=method), dtype=np.uint8)
+    left, top, width, height = frame_in_square(film.shape[1], film.shape[0], size, keep_aspect)
+    method = cv2.INTER_AREA if min(film.shape) > size else cv2.INTER_LINEAR
+    square = np.zeros((size, size), np.uint8)
+    square[top : top + height, left : left + width] = cv2.resize(
+        film, (width, height), interpolation=method
+    )
+    return square

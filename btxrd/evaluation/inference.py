@@ -12,7 +12,7 @@ from btxrd.model.classifier import BTXRDClassifier
 def predict(
     model: BTXRDClassifier, pixels: Pixels, rows: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float64]:
-    """Score the films of `rows` once each, in float32.
+    """Score the films of `rows` once each, in float32; with their mirror images where it says so.
 
     Args:
         model: left in the mode it was in.
@@ -25,7 +25,11 @@ def predict(
     was_training = model.training
     model.eval()
     batches = evaluation_batches(pixels, rows, model.normalisation, device=model.device)
-    logits = [model(images) for images in batches]
+    chunks = []
+    for images in batches:
+        views = [images, images.flip(3)] if model.test_flip else [images]
+        logits = torch.stack([model(view) for view in views])
+        chunks.append(logits.cpu().double().softmax(dim=2).mean(0))
     model.train(was_training)
-    probs: npt.NDArray[np.float64] = torch.cat(logits).cpu().double().softmax(dim=1).numpy()
+    probs: npt.NDArray[np.float64] = torch.cat(chunks).numpy()
     return probs

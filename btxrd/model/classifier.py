@@ -33,6 +33,8 @@ class BTXRDClassifier(nn.Module):
         *,
         weights: Path | None = None,
         gradcam_layer: str | None = None,
+        lesion_map: bool = False,
+        test_flip: bool = False,
         **kwargs: Any,
     ) -> None:
         """Build the backbone.
@@ -44,6 +46,9 @@ class BTXRDClassifier(nn.Module):
             drop_rate: dropout before the last layer.
             weights: a local file to take the ImageNet weights from.
             gradcam_layer: dotted name in the backbone, for families that are not known here.
+            lesion_map: also map where the lesion is, by a 1 x 1 convolution on the last features
+                that have a place for every 16 pixels or fewer.
+            test_flip: its probabilities are the mean of those of a film and of its mirror image.
             kwargs: passed on to `timm.create_model`; `block_args` reaches a ResNet's blocks.
 
         Raises:
@@ -55,6 +60,8 @@ class BTXRDClassifier(nn.Module):
             "num_classes": num_classes,
             "drop_rate": drop_rate,
             "gradcam_layer": gradcam_layer,
+            "lesion_map": lesion_map,
+            "test_flip": test_flip,
             **kwargs,
         }
         self.backbone = create_backbone(
@@ -70,15 +77,26 @@ class BTXRDClassifier(nn.Module):
         if isinstance(head, nn.Linear):
             # timm draws an EfficientNet's in +-1/sqrt(num_classes): with 3 classes, logits of +-10.
             head.reset_parameters()
-        self._gradcam_layer = gradcam_layer
+        self._gradcam_layer, self.test_flip = gradcam_layer, test_flip
+        self.lesion_head: nn.Conv2d | None = None
+        if lesion_map:
+            self._lesion_stage, channels = _fine_stage(self.backbone, backbone)
+            self.lesion_head = nn.Conv2d(channels, 1, 1)
         expects = resolve_model_data_config(self.backbone)
         channels = expects["input_size"][0]
         self.normalisation = Normalisation(expects["mean"][:channels], expects["std"][:channels])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) float, normalised -> logits (B, num_classes)."""
-        logits: Tensor = self.backbone(images)
-        return logits
+    def forward(self, images: Tensor, *, with_lesions: bool = False) -> Any:
+        """Images (B, C, H, W) float, normalised -> logits (B, num_classes).
+
+        With `with_lesions`, also the logits (B, 1, h, w) of the lesion map; needs `lesion_map`.
+        """
+        if not with_lesions or self.lesion_head is None:
+            return self.backbone(images)
+        last, (fine,) = self.backbone.forward_intermediates(  # type: ignore[operator]
+            images, indices=[self._lesion_stage], output_fmt="NCHW"
+        )
+        return self.backbone.forward_head(last), self.lesion_head(fine)  # type: ignore[operator]
 
     @property
     def device(self) -> torch.device:
@@ -123,6 +141,18 @@ class BTXRDClassifier(nn.Module):
         tokens = activation[:, getattr(self.backbone, "num_prefix_tokens", 0) :]
         side = round(tokens.shape[1] ** 0.5)
         return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
+
+
+def _fine_stage(backbone: nn.Module, name: str) -> tuple[int, int]:
+    """Which of timm's feature stages is the last with a stride of 16 or less, and its channels."""
+    stages = getattr(backbone, "feature_info", None)
+    if not hasattr(backbone, "forward_intermediates") or not stages:
+        raise InputError(f"annotations.kind=lesion: timm gives no features of {name}")
+    stages = list(stages) if isinstance(stages, list) else stages.get_dicts()
+    fine = [index for index, stage in enumerate(stages) if stage["reduction"] <= 16]
+    if not fine:
+        raise InputError(f"annotations.kind=lesion: {name} has no features of stride 16 or less")
+    return fine[-1], int(stages[fine[-1]]["num_chs"])
 
 
 def _last_spatial_layer(backbone: nn.Module) -> str | None:

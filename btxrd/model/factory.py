@@ -19,6 +19,8 @@ def create_model(
     attn_layer: str | None = None,
     image_size: int = 224,
     gradcam_layer: str | None = None,
+    lesion_map: bool = False,
+    test_flip: bool = False,
 ) -> BTXRDClassifier:
     """Build a classifier from the `model` group of a config.
 
@@ -31,6 +33,8 @@ def create_model(
         attn_layer: timm's name of an attention module for each block of a ResNet, such as `cbam`.
         image_size: height and width in pixels; told to backbones that are built for one size.
         gradcam_layer: dotted name in the backbone; None where the family is known.
+        lesion_map: also map where the lesion is.
+        test_flip: score a film with its mirror image.
 
     Raises:
         InputError: for values that do not go together.
@@ -53,5 +57,7 @@ def create_model(
         dropout,
         weights=source,
         gradcam_layer=gradcam_layer,
+        lesion_map=lesion_map,
+        test_flip=test_flip,
         **kwargs,
     )

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 RESERVED = 256 * 1024  # bytes
 RESULTS = (
     "split.csv", "history.csv", "checkpoints", "predictions.csv", "metrics.json", "figures",
-    "gradcam.csv", "gradcam", "shortcuts.csv", "card.md",
+    "gradcam.csv", "lesion_maps.csv", "lesion_maps.npz", "gradcam", "shortcuts.csv",
+    "card.md",
 )  # fmt: skip
 CRASH = "Fatal Python error"  # how faulthandler begins
 OF_USERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)  # interrupt, not failure

@@ -23,9 +23,11 @@ def main() -> None:
     from torch import nn
 
     from btxrd.acceleration import place
+    from btxrd.data.batches import Batch
     from btxrd.device import choose_device, make_reproducible
     from btxrd.evaluation.inference import predict
     from btxrd.model.factory import create_model
+    from btxrd.objective import Objective
     from btxrd.training import UNREAD, Step, adamw
 
     make_reproducible(0)
@@ -39,18 +41,19 @@ def main() -> None:
         gradcam_layer=network.gradcam_layer,
     )
     place(model, device).train()
-    step = Step(model, nn.CrossEntropyLoss(), adamw(model, config.training.lr), device)
+    objective = Objective(nn.CrossEntropyLoss())
+    step = Step(model, objective, adamw(model, config.training.lr), device)
     images = torch.rand(batch, len(model.normalisation.mean), size, size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.arange(batch, device=device) % 3
+    drawn = Batch(images, torch.arange(batch, device=device) % 3)
     for _ in range(2):
-        step(images, labels).item()
+        step(drawn).item()
     predict(model, np.zeros((64, size, size), np.uint8), np.arange(64))  # for its memory
     print(READY, flush=True)
     sys.stdin.buffer.readline()
     steps, start = 0, time.perf_counter()
     while (seconds := time.perf_counter() - start) < SECONDS or steps < STEPS:
-        loss = step(images, labels)
+        loss = step(drawn)
         steps += 1
         if steps % UNREAD == 0 or device.type == "cpu":
             loss.item()
