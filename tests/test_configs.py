@@ -42,6 +42,29 @@ def test_experiment_is_the_one_of_the_grid(name):
     assert (c.training.epochs, c.training.lr, c.training.patience) == (50, 3e-4, 15)
 
 
+def test_studies_compose_and_vary_what_they_say():
+    study = plan_sweep(["experiment=study/guidance", *BTXRD], "config", None)
+    kinds = {(run.annotations.kind, run.annotations.sham) for run in study.runs.values()}
+    assert len(study.runs) == 10 * 2 * 3
+    assert len(kinds) == 10
+    study = plan_sweep(["experiment=study/recipe", *BTXRD], "config", None)
+    runs = [
+        run
+        for run in study.runs.values()
+        if (run.split.strategy, run.seed, run.annotations.kind) == ("stratified", 0, "lesion")
+    ]
+    assert len(study.runs) == 6 * len(runs)
+    recipes = {repr((run.training, run.model, run.data)) for run in runs}
+    assert len(recipes) == len(runs) == 15
+    best = config("experiment=best/lite0", *BTXRD)
+    assert repr((best.training, best.model, best.data)) in recipes
+
+
+def test_a_sham_needs_guidance():
+    with pytest.raises(InputError, match=r"annotations.sham=shuffled: needs annotations.kind"):
+        config("annotations.sham=shuffled")
+
+
 def test_glob_gives_exactly_the_grid():
     plan = plan_sweep(["experiment=glob(*)", "split=stratified,center"], "config", None)
     assert [run_dir.name for run_dir in plan.runs] == [

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from btxrd.data.batches import Batch
+from btxrd.explain import gradcam_maps
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.objective import (
     POSITIVE,
@@ -15,7 +16,6 @@ from btxrd.objective import (
     inverse_frequency,
     lesion_loss,
 )
-from btxrd.explain import gradcam_maps
 
 COUNTS = torch.tensor([60.0, 30.0, 10.0])
 LOGITS = torch.randn(32, 3, generator=torch.Generator().manual_seed(0))

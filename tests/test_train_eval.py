@@ -266,3 +266,63 @@ def test_split_of_a_run_is_a_manifest_for_another(guided_run, do_run, compose, t
     run = do_run(again)
     hashes = {read_status(one.run_dir)["split_hash"] for one in (run, guided_run)}
     assert len(hashes) == 1
+
+
+@pytest.fixture(scope="session")
+def lesion_run(compose, do_run):
+    return do_run(compose("annotations=lesion", "training.ema=0.5", "model.test_flip=true"))
+
+
+def test_lesion_map_is_saved_scored_and_shown(lesion_run):
+    run_dir = lesion_run.run_dir
+    test = pd.read_csv(run_dir / "split.csv").query("partition == 'test'")
+    with np.load(run_dir / "lesion_maps.npz") as saved:
+        assert saved["image_id"].tolist() == test["image_id"].tolist()
+        assert saved["maps"].shape == (len(test), 4, 4)
+        assert 0 <= saved["maps"].min() < saved["maps"].max() <= 1
+    table = pd.read_csv(run_dir / "lesion_maps.csv")
+    gradcam = pd.read_csv(run_dir / "gradcam.csv")
+    assert table["image_id"].tolist() == gradcam["image_id"].tolist()
+    assert (table["energy_inside"] != gradcam["energy_inside"]).any()
+    found = metrics_of(lesion_run)
+    assert found["lesion_maps"]["all"]["n"] == found["looks"]["all"]["n"] == len(table)
+    assert "Its own map of the lesion" in (run_dir / "card.md").read_text()
+    widths = {Image.open(path).width for path in (run_dir / "gradcam").iterdir()}
+    assert min(widths) > 1000
+
+
+def test_checkpoint_of_a_lesion_run_gives_its_predictions(lesion_run):
+    config = lesion_run.config
+    model, _ = load_checkpoint(lesion_run.run_dir / "checkpoints")
+    dataset = load_dataset(config.data, config.split, 64)
+    probs = predict(model, dataset.pixels, dataset.rows("test"))
+    stored = pd.read_csv(lesion_run.run_dir / "predictions.csv").query("partition == 'test'")
+    assert np.abs(probs - stored[PROBS].to_numpy()).max() < 1e-5
+    model.test_flip = False
+    assert np.abs(probs - predict(model, dataset.pixels, dataset.rows("test"))).max() > 1e-5
+
+
+@pytest.mark.parametrize("kind", ["guided", "lesion", "cam"])
+def test_no_outline_of_val_or_test_reaches_weights_or_predictions(
+    kind, compose, do_run, phantom, tmp_path
+):
+    """All outlines but those of train are moved into a corner: nothing that is scored changes."""
+    before = do_run(compose(f"annotations={kind}"))
+    moved = tmp_path / "moved"
+    shutil.copytree(phantom, moved)
+    split = pd.read_csv(before.run_dir / "split.csv")
+    others = split.loc[split["partition"] != "train", "image_id"].str.split(".").str[0]
+    files, _ = find_outlines(moved)
+    changed = [files[stem] for stem in others if stem in files]
+    assert len(changed) > 5
+    for path in changed:
+        content = json.loads(path.read_text())
+        content["shapes"][0]["points"] = [[0, 0], [20, 0], [20, 20]]
+        content["shapes"] = content["shapes"][:1]
+        path.write_text(json.dumps(content))
+    after = do_run(compose(f"annotations={kind}", f"data.root={moved}"))
+    for name in ("checkpoints/best.safetensors", "predictions.csv"):
+        assert (before.run_dir / name).read_bytes() == (after.run_dir / name).read_bytes()
+    assert (before.run_dir / "gradcam.csv").read_bytes() != (
+        after.run_dir / "gradcam.csv"
+    ).read_bytes()
