@@ -318,7 +318,7 @@ def test_no_outline_of_val_or_test_reaches_weights_or_predictions(
     for path in changed:
         content = json.loads(path.read_text())
         content["shapes"][0]["points"] = [[0, 0], [20, 0], [20, 20]]
-        content["shapes"] = content["shapes"][:1]
+        content["shapes"] = [content["shapes"][0] | {"shape_type": "polygon"}]
         path.write_text(json.dumps(content))
     after = do_run(compose(f"annotations={kind}", f"data.root={moved}"))
     for name in ("checkpoints/best.safetensors", "predictions.csv"):
