@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 from sweeps import TEST, read_rows, summary_of, write_run
 
 from btxrd.errors import InputError
@@ -13,6 +14,7 @@ from btxrd.sweep.plan import write_plan
 from btxrd.sweep.runs import COLUMNS, read_runs, short_names
 from btxrd.sweep.settings import settings_of
 from btxrd.sweep.summary import select_winners, summarize
+from btxrd.vocabulary import CLASSES
 
 
 def winners_of(sweep_dir):
@@ -123,6 +125,23 @@ def start_run(sweep_dir, name, epochs):
     write_run(sweep_dir, name, state="running")
     history = pd.DataFrame({"epoch": range(1, epochs + 1), "seconds": 30.0})
     history.to_csv(sweep_dir / name / "history.csv", index=False)
+
+
+def test_seeds_averaged_into_one_model_have_figures_of_their_own(tmp_path):
+    for seed in (0, 1, 2):
+        write_run(tmp_path, f"seed={seed}", seed=seed, skill=(0.2, 0.2), noise=seed)
+    (row,) = summary_of(tmp_path)["settings"]
+    tables = [
+        pd.read_csv(tmp_path / f"seed={seed}" / "predictions.csv").query("partition == 'test'")
+        for seed in (0, 1, 2)
+    ]
+    columns = [f"prob_{name}" for name in CLASSES]
+    probs = np.mean([table[columns].to_numpy() for table in tables], axis=0)
+    labels = tables[0]["label"].map({name: i for i, name in enumerate(CLASSES)})
+    expected = roc_auc_score(labels, probs / probs.sum(1, keepdims=True), multi_class="ovr")
+    assert row["together"]["macro_auc"]["value"] == pytest.approx(expected)
+    assert row["together"]["macro_auc"]["value"] > row["macro_auc"]["value"]
+    assert "Seeds averaged into one model" in (tmp_path / "report.html").read_text()
 
 
 def test_a_sweep_that_runs_shows_epochs_done_and_time_left(tmp_path, capsys):

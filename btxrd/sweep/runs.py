@@ -133,6 +133,7 @@ def _read_folder(run_dir: Path, name: str, row: dict[str, Any]) -> Run:
     metrics = read_json(run_dir / "metrics.json")
     if not {"clinical", "looks", "shortcuts"} <= set(metrics):
         raise ValueError("metrics.json is of an older version")
+    metrics.setdefault("lesion_maps", None)
     if not row["epochs"]:
         raise ValueError("history.csv has no epoch")
     test, probs = _read_test(run_dir, metrics["test"]["n"])

@@ -7,7 +7,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from btxrd.errors import InputError
+from btxrd.evaluation.resampling import scores
 from btxrd.evaluation.selection import RULE, choose_winner
 from btxrd.files import write_json, write_text
 from btxrd.sweep.compare import COMPARED, Bench, benches_of, compare, with_seeds
@@ -19,6 +22,8 @@ from btxrd.sweep.runs import COLUMNS, Run, read_runs
 from btxrd.sweep.sets import sets_of
 from btxrd.sweep.settings import Setting, settings_of
 from btxrd.sweep.table import as_text
+
+TOGETHER = ("macro_auc", "accuracy", "balanced_accuracy", "malignant_called_normal")
 
 
 def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> bool:
@@ -160,10 +165,20 @@ def _describe(bench: Bench, comparisons: list[dict[str, Any]], number: str) -> l
             row[figure] = setting.metrics("test", figure)
         for part in ("per_class", "per_center", "confusion"):
             row[part] = setting.metrics("test", part)
-        for part in ("clinical", "looks", "shortcuts"):
+        for part in ("clinical", "looks", "lesion_maps", "shortcuts"):
             row[part] = setting.metrics(part)
+        row["together"] = _together(setting)
         rows.append(row)
     return rows
+
+
+def _together(setting: Setting) -> dict[str, Any] | None:
+    """Test figures of the seeds' mean probabilities: of one model made of several networks."""
+    if len(setting.runs) == 1:
+        return None
+    test, probs = setting.test, np.mean(setting.probs, axis=0)
+    found = scores(test.labels, probs, test.groups, test.centers)
+    return {name: found[name] for name in TOGETHER}
 
 
 def _as_csv(rows: list[dict[str, Any]]) -> str:
