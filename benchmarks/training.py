@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,7 @@ from btxrd.training import Step, Validation, adamw, fit
 from btxrd.vocabulary import CLASSES
 
 FILMS, TURNS = 192, 3
+GUIDED_STEPS = 5
 ROTATION = 15.0
 RECIPE = {"lr": 3e-4, "weight_decay": 0.01}
 OBJECTIVE = Objective(nn.CrossEntropyLoss(label_smoothing=0.1))
@@ -47,7 +49,7 @@ class Network:
     dropout: float
     attention: str | None = None
 
-    def build(self, device: torch.device) -> BTXRDClassifier:
+    def build(self, device: torch.device, *, lesion_map: bool = False) -> BTXRDClassifier:
         """The network as a long training has it, with random weights."""
         model = create_model(
             backbone=self.backbone,
@@ -55,12 +57,18 @@ class Network:
             dropout=self.dropout,
             attn_layer=self.attention,
             image_size=self.size,
+            lesion_map=lesion_map,
         )
         compile_where_earned(place(model, device), "auto", 60_000, self.size)
         return model.train()
 
     def batches(
-        self, films: Films, normalisation: Normalisation, *, guided: bool
+        self,
+        films: Films,
+        normalisation: Normalisation,
+        *,
+        guided: bool = False,
+        with_lesions: bool = False,
     ) -> TrainingBatches:
         """All films as training batches, augmented."""
         rows = np.arange(len(films.cases))
@@ -72,6 +80,7 @@ class Network:
             Augmentation(flip=True, rotation=ROTATION),
             masks=films.masks(rows),
             dim=0.5 if guided else None,
+            with_lesions=with_lesions,
             batch_size=self.batch_size,
             seed=0,
             device=choose_device("auto"),
@@ -94,7 +103,9 @@ def rows(root: Path) -> Iterator[Row]:
     make_reproducible(0)
     device = choose_device("auto")
     for network in (B0, B3, CBAM):
-        yield _beside_limit(network, load_films(root, network.size), device)
+        films = load_films(root, network.size)
+        yield _beside_limit(network, films, device)
+        yield from _guidance(network, films, device)
     yield from _epochs(root, device)
 
 
@@ -118,8 +129,8 @@ def _train(model: BTXRDClassifier, batches: TrainingBatches) -> float:
     return epoch.images_per_second
 
 
-def _step(model: nn.Module, device: torch.device) -> Step:
-    return Step(model, OBJECTIVE, adamw(model, **RECIPE), device)
+def _step(model: nn.Module, device: torch.device, objective: Objective = OBJECTIVE) -> Step:
+    return Step(model, objective, adamw(model, **RECIPE), device)
 
 
 def _beside_limit(network: Network, films: Films, device: torch.device) -> Row:
@@ -141,6 +152,29 @@ def _beside_limit(network: Network, films: Films, device: torch.device) -> Row:
         turns=TURNS,
         target=">= 0.95" if device.type == "cpu" else ">= 0.90",
     )
+
+
+def _guidance(network: Network, films: Films, device: torch.device) -> Iterator[Row]:
+    """What guidance by lesion maps and by Grad-CAM costs."""
+    model = network.build(device, lesion_map=True)
+
+    def steps(kind: str) -> float:
+        objective = Objective(OBJECTIVE.class_loss, kind, 0.5)
+        learns = kind != "none"
+        batches = network.batches(films, model.normalisation, with_lesions=learns)
+        step = _step(model, device, objective)
+        return seconds(lambda: _consume(step, islice(batches.epoch(1), GUIDED_STEPS)))
+
+    for kind, target in (("lesion", "<= 1.2"), ("cam", "<= 2")):
+        yield in_turn(
+            f"{GUIDED_STEPS} steps with annotations={kind}, {network.name}",
+            "s",
+            lambda kind=kind: steps(kind),
+            "the same with annotations=none",
+            lambda: steps("none"),
+            turns=TURNS,
+            target=target,
+        )
 
 
 def _consume(step: Callable[[Batch], Tensor], batches: Iterable[Batch]) -> None:
