@@ -268,6 +268,12 @@ def test_split_of_a_run_is_a_manifest_for_another(guided_run, do_run, compose, t
     assert len(hashes) == 1
 
 
+def test_figures_are_the_same_with_the_cache_and_anew(guided_run, compose, do_run, tmp_path):
+    anew = do_run(compose("annotations=guided", f"data.cache={tmp_path}"))
+    for name in ("predictions.csv", "metrics.json", "checkpoints/best.safetensors"):
+        assert (anew.run_dir / name).read_bytes() == (guided_run.run_dir / name).read_bytes()
+
+
 @pytest.fixture(scope="session")
 def lesion_run(compose, do_run):
     return do_run(compose("annotations=lesion", "training.ema=0.5", "model.test_flip=true"))
