@@ -49,7 +49,7 @@ def test_studies_compose_and_vary_what_they_say():
     assert len(study.runs) == len(kinds) == 10
     study = plan_sweep(["experiment=study/recipe", *once], "config", None)
     recipes = {repr((run.training, run.model, run.data)) for run in study.runs.values()}
-    assert len(study.runs) == len(recipes) == 15
+    assert len(study.runs) == len(recipes) == 16
     best = config("experiment=best/lite0", *BTXRD)
     assert repr((best.training, best.model, best.data)) in recipes
 
