@@ -19,6 +19,7 @@ M = TypeVar("M", bound=nn.Module)
 # ResNet-50-CBAM takes 27 s, and 30 ms less an image, on two. On CUDA an estimate, not measured.
 EARNED_ON_CPU, EARNED_ON_CUDA = 1_000, 600_000
 
+TWICE = "the loss on Grad-CAM differentiates twice, which torch.compile does not support"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
@@ -61,7 +62,9 @@ def _keep_in_float32(layer: nn.Module) -> None:
     layer.forward = forward
 
 
-def compile_where_earned(model: BTXRDClassifier, wanted: str, images: int, size: int) -> bool:
+def compile_where_earned(
+    model: BTXRDClassifier, wanted: str, images: int, size: int, *, twice: bool = False
+) -> bool:
     """Compile what is faster compiled, if the training to come is long enough, and say so.
 
     On a CPU that is the attention inside a ResNet's blocks: its many passes over memory become one.
@@ -75,6 +78,7 @@ def compile_where_earned(model: BTXRDClassifier, wanted: str, images: int, size:
         wanted: `auto`, `always` or `never`.
         images: that the training will see at least.
         size: of an image, height and width in pixels.
+        twice: whether the loss holds a gradient at the last layers, as that of Grad-CAM does.
 
     Returns:
         Whether anything was compiled.
@@ -89,7 +93,8 @@ def compile_where_earned(model: BTXRDClassifier, wanted: str, images: int, size:
     else:
         reason = _against(parts, wanted, images, size, model.device)
     if reason is None:
-        reason = _why_it_does_not_work(model.device)
+        is_bound = twice and model in parts
+        reason = TWICE if is_bound else _why_it_does_not_work(model.device)
         if reason is not None and wanted == "always":
             raise InputError(f"compile=always: {reason}")
     if reason is not None:

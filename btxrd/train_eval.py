@@ -145,7 +145,9 @@ def _train(
     epochs = min(recipe.epochs, recipe.patience + 1)  # it may stop early
     to_come = epochs * batches.batches * batches.batch_size
     size = config.model.image_size
-    is_compiled = compile_where_earned(model, config.compile, to_come, size)
+    is_compiled = compile_where_earned(
+        model, config.compile, to_come, size, twice=guidance.kind == "cam"
+    )
 
     def validate() -> Validation:
         # To compile the network once more, for float32, would not be earned back.

@@ -128,3 +128,8 @@ def test_precision_is_what_the_device_computes_in(monkeypatch):
     assert precision(CPU) is torch.float32
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     assert precision(torch.device("cuda")) is torch.float16
+
+
+def test_a_network_whose_loss_differentiates_twice_is_not_compiled():
+    with pytest.raises(InputError, match=r"compile=always: the loss on Grad-CAM differentiates"):
+        compile_where_earned(classifier(), "always", 10**9, 224, twice=True)
