@@ -12,9 +12,10 @@ from btxrd.data.augmentation import Augmentation
 from btxrd.data.batches import Normalisation, TrainingBatches
 from btxrd.errors import InputError
 from btxrd.interruption import Interruption
+from btxrd.model.classifier import BTXRDClassifier
 from btxrd.objective import Objective, inverse_frequency
 from btxrd.schedule import Schedule
-from btxrd.training import DivergedError, Validation, fit
+from btxrd.training import DivergedError, Validation, adamw, fit
 
 CPU = torch.device("cpu")
 LABELS = np.arange(24) % 3
@@ -76,6 +77,18 @@ def test_same_seed_gives_the_same_weights_bit_for_bit(tmp_path):
     assert numbers(first) == numbers(second)
     for name, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_lower_layers_learn_more_slowly_and_each_weight_once():
+    model = BTXRDClassifier("resnet10t", pretrained=False, lesion_map=True)
+    optimiser = adamw(model, 0.1, 0.01, layer_decay=0.5)
+    Schedule(optimiser, 0.1, 10, 0, 5).set(0)
+    rate = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    assert len(rate) == sum(len(group["params"]) for group in optimiser.param_groups)
+    assert set(rate) == {id(parameter) for parameter in model.parameters()}
+    head, top, stem = model.backbone.fc.weight, model.backbone.layer4[0], model.backbone.conv1[0]
+    assert rate[id(head)] == rate[id(model.lesion_head.weight)] == 0.1
+    assert rate[id(stem.weight)] < rate[id(top.conv1.weight)] < 0.1
 
 
 def cut_off_in_epoch_3(row):
