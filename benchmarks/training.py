@@ -28,7 +28,8 @@ from btxrd.model.classifier import BTXRDClassifier
 from btxrd.model.factory import create_model
 from btxrd.objective import Objective
 from btxrd.schema import DataConfig, SplitConfig
-from btxrd.training import Step, Validation, adamw, fit
+from btxrd.step import Step, adamw
+from btxrd.training import Validation, fit
 from btxrd.vocabulary import CLASSES
 
 FILMS, TURNS = 192, 3

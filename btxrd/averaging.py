@@ -17,12 +17,10 @@ class AveragedWeights:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         """Start at the weights of `model`; `decay` is that of many steps, see `update`."""
-        self._model, self._decay, self.steps = model, decay, 0
-        self._averages = {name: tensor.clone() for name, tensor in self._current().items()}
-
-    def _current(self) -> dict[str, Tensor]:
-        state = self._model.state_dict()
-        return {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+        self._decay, self.steps = decay, 0
+        state = model.state_dict().items()
+        self._own = {name: tensor for name, tensor in state if tensor.is_floating_point()}
+        self._averages = {name: tensor.clone() for name, tensor in self._own.items()}
 
     @torch.no_grad()
     def update(self) -> None:
@@ -30,22 +28,17 @@ class AveragedWeights:
         self.steps += 1
         decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
         average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        average(list(self._averages.values()), list(self._current().values()), None)
+        average(list(self._averages.values()), list(self._own.values()), None)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Give the model the averaged weights, and its own again afterwards."""
-        own = {name: tensor.clone() for name, tensor in self._current().items()}
-        self._load(self._averages)
+        own = {name: tensor.clone() for name, tensor in self._own.items()}
+        _copy(self._averages, self._own)
         try:
             yield
         finally:
-            self._load(own)
-
-    @torch.no_grad()
-    def _load(self, tensors: dict[str, Tensor]) -> None:
-        for name, tensor in self._current().items():
-            tensor.copy_(tensors[name])
+            _copy(own, self._own)
 
     def state_dict(self) -> dict[str, object]:
         """What `load_state_dict` takes."""
@@ -54,5 +47,10 @@ class AveragedWeights:
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
         """Go on from a state."""
         self.steps = int(state["steps"])  # type: ignore[call-overload]
-        for name, tensor in self._averages.items():
-            tensor.copy_(state["averages"][name])
+        _copy(state["averages"], self._averages)
+
+
+@torch.no_grad()
+def _copy(source: dict[str, Tensor], target: dict[str, Tensor]) -> None:
+    for name, tensor in target.items():
+        tensor.copy_(source[name])

@@ -13,10 +13,10 @@ from threadpoolctl import threadpool_limits
 from btxrd.data.batches import Pixels
 from btxrd.data.dataset import Dataset
 from btxrd.evaluation.inference import predict
-from btxrd.evaluation.metrics import NORMAL, Floats, Labels, macro_auc, rate
+from btxrd.evaluation.metrics import Floats, Labels, macro_auc, rate
 from btxrd.evaluation.resampling import Groups, bootstrap_weights, estimate, with_sample
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.vocabulary import CLASSES, REGIONS, SITES, VIEWS
+from btxrd.vocabulary import CLASSES, NORMAL, REGIONS, SITES, VIEWS
 
 BORDER = 0.15  # of the film, along each side: letters, markers and frames lie there
 MARGIN = 0.02  # of the film, that a lesion is painted out beyond its outline

@@ -1,4 +1,4 @@
-"""The epoch loop: loss, optimiser, schedule, early stop, exact resume."""
+"""The epoch loop: schedule, early stop, exact resume."""
 
 import logging
 import math
@@ -11,21 +11,19 @@ from typing import Any
 
 import pandas as pd
 import torch
-from timm.optim import create_optimizer_v2, param_groups_layer_decay
 from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from btxrd.averaging import AveragedWeights
-from btxrd.data.batches import Batch, TrainingBatches, epoch_seed
-from btxrd.device import precision
+from btxrd.data.batches import TrainingBatches, epoch_seed
 from btxrd.errors import InputError
 from btxrd.files import replacing
 from btxrd.interruption import Interruption
 from btxrd.model.checkpoint import load_state, save_state
-from btxrd.model.classifier import BTXRDClassifier
 from btxrd.objective import Objective
 from btxrd.schedule import Schedule
+from btxrd.step import Step, adamw
 from btxrd.vocabulary import LAST
 
 log = logging.getLogger(__name__)
@@ -58,58 +56,6 @@ class Epoch:
     val_macro_auc: float
     seconds: float
     images_per_second: float  # of the training steps
-
-
-def adamw(
-    model: nn.Module, lr: float, weight_decay: float = 0.0, layer_decay: float = 1.0
-) -> torch.optim.Optimizer:
-    """AdamW in one kernel; decay on weights of two or more dimensions alone.
-
-    Args:
-        model: to be trained.
-        lr: of the last layers.
-        weight_decay: of AdamW.
-        layer_decay: factor of the rate from each of timm's layers to the one below it (Bao et al.
-            2022); 1 leaves them alike. Of a `BTXRDClassifier` only.
-    """
-    learned: Any = model
-    if layer_decay < 1:
-        assert isinstance(model, BTXRDClassifier)
-        learned = param_groups_layer_decay(model.backbone, weight_decay, layer_decay=layer_decay)
-        if model.lesion_head is not None:
-            learned.append({"params": list(model.lesion_head.parameters())})
-    optimiser: torch.optim.Optimizer = create_optimizer_v2(
-        learned, opt="adamw", lr=lr, weight_decay=weight_decay, fused=True
-    )
-    return optimiser
-
-
-class Step:
-    """A training step: forward in the precision of the device, backward, update."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        objective: Objective,
-        optimiser: torch.optim.Optimizer,
-        device: torch.device,
-        averages: AveragedWeights | None = None,
-    ) -> None:
-        self.model, self.objective, self.optimiser = model, objective, optimiser
-        self.averages = averages
-        # float16 has so few small numbers that gradients are scaled up.
-        self.scaler = torch.amp.GradScaler(device.type, enabled=precision(device) is torch.float16)
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """Learn from a batch; gives the loss, detached."""
-        loss = self.objective(self.model, batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        if self.averages is not None:
-            self.averages.update()
-        return loss.detach()
 
 
 def fit(

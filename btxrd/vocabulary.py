@@ -1,6 +1,7 @@
 """The words that several rooms and the files on disk share."""
 
 CLASSES = ("normal", "benign", "malignant")  # label 0, 1, 2
+NORMAL = CLASSES.index("normal")
 PARTITIONS = ("train", "val", "test")
 HEADLINE = (
     "accuracy", "balanced_accuracy", "macro_auc", "macro_f1", "brier", "ece",

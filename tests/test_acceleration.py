@@ -11,7 +11,7 @@ from btxrd.device import autocast, precision
 from btxrd.errors import InputError
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.objective import Objective
-from btxrd.training import Step, adamw
+from btxrd.step import Step, adamw
 
 CPU = torch.device("cpu")
 
@@ -76,7 +76,7 @@ def test_compiled_attention_gives_the_same_logits_and_gradients():
 
 @pytest.mark.slow
 def test_compiled_attention_learns_in_bfloat16_as_it_does_eager(monkeypatch):
-    for room in ("device", "training"):
+    for room in ("device", "step"):
         monkeypatch.setattr(f"btxrd.{room}.precision", lambda _: torch.bfloat16)
     losses = {}
     for wanted in ("never", "always"):
@@ -105,7 +105,7 @@ def test_only_depthwise_convolutions_stay_in_float32(groups, expected, monkeypat
 
 
 def test_float16_scales_gradients_and_steps_only_on_finite_ones(monkeypatch):
-    for room in ("device", "training"):
+    for room in ("device", "step"):
         monkeypatch.setattr(f"btxrd.{room}.precision", lambda _: torch.float16)
     model = net()
     step = Step(

@@ -15,7 +15,8 @@ from btxrd.interruption import Interruption
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.objective import Objective, inverse_frequency
 from btxrd.schedule import Schedule
-from btxrd.training import DivergedError, Validation, adamw, fit
+from btxrd.step import adamw
+from btxrd.training import DivergedError, Validation, fit
 
 CPU = torch.device("cpu")
 LABELS = np.arange(24) % 3

@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 
 from btxrd.data.augmentation import Augmentation, Draws
-from btxrd.vocabulary import CLASSES
+from btxrd.vocabulary import NORMAL
 
 Pixels = npt.NDArray[np.uint8]
 S = TypeVar("S")
 T = TypeVar("T")
 UNKNOWN = 255  # in a mask: a tumour that nobody outlined
-NORMAL = CLASSES.index("normal")
 
 
 @dataclass(frozen=True)

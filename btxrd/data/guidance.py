@@ -8,6 +8,7 @@ import numpy.typing as npt
 from btxrd.data.batches import Pixels
 from btxrd.data.dataset import Dataset
 from btxrd.errors import InputError
+from btxrd.vocabulary import NORMAL
 
 
 def lesions_to_learn(
@@ -32,7 +33,7 @@ def lesions_to_learn(
     if kind == "none":
         return None, []
     train = dataset.rows("train")
-    tumours = train[dataset.labels[train] > 0]
+    tumours = train[dataset.labels[train] != NORMAL]
     masks = dataset.masks(tumours)
     if not masks:
         folder = Path(root) / "Annotations"
@@ -43,7 +44,7 @@ def lesions_to_learn(
     if sham == "shuffled":
         masks = _shuffled(masks, draw)
     elif sham == "normals":
-        masks |= _lent(masks, train[dataset.labels[train] == 0], draw)
+        masks |= _lent(masks, train[dataset.labels[train] == NORMAL], draw)
     return masks, said
 
 

@@ -8,14 +8,14 @@ is NaN.
 import numpy as np
 import numpy.typing as npt
 
-from btxrd.vocabulary import CLASSES
+from btxrd.vocabulary import CLASSES, NORMAL
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]
 
 ECE_BINS = 15
 SMALLEST = 5e-10  # probability that a file with 9 decimals tells from 0
-NORMAL, MALIGNANT = CLASSES.index("normal"), CLASSES.index("malignant")
+MALIGNANT = CLASSES.index("malignant")
 
 
 def figures(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Floats]:

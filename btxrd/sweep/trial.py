@@ -28,7 +28,8 @@ def main() -> None:
     from btxrd.evaluation.inference import predict
     from btxrd.model.factory import create_model
     from btxrd.objective import Objective
-    from btxrd.training import UNREAD, Step, adamw
+    from btxrd.step import Step, adamw
+    from btxrd.training import UNREAD
 
     make_reproducible(0)
     device = choose_device(config.device)
