@@ -35,6 +35,7 @@ class ModelConfig:
     attn_layer: str | None = None  # timm attention inside a ResNet's blocks: cbam, se, eca, ...
     image_size: int = number(224, 32, 1024)  # pixels, height and width
     gradcam_layer: str | None = None  # dotted name in the backbone; null: chosen by its family
+    pooling: str = choice("backbone", "backbone", "lesion")  # lesion: where the model sees one
     test_flip: bool = False  # probabilities are the mean of the film's and its mirror image's
 
 

