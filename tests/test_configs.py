@@ -47,11 +47,16 @@ def test_studies_compose_and_vary_what_they_say():
     study = plan_sweep(["experiment=study/guidance", *once], "config", None)
     kinds = {(run.annotations.kind, run.annotations.sham) for run in study.runs.values()}
     assert len(study.runs) == len(kinds) == 10
+    study = plan_sweep(["experiment=study/pooling", *once], "config", None)
+    assert len({repr((run.annotations, run.model)) for run in study.runs.values()}) == 8
     study = plan_sweep(["experiment=study/recipe", *once], "config", None)
     recipes = {repr((run.training, run.model, run.data)) for run in study.runs.values()}
     assert len(study.runs) == len(recipes) == 16
     best = config("experiment=best/lite0", *BTXRD)
     assert repr((best.training, best.model, best.data)) in recipes
+    larger = config("experiment=best/lite2", *BTXRD)
+    assert (larger.annotations, larger.training) == (best.annotations, best.training)
+    assert (larger.model.backbone, larger.model.pooling) == ("tf_efficientnet_lite2", "lesion")
 
 
 def test_a_sham_needs_guidance():

@@ -9,6 +9,7 @@ from btxrd.model import pretrained
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.model.factory import create_model
+from btxrd.model.pooling import LesionPooling
 
 CBAM = {"attn_layer": "cbam"}
 
@@ -60,9 +61,10 @@ def test_layer_can_be_named_and_a_wrong_name_is_refused():
         _ = model.gradcam_target_layer
 
 
-def test_lite0_starts_from_the_installed_weights():
-    ours = create_model(backbone="tf_efficientnet_lite0", pretrained=True).state_dict()
-    packaged = pretrained.packaged_weights()
+@pytest.mark.parametrize("name", pretrained.PACKAGED)
+def test_weights_that_are_installed_are_started_from(name):
+    ours = create_model(backbone=name, pretrained=True).state_dict()
+    packaged = pretrained.packaged_weights(name)
     same = [
         name for name, value in packaged.items() if torch.equal(ours[f"backbone.{name}"], value)
     ]
@@ -135,3 +137,38 @@ def test_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
     with pytest.raises(InputError, match="holds no usable") as got:
         load_checkpoint(tmp_path)
     assert "\n" not in str(got.value)
+
+
+@pytest.mark.parametrize(
+    "backbone", ["efficientnet_b0", "resnet50", "mobilenetv3_small_050", "vit_tiny_patch16_224"]
+)
+def test_pooling_where_the_lesion_is_takes_any_backbone_to_logits_and_a_map(backbone):
+    size = 224 if "vit" in backbone else 64
+    model = create_model(backbone=backbone, pretrained=False, pooling="lesion").eval()
+    images = torch.rand(2, 3, size, size)
+    with torch.inference_mode():
+        logits, maps = model(images, with_lesions=True)
+        assert torch.equal(logits, model(images))
+    assert logits.shape == (2, 3)
+    assert maps.shape == (2, 1, size // 16, size // 16)
+
+
+@torch.no_grad()
+def test_pooling_reads_the_class_where_the_map_is_high_however_small_the_place():
+    torch.manual_seed(0)
+    pooling = LesionPooling(coarse=4, fine=6, num_classes=3).eval()
+    coarse, fine = torch.zeros(1, 4, 2, 2), torch.randn(1, 6, 8, 8)
+    pooling.lesion.weight *= 1000
+    logits, lesions = pooling(coarse, fine)
+    at_peak = fine.flatten(2)[:, :, lesions.flatten().argmax()][..., None, None]
+    assert torch.allclose(logits, pooling(coarse, at_peak)[0], atol=1e-3)
+    elsewhere = fine.flatten(2)[:, :, lesions.flatten().argmin()][..., None, None]
+    assert not torch.allclose(logits, pooling(coarse, elsewhere)[0], atol=1e-3)
+
+
+def test_pooling_survives_a_checkpoint(tmp_path):
+    model = create_model(backbone="resnet10t", pretrained=False, pooling="lesion").eval()
+    save_checkpoint(tmp_path, model, {"arguments": model.arguments})
+    again, _ = load_checkpoint(tmp_path)
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(model(images), again(images))

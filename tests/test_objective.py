@@ -103,11 +103,15 @@ def test_energy_loss_is_the_share_off_the_lesion_and_passes_normals():
     assert energy_loss(maps, torch.zeros(2, 1, 32, 32)).item() == 0
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(params=["backbone", "lesion"])
+def model(request):
     torch.manual_seed(0)
-    classifier = BTXRDClassifier("resnet10t", pretrained=False, lesion_map=True)
-    nn.init.uniform_(classifier.backbone.fc.weight, 0, 0.1)  # maps are then not empty
+    classifier = BTXRDClassifier(
+        "resnet10t", pretrained=False, lesion_map=True, pooling=request.param
+    )
+    pooled = classifier.lesion_head if request.param == "lesion" else None
+    last = classifier.backbone.fc if pooled is None else pooled.classify
+    nn.init.uniform_(last.weight, 0, 0.1)  # maps are then not empty
     return classifier
 
 
