@@ -19,6 +19,7 @@ from btxrd.data.batches import Pixels, evaluation_batches
 from btxrd.data.dataset import Dataset
 from btxrd.errors import InputError
 from btxrd.evaluation.figures import save_figure
+from btxrd.evaluation.inference import views
 from btxrd.evaluation.localisation import Map, score_maps, summarize_looks
 from btxrd.files import replacing
 from btxrd.model.classifier import BTXRDClassifier
@@ -41,6 +42,8 @@ def gradcam_maps(
 ) -> Iterator[Map]:
     """Map what speaks for a class in each film (Selvaraju et al. 2017), film by film.
 
+    Where the model scores a film with its mirror image, the map is the mean of both.
+
     Args:
         model: in evaluation mode.
         pixels: (n, S, S) uint8, of all cases.
@@ -55,20 +58,23 @@ def gradcam_maps(
         InputError: where the layer does not give a map.
     """
     layer = model.gradcam_target_layer
-    wanted = (ClassifierOutputTarget(int(target)) for target in targets)
+    remaining = (ClassifierOutputTarget(int(target)) for target in targets)
     with (
         _graph_from(layer, model),
         _RawGradCAM(model, [layer], reshape_transform=model.spatial) as cam,
     ):
         for images in evaluation_batches(pixels, rows, model.normalisation, device=model.device):
+            wanted, raws = [next(remaining) for _ in images], []
             try:
-                cam(input_tensor=images, targets=[next(wanted) for _ in images])
+                for view in views(model, images):
+                    cam(input_tensor=view, targets=wanted)
+                    raws.append(np.maximum(cam.raw, 0))
             except (AttributeError, IndexError, RuntimeError, ValueError, TypeError) as error:
                 raise InputError(
                     f"model.gradcam_layer: {type(layer).__name__} of {model.arguments['backbone']} "
                     f"gives no map ({error}); name a layer whose output keeps height and width"
                 ) from error
-            for raw in cam.raw:
+            for raw in _mean_of_views(raws):
                 yield _scaled(raw, pixels.shape[1])
 
 
@@ -101,12 +107,20 @@ def lesion_maps(
         rows: of the films to map.
     """
     for images in evaluation_batches(pixels, rows, model.normalisation, device=model.device):
-        _, logits = model(images, with_lesions=True)
-        yield from logits[:, 0].float().sigmoid().cpu().numpy()
+        logits = [model(view, with_lesions=True)[1] for view in views(model, images)]
+        yield from _mean_of_views(
+            [of_view[:, 0].float().sigmoid().cpu().numpy() for of_view in logits]
+        )
+
+
+def _mean_of_views(maps: list[Map]) -> Map:
+    """Maps (B, h, w) of `views`, that of the mirror image turned back -> their mean."""
+    mean: Map = np.mean([maps[0], *(mirrored[..., ::-1] for mirrored in maps[1:])], axis=0)
+    return mean
 
 
 def _scaled(raw: Map, size: int) -> Map:
-    positive = cv2.resize(np.maximum(raw, 0).astype(np.float32), (size, size))
+    positive = cv2.resize(raw.astype(np.float32), (size, size))
     return np.asarray(positive / max(float(positive.max()), 1e-12), dtype=np.float32)
 
 

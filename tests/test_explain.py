@@ -26,7 +26,7 @@ class BrightIsBenign(nn.Module):
         super().__init__()
         self.arguments, self.lesion_head = {"backbone": "toy"}, None
         self.normalisation, self.device = Normalisation((0.0,), (1.0,)), torch.device("cpu")
-        self.layer = nn.Conv2d(1, 1, 1, bias=False)
+        self.layer, self.test_flip = nn.Conv2d(1, 1, 1, bias=False), False
         nn.init.ones_(self.layer.weight)
 
     @property
@@ -48,6 +48,22 @@ def test_map_lies_where_the_evidence_is_and_is_not_turned():
     rows, benign = np.array([0, 1]), np.array([1, 1])
     maps = np.stack(list(gradcam_maps(BrightIsBenign(), pixels, rows, benign)))
     assert np.allclose(maps > 0.5, pixels > 0)
+
+
+def test_map_of_a_model_that_scores_mirror_images_is_the_mean_of_both_turned_back():
+    class LeftIsBenign(BrightIsBenign):
+        def forward(self, images):
+            light = self.layer(images * (torch.arange(32) < 16)).mean(dim=(2, 3))
+            return torch.cat([-light, light, torch.zeros_like(light)], dim=1)
+
+    model = LeftIsBenign()
+    pixels = np.full((1, 32, 32), 255, np.uint8)
+    row, benign = np.array([0]), np.array([1])
+    (one_side,) = gradcam_maps(model, pixels, row, benign)
+    model.test_flip = True
+    (both,) = gradcam_maps(model, pixels, row, benign)
+    assert one_side[:, 20:].max() == 0
+    assert both.min() == 1
 
 
 def test_map_is_empty_where_nothing_speaks_for_the_class():

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from btxrd.data.batches import Pixels, evaluation_batches
 from btxrd.model.classifier import BTXRDClassifier
@@ -27,9 +28,13 @@ def predict(
     batches = evaluation_batches(pixels, rows, model.normalisation, device=model.device)
     chunks = []
     for images in batches:
-        views = [images, images.flip(3)] if model.test_flip else [images]
-        logits = torch.stack([model(view) for view in views])
+        logits = torch.stack([model(view) for view in views(model, images)])
         chunks.append(logits.cpu().double().softmax(dim=2).mean(0))
     model.train(was_training)
     probs: npt.NDArray[np.float64] = torch.cat(chunks).numpy()
     return probs
+
+
+def views(model: BTXRDClassifier, images: Tensor) -> list[Tensor]:
+    """What the model scores a batch by: the films, and where it says so their mirror images."""
+    return [images, images.flip(3)] if model.test_flip else [images]

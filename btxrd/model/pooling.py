@@ -1,6 +1,5 @@
 """Pooling where the lesion is: the class is read from the places that a lesion map is high at."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
