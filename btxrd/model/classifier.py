@@ -51,7 +51,7 @@ class BTXRDClassifier(nn.Module):
             lesion_map: also map where the lesion is, by a 1 x 1 convolution on the last features
                 that have a place for every 16 pixels or fewer.
             pooling: `backbone`: as the backbone does; `lesion`: see `LesionPooling`, which has a
-                lesion map of its own.
+                lesion map of its own, of a place for every 8 pixels where there are such features.
             test_flip: its probabilities are the mean of those of a film and of its mirror image.
             kwargs: passed on to `timm.create_model`; `block_args` reaches a ResNet's blocks.
 
@@ -84,32 +84,35 @@ class BTXRDClassifier(nn.Module):
             head.reset_parameters()
         self._gradcam_layer, self.test_flip = gradcam_layer, test_flip
         self.lesion_head: nn.Module | None = None
-        if lesion_map or pooling == "lesion":
-            self._lesion_stage, channels = _fine_stage(self.backbone, backbone)
+        if pooling == "lesion":
+            stages = _stages(self.backbone, backbone, strides=(8, 16))
+            scales = [*stages.values(), int(self.backbone.num_features)]  # type: ignore[arg-type]
+            self.lesion_head = LesionPooling(scales, num_classes, drop_rate)
+        elif lesion_map:
+            stages = _stages(self.backbone, backbone, strides=(16,))
+            (channels,) = stages.values()
             self.lesion_head = nn.Conv2d(channels, 1, 1)
-            if pooling == "lesion":
-                last = int(self.backbone.num_features)  # type: ignore[arg-type]
-                self.lesion_head = LesionPooling(last, channels, num_classes, drop_rate)
+        self._stages = [] if self.lesion_head is None else list(stages)
         expects = resolve_model_data_config(self.backbone)
-        channels = expects["input_size"][0]
-        self.normalisation = Normalisation(expects["mean"][:channels], expects["std"][:channels])
+        planes = expects["input_size"][0]
+        self.normalisation = Normalisation(expects["mean"][:planes], expects["std"][:planes])
 
     def forward(self, images: Tensor, *, with_lesions: bool = False) -> Any:
         """Images (B, C, H, W) float, normalised -> logits (B, num_classes).
 
         With `with_lesions`, also the logits (B, 1, h, w) of the lesion map; needs `lesion_map`.
         """
-        is_pooling = isinstance(self.lesion_head, LesionPooling)
-        if self.lesion_head is None or not (with_lesions or is_pooling):
+        pools = isinstance(self.lesion_head, LesionPooling)
+        if self.lesion_head is None or not (with_lesions or pools):
             return self.backbone(images)
-        last, (fine,) = self.backbone.forward_intermediates(  # type: ignore[operator]
-            images, indices=[self._lesion_stage], output_fmt="NCHW"
+        last, stages = self.backbone.forward_intermediates(  # type: ignore[operator]
+            images, indices=self._stages, output_fmt="NCHW"
         )
-        if is_pooling:
-            logits, lesions = self.lesion_head(self.spatial(last), fine)
+        if pools:
+            logits, lesions = self.lesion_head([*stages, self.spatial(last)])
         else:
             logits = self.backbone.forward_head(last)  # type: ignore[operator]
-            lesions = self.lesion_head(fine)
+            lesions = self.lesion_head(*stages)
         return (logits, lesions) if with_lesions else logits
 
     @property
@@ -159,16 +162,26 @@ class BTXRDClassifier(nn.Module):
         return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
 
 
-def _fine_stage(backbone: nn.Module, name: str) -> tuple[int, int]:
-    """Which of timm's feature stages is the last with a stride of 16 or less, and its channels."""
+def _stages(backbone: nn.Module, name: str, strides: tuple[int, ...]) -> dict[int, int]:
+    """Find the last of timm's feature stages up to each stride, and give its channels by index.
+
+    Raises:
+        InputError: where there is none of stride 16 or less.
+    """
     stages = getattr(backbone, "feature_info", None)
     if not hasattr(backbone, "forward_intermediates") or not stages:
-        raise InputError(f"annotations.kind=lesion: timm gives no features of {name}")
+        raise InputError(f"model.backbone={name}: timm gives no features to map lesions from")
     stages = list(stages) if isinstance(stages, list) else stages.get_dicts()
-    fine = [index for index, stage in enumerate(stages) if stage["reduction"] <= 16]
-    if not fine:
-        raise InputError(f"annotations.kind=lesion: {name} has no features of stride 16 or less")
-    return fine[-1], int(stages[fine[-1]]["num_chs"])
+    found = {}
+    for stride in strides:
+        upto = [index for index, stage in enumerate(stages) if stage["reduction"] <= stride]
+        if upto:
+            found[upto[-1]] = int(stages[upto[-1]]["num_chs"])
+    if not found:
+        raise InputError(
+            f"model.backbone={name}: has no features of stride 16 or less to map lesions from"
+        )
+    return found
 
 
 def _last_spatial_layer(backbone: nn.Module) -> str | None:

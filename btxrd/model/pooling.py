@@ -1,9 +1,11 @@
 """Pooling where the lesion is: the class is read from the places that a lesion map is high at."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDTH = 256  # channels that the coarse and the fine features are brought to
+WIDTH = 256  # channels that the features of each scale are brought to
 
 
 class LesionPooling(nn.Module):
@@ -19,26 +21,31 @@ class LesionPooling(nn.Module):
             class rests on passes there.
     """
 
-    def __init__(self, coarse: int, fine: int, num_classes: int, drop_rate: float = 0.0) -> None:
-        """Take the channels of the features, how many logits to give, and dropout before them."""
+    def __init__(self, channels: Sequence[int], num_classes: int, drop_rate: float = 0.0) -> None:
+        """Take the channels of each scale, how many logits to give, and dropout before them."""
         super().__init__()
-        self.coarse = nn.Conv2d(coarse, WIDTH, 1, bias=False)
-        self.fine = nn.Conv2d(fine, WIDTH, 1, bias=False)
+        self.scales = nn.ModuleList(nn.Conv2d(count, WIDTH, 1, bias=False) for count in channels)
         self.norm = nn.BatchNorm2d(WIDTH)
         self.lesion = nn.Conv2d(WIDTH, 1, 1)
         self.weighted = nn.Identity()
         self.drop = nn.Dropout(drop_rate)
         self.classify = nn.Linear(WIDTH, num_classes)
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, coarse, h, w) and (B, fine, H, W) -> logits (B, num_classes), (B, 1, H, W).
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Read class and lesion from the features of an image, the finest first.
 
-        The second are those of the lesion map.
+        Args:
+            features: (B, C, H, W) for each of the channels, the first with the most places.
+
+        Returns:
+            Logits (B, num_classes), and those (B, 1, H, W) of the lesion map, at the finest scale.
         """
-        fine = self.fine(fine)
-        coarse = functional.interpolate(self.coarse(coarse), fine.shape[2:], mode="bilinear")
-        features = self.norm(coarse + fine).relu()
-        lesions = self.lesion(features)
+        scales = zip(self.scales, features, strict=True)
+        fused, *coarser = (conv(scale) for conv, scale in scales)
+        for scale in coarser:
+            fused = fused + functional.interpolate(scale, fused.shape[2:], mode="bilinear")
+        fused = self.norm(fused).relu()
+        lesions = self.lesion(fused)
         attention = lesions.flatten(2).softmax(2).view_as(lesions)
-        pooled = self.weighted(features * attention).sum((2, 3))
+        pooled = self.weighted(fused * attention).sum((2, 3))
         return self.classify(self.drop(pooled)), lesions
