@@ -50,7 +50,9 @@ class Network:
     dropout: float
     attention: str | None = None
 
-    def build(self, device: torch.device, *, lesion_map: bool = False) -> BTXRDClassifier:
+    def build(
+        self, device: torch.device, *, lesion_map: bool = False, pooling: str = "backbone"
+    ) -> BTXRDClassifier:
         """The network as a long training has it, with random weights."""
         model = create_model(
             backbone=self.backbone,
@@ -59,6 +61,7 @@ class Network:
             attn_layer=self.attention,
             image_size=self.size,
             lesion_map=lesion_map,
+            pooling=pooling,
         )
         compile_where_earned(place(model, device), "auto", 60_000, self.size)
         return model.train()
@@ -156,21 +159,27 @@ def _beside_limit(network: Network, films: Films, device: torch.device) -> Row:
 
 
 def _guidance(network: Network, films: Films, device: torch.device) -> Iterator[Row]:
-    """What guidance by lesion maps and by Grad-CAM costs."""
-    model = network.build(device, lesion_map=True)
+    """What guidance by lesion maps and by Grad-CAM costs, and pooling by such a map."""
+    plain = network.build(device, lesion_map=True)
+    pooling = network.build(device, pooling="lesion")
 
-    def steps(kind: str) -> float:
+    def steps(kind: str, model: BTXRDClassifier = plain) -> float:
         objective = Objective(OBJECTIVE.class_loss, kind, 0.5)
         learns = kind != "none"
         batches = network.batches(films, model.normalisation, with_lesions=learns)
         step = _step(model, device, objective)
         return seconds(lambda: _consume(step, islice(batches.epoch(1), GUIDED_STEPS)))
 
-    for kind, target in (("lesion", "<= 1.2"), ("cam", "<= 2")):
+    for kind, model, target in (
+        ("lesion", plain, "<= 1.2"),
+        ("lesion", pooling, "<= 1.2"),
+        ("cam", plain, "<= 2"),
+    ):
+        pools = " and model.pooling=lesion" if model is pooling else ""
         yield in_turn(
-            f"{GUIDED_STEPS} steps with annotations={kind}, {network.name}",
+            f"{GUIDED_STEPS} steps with annotations={kind}{pools}, {network.name}",
             "s",
-            lambda kind=kind: steps(kind),
+            lambda kind=kind, model=model: steps(kind, model),
             "the same with annotations=none",
             lambda: steps("none"),
             turns=TURNS,
