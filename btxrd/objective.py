@@ -79,20 +79,28 @@ class Objective:
         if batch.lesions is None:
             with autocast(batch.images.device):
                 logits = model(batch.images)
-            loss: Tensor = self.class_loss(logits.float(), batch.labels)
-            return loss
+            return self._of_class(_readings(logits), batch.labels)
         assert isinstance(model, BTXRDClassifier)
         if self._kind == "lesion":
             with autocast(batch.images.device):
                 logits, maps = model(batch.images, with_lesions=True)
-            guided = lesion_loss(maps.float(), batch.lesions)
+            readings, guided = _readings(logits), lesion_loss(maps.float(), batch.lesions)
         else:
             with autocast(batch.images.device), _output_of(model.gradcam_target_layer) as outputs:
                 logits = model(batch.images)
-            maps = class_maps(model, logits, batch.labels, outputs[0])
+            readings = _readings(logits)
+            maps = class_maps(model, readings.mean(0), batch.labels, outputs[0])
             guided = energy_loss(maps, batch.lesions)
-        total: Tensor = self.class_loss(logits.float(), batch.labels) + self._weight * guided
-        return total
+        return self._of_class(readings, batch.labels) + self._weight * guided
+
+    def _of_class(self, readings: Tensor, labels: Tensor) -> Tensor:
+        losses = [self.class_loss(logits, labels) for logits in readings]
+        return torch.stack(losses).mean()
+
+
+def _readings(logits: Tensor) -> Tensor:
+    """Logits of one reading, or of several -> (readings, B, num_classes) float32."""
+    return logits.float().reshape(-1, *logits.shape[-2:])
 
 
 @contextmanager
@@ -125,7 +133,7 @@ def class_maps(
 ) -> Tensor:
     """Grad-CAM (B, 1, h, w) of each film's own class, through which gradients flow."""
     label = labels if labels.ndim == 1 else labels.argmax(1)
-    score = logits.float().gather(1, label[:, None]).sum()
+    score = logits.gather(1, label[:, None]).sum()
     (slope,) = torch.autograd.grad(score, activation, create_graph=True)
     activation, slope = model.spatial(activation).float(), model.spatial(slope).float()
     return (activation * slope.mean((2, 3), keepdim=True)).sum(1, keepdim=True).relu()

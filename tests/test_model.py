@@ -9,7 +9,7 @@ from btxrd.model import pretrained
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.model.factory import create_model
-from btxrd.model.pooling import LesionPooling
+from btxrd.model.pooling import SPREAD, LesionPooling
 
 CBAM = {"attn_layer": "cbam"}
 
@@ -155,16 +155,40 @@ def test_pooling_where_the_lesion_is_takes_any_backbone_to_logits_and_a_map(back
 
 
 @torch.no_grad()
-def test_pooling_reads_the_class_where_the_map_is_high_however_small_the_place():
+def test_features_are_read_where_the_map_is_high_however_small_the_place():
     torch.manual_seed(0)
     pooling = LesionPooling([6, 4], num_classes=3).eval()
     coarse, fine = torch.zeros(1, 4, 2, 2), torch.randn(1, 6, 8, 8)
     pooling.lesion.weight *= 1000
-    logits, lesions = pooling([fine, coarse])
+    (of_features, _), lesions = pooling([fine, coarse])
     at_peak = fine.flatten(2)[:, :, lesions.flatten().argmax()][..., None, None]
-    assert torch.allclose(logits, pooling([at_peak, coarse])[0], atol=1e-3)
+    assert torch.allclose(of_features, pooling([at_peak, coarse])[0][0], atol=1e-3)
     elsewhere = fine.flatten(2)[:, :, lesions.flatten().argmin()][..., None, None]
-    assert not torch.allclose(logits, pooling([elsewhere, coarse])[0], atol=1e-3)
+    assert not torch.allclose(of_features, pooling([elsewhere, coarse])[0][0], atol=1e-3)
+
+
+@torch.no_grad()
+def test_the_strength_of_the_map_is_read_apart_from_the_features():
+    pooling = LesionPooling([6], num_classes=3).eval()
+    images = [torch.randn(4, 6, 8, 8)]
+    before, _ = pooling(images)
+    pooling.lesion.bias += 8
+    after, _ = pooling(images)
+    assert torch.allclose(before[0], after[0], atol=1e-5)
+    steps = (8 / SPREAD * pooling.classify_strength.weight[:, 0]).expand(4, 3)
+    assert torch.allclose(after[1] - before[1], steps, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_film_is_scored_by_the_mean_of_both_readings():
+    torch.manual_seed(0)
+    model = create_model(backbone="resnet10t", pretrained=False, dropout=0, pooling="lesion")
+    images = torch.rand(4, 3, 64, 64)
+    logits = model.eval()(images)
+    model.training = True  # and every layer as it was
+    readings = model(images)
+    assert readings.shape == (2, 4, 3)
+    assert torch.allclose(logits, readings.mean(0), atol=1e-6)
 
 
 def test_pooling_survives_a_checkpoint(tmp_path):

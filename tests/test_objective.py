@@ -153,6 +153,14 @@ def test_guidance_lowers_its_loss(model, kind):
     assert guided() < 0.6 * before
 
 
+def test_each_of_several_readings_learns_the_class_by_itself():
+    readings, labels = torch.randn(2, 4, 3), torch.tensor([0, 1, 2, 1])
+    got = Objective(nn.CrossEntropyLoss())(lambda _: readings, Batch(torch.zeros(4), labels))
+    apart = [functional.cross_entropy(logits, labels) for logits in readings]
+    assert got.item() == pytest.approx(torch.stack(apart).mean().item())
+    assert got.item() != pytest.approx(functional.cross_entropy(readings.mean(0), labels).item())
+
+
 @pytest.mark.parametrize(
     "backbone", ["efficientnet_b0", "efficientnet_b3", "resnet50", "vit_tiny_patch16_224"]
 )

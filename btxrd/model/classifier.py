@@ -100,7 +100,9 @@ class BTXRDClassifier(nn.Module):
     def forward(self, images: Tensor, *, with_lesions: bool = False) -> Any:
         """Images (B, C, H, W) float, normalised -> logits (B, num_classes).
 
-        With `with_lesions`, also the logits (B, 1, h, w) of the lesion map; needs `lesion_map`.
+        In training, lesion pooling gives those (2, B, num_classes) of its two readings, each of
+        which is to learn the class; their mean is the model's. With `with_lesions`, also the
+        logits (B, 1, h, w) of the lesion map; needs `lesion_map`.
         """
         pools = isinstance(self.lesion_head, LesionPooling)
         if self.lesion_head is None or not (with_lesions or pools):
@@ -109,7 +111,8 @@ class BTXRDClassifier(nn.Module):
             images, indices=self._stages, output_fmt="NCHW"
         )
         if pools:
-            logits, lesions = self.lesion_head([*stages, self.spatial(last)])
+            readings, lesions = self.lesion_head([*stages, self.spatial(last)])
+            logits = readings if self.training else readings.mean(0)
         else:
             logits = self.backbone.forward_head(last)  # type: ignore[operator]
             lesions = self.lesion_head(*stages)
