@@ -308,12 +308,16 @@ def test_checkpoint_of_a_lesion_run_gives_its_predictions(lesion_run):
     assert np.abs(probs - predict(model, dataset.pixels, dataset.rows("test"))).max() > 1e-5
 
 
-@pytest.mark.parametrize("kind", ["guided", "lesion", "cam"])
+@pytest.mark.parametrize(
+    ("kind", "pooling"),
+    [("guided", "backbone"), ("lesion", "backbone"), ("cam", "backbone"), ("lesion", "lesion")],
+)
 def test_no_outline_of_val_or_test_reaches_weights_or_predictions(
-    kind, compose, do_run, phantom, tmp_path
+    kind, pooling, compose, do_run, phantom, tmp_path
 ):
     """All outlines but those of train are moved into a corner: nothing that is scored changes."""
-    before = do_run(compose(f"annotations={kind}"))
+    asked = f"annotations={kind}", f"model.pooling={pooling}"
+    before = do_run(compose(*asked))
     moved = tmp_path / "moved"
     shutil.copytree(phantom, moved)
     split = pd.read_csv(before.run_dir / "split.csv")
@@ -326,7 +330,7 @@ def test_no_outline_of_val_or_test_reaches_weights_or_predictions(
         content["shapes"][0]["points"] = [[0, 0], [20, 0], [20, 20]]
         content["shapes"] = [content["shapes"][0] | {"shape_type": "polygon"}]
         path.write_text(json.dumps(content))
-    after = do_run(compose(f"annotations={kind}", f"data.root={moved}"))
+    after = do_run(compose(*asked, f"data.root={moved}"))
     for name in ("checkpoints/best.safetensors", "predictions.csv"):
         assert (before.run_dir / name).read_bytes() == (after.run_dir / name).read_bytes()
     assert (before.run_dir / "gradcam.csv").read_bytes() != (
