@@ -8,7 +8,7 @@ import yaml
 
 from btxrd.files import read_json, write_text
 from btxrd.pages import render
-from btxrd.schema import SplitConfig
+from btxrd.schema import AnnotationsConfig, SplitConfig
 from btxrd.vocabulary import CLASSES, HEADLINE, PARTITIONS, SIDECAR
 
 
@@ -21,6 +21,7 @@ def write_card(run_dir: Path) -> None:
         "card.md.j2",
         config=config,
         split=SplitConfig(**config["split"]).title,
+        annotations=AnnotationsConfig(**config["annotations"]).title,
         sidecar=read_json(run_dir / "checkpoints" / SIDECAR),
         metrics=read_json(run_dir / "metrics.json"),
         overrides=_overrides(run_dir),

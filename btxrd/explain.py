@@ -61,7 +61,7 @@ def gradcam_maps(
     remaining = (ClassifierOutputTarget(int(target)) for target in targets)
     with (
         _graph_from(layer, model),
-        _RawGradCAM(model, [layer], reshape_transform=model.spatial) as cam,
+        _RawGradCAM(model, [layer], reshape_transform=model.gradcam_activation) as cam,
     ):
         for images in evaluation_batches(pixels, rows, model.normalisation, device=model.device):
             wanted, raws = [next(remaining) for _ in images], []

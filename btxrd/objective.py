@@ -10,6 +10,7 @@ from torch.nn import functional
 from btxrd.data.batches import Batch
 from btxrd.device import autocast
 from btxrd.model.classifier import BTXRDClassifier
+from btxrd.vocabulary import NORMAL
 
 POSITIVE = 8.0  # weight of a pixel on a lesion: lesions are small
 
@@ -131,11 +132,21 @@ def lesion_loss(logits: Tensor, lesions: Tensor) -> Tensor:
 def class_maps(
     model: BTXRDClassifier, logits: Tensor, labels: Tensor, activation: Tensor
 ) -> Tensor:
-    """Grad-CAM (B, 1, h, w) of each film's own class, through which gradients flow."""
-    label = labels if labels.ndim == 1 else labels.argmax(1)
+    """Grad-CAM (B, 1, h, w) of each film's own class, through which gradients flow.
+
+    Args:
+        model: whose layer it is.
+        logits: (B, num_classes).
+        labels: (B,), or (B, num_classes) of mixed films: of those, the map of the tumour in it.
+        activation: of `gradcam_target_layer`.
+    """
+    label = labels
+    if labels.ndim == 2:
+        tumours = labels[:, NORMAL + 1 :]
+        label = torch.where(tumours.any(1), tumours.argmax(1) + NORMAL + 1, NORMAL)
     score = logits.gather(1, label[:, None]).sum()
     (slope,) = torch.autograd.grad(score, activation, create_graph=True)
-    activation, slope = model.spatial(activation).float(), model.spatial(slope).float()
+    activation, slope = (model.gradcam_activation(of).float() for of in (activation, slope))
     return (activation * slope.mean((2, 3), keepdim=True)).sum(1, keepdim=True).relu()
 
 

@@ -114,6 +114,11 @@ class AnnotationsConfig:
     weight: float = number(0.5, 0, 100)  # lesion, cam: of the loss of the lesion
     sham: str = choice("none", "none", "shuffled", "normals")  # outlines of other films: a control
 
+    @property
+    def title(self) -> str:
+        """As in `annotations=...`: the kind, and which control it is."""
+        return self.kind if self.sham == "none" else f"{self.kind}_{self.sham}"
+
 
 @dataclass
 class TrainingConfig:

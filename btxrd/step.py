@@ -3,7 +3,11 @@
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, param_groups_layer_decay
+from timm.optim import (
+    create_optimizer_v2,
+    param_groups_layer_decay,
+    param_groups_weight_decay,
+)
 from torch import Tensor, nn
 
 from btxrd.averaging import AveragedWeights
@@ -30,7 +34,7 @@ def adamw(
         assert isinstance(model, BTXRDClassifier)
         learned = param_groups_layer_decay(model.backbone, weight_decay, layer_decay=layer_decay)
         if model.lesion_head is not None:
-            learned.append({"params": list(model.lesion_head.parameters())})
+            learned += param_groups_weight_decay(model.lesion_head, weight_decay)
     optimiser: torch.optim.Optimizer = create_optimizer_v2(
         learned, opt="adamw", lr=lr, weight_decay=weight_decay, fused=True
     )

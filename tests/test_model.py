@@ -50,7 +50,7 @@ def test_other_backbones_have_a_layer_that_keeps_its_place(name):
     kept = []
     model.gradcam_target_layer.register_forward_hook(lambda *hook: kept.append(hook[-1]))
     assert model(torch.randn(1, 3, 64, 64)).shape == (1, 3)
-    assert model.spatial(kept[0]).shape[2:] in [(2, 2), (4, 4)]
+    assert model.gradcam_activation(kept[0]).shape[2:] in [(2, 2), (4, 4)]
 
 
 def test_layer_can_be_named_and_a_wrong_name_is_refused():
@@ -140,15 +140,24 @@ def test_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
 
 
 @pytest.mark.parametrize(
-    "backbone", ["efficientnet_b0", "resnet50", "mobilenetv3_small_050", "vit_tiny_patch16_224"]
+    "backbone",
+    [
+        "efficientnet_b0",
+        "resnet50",
+        "mobilenetv3_small_050",
+        "vit_tiny_patch16_224",
+        "swin_tiny_patch4_window7_224",
+    ],
 )
 def test_pooling_where_the_lesion_is_takes_any_backbone_to_logits_and_a_map(backbone):
-    size = 224 if "vit" in backbone else 64
+    size = 224 if backbone.endswith("224") else 64
     model = create_model(backbone=backbone, pretrained=False, pooling="lesion").eval()
     images = torch.rand(2, 3, size, size)
     with torch.inference_mode():
         logits, maps = model(images, with_lesions=True)
         assert torch.equal(logits, model(images))
+    weighted = torch.rand(1, 256, *maps.shape[2:])
+    assert torch.equal(model.gradcam_activation(weighted), weighted)
     assert logits.shape == (2, 3)
     stride = 16 if "vit" in backbone else 8
     assert maps.shape == (2, 1, size // stride, size // stride)

@@ -132,6 +132,20 @@ def test_maps_in_training_are_those_of_evaluation(model):
             assert np.allclose((grown / grown.max()).detach(), theirs, atol=1e-3)
 
 
+def test_the_map_of_a_mixed_film_is_that_of_the_tumour_in_it(model):
+    images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    mixed = torch.tensor([[0.7, 0.3, 0], [0.6, 0, 0.4], [0, 0.2, 0.8], [1, 0, 0]])
+
+    def maps(labels):
+        kept = []
+        hook = model.gradcam_target_layer.register_forward_hook(lambda *got: kept.append(got[2]))
+        logits = model.eval()(images)
+        hook.remove()
+        return class_maps(model, logits, labels, kept[0])
+
+    assert torch.allclose(maps(mixed), maps(torch.tensor([1, 2, 2, 0])))
+
+
 @pytest.mark.parametrize("kind", ["lesion", "cam"])
 def test_guidance_lowers_its_loss(model, kind):
     model.eval()

@@ -32,11 +32,20 @@ def make_model():
 
 
 def train(
-    run_dir, *, val_losses=None, epochs=4, keep_best=None, mixup=0.0, class_loss=None, **changes
+    run_dir,
+    *,
+    model=None,
+    val_losses=None,
+    validate=None,
+    epochs=4,
+    keep_best=None,
+    mixup=0.0,
+    class_loss=None,
+    **changes,
 ):
     """Fit a small net, `val_losses` in place of its own. Returns net, history, best epochs."""
     torch.manual_seed(99)  # what another run would leave behind
-    model, kept = make_model(), []
+    model, kept = model or make_model(), []
     batches = TrainingBatches(
         PIXELS,
         np.arange(24),
@@ -53,7 +62,7 @@ def train(
     history = fit(
         model,
         batches,
-        lambda: Validation(next(losses), 0.5, 0.5),
+        validate or (lambda: Validation(next(losses), 0.5, 0.5)),
         keep_best or (lambda row: kept.append(row.epoch)),
         **recipe | {"epochs": epochs} | changes,
         seed=5,
@@ -80,6 +89,24 @@ def test_same_seed_gives_the_same_weights_bit_for_bit(tmp_path):
         assert torch.equal(value, other.state_dict()[name]), name
 
 
+def test_what_is_validated_and_kept_are_the_averaged_weights(tmp_path):
+    torch.manual_seed(0)
+    model, seen = make_model(), {"validated": [], "kept": []}
+
+    def record(name):
+        seen[name].append(model[0].weight.detach().clone())
+
+    def validate():
+        record("validated")
+        return Validation(1 / len(seen["validated"]), 0.5, 0.5)
+
+    train(tmp_path, model=model, validate=validate, keep_best=lambda row: record("kept"), epochs=3)
+    assert len(seen["kept"]) == 3
+    for validated, kept in zip(seen["validated"], seen["kept"], strict=True):
+        assert torch.equal(validated, kept)
+    assert not torch.equal(seen["kept"][-1], model[0].weight)
+
+
 def test_lower_layers_learn_more_slowly_and_each_weight_once():
     model = BTXRDClassifier("resnet10t", pretrained=False, lesion_map=True)
     optimiser = adamw(model, 0.1, 0.01, layer_decay=0.5)
@@ -87,6 +114,8 @@ def test_lower_layers_learn_more_slowly_and_each_weight_once():
     rate = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
     assert len(rate) == sum(len(group["params"]) for group in optimiser.param_groups)
     assert set(rate) == {id(parameter) for parameter in model.parameters()}
+    decayed = {id(p) for g in optimiser.param_groups if g["weight_decay"] for p in g["params"]}
+    assert decayed == {id(parameter) for parameter in model.parameters() if parameter.ndim > 1}
     head, top, stem = model.backbone.fc.weight, model.backbone.layer4[0], model.backbone.conv1[0]
     assert rate[id(head)] == rate[id(model.lesion_head.weight)] == 0.1
     assert rate[id(stem.weight)] < rate[id(top.conv1.weight)] < 0.1

@@ -74,7 +74,7 @@ class BTXRDClassifier(nn.Module):
             pretrained=pretrained,
             weights=weights,
             attention=kwargs.pop("block_args", None),
-            num_classes=num_classes if pooling == "backbone" else 0,
+            num_classes=0 if pooling == "lesion" else num_classes,
             drop_rate=drop_rate,
             **kwargs,
         )
@@ -102,8 +102,13 @@ class BTXRDClassifier(nn.Module):
 
         In training, lesion pooling gives those (2, B, num_classes) of its two readings, each of
         which is to learn the class; their mean is the model's. With `with_lesions`, also the
-        logits (B, 1, h, w) of the lesion map; needs `lesion_map`.
+        logits (B, 1, h, w) of the lesion map.
+
+        Raises:
+            ValueError: for `with_lesions` without `lesion_map` or `pooling="lesion"`.
         """
+        if with_lesions and self.lesion_head is None:
+            raise ValueError("this model maps no lesions: lesion_map=False, pooling='backbone'")
         pools = isinstance(self.lesion_head, LesionPooling)
         if self.lesion_head is None or not (with_lesions or pools):
             return self.backbone(images)
@@ -111,7 +116,7 @@ class BTXRDClassifier(nn.Module):
             images, indices=self._stages, output_fmt="NCHW"
         )
         if pools:
-            readings, lesions = self.lesion_head([*stages, self.spatial(last)])
+            readings, lesions = self.lesion_head([*stages, self._spatial(last)])
             logits = readings if self.training else readings.mean(0)
         else:
             logits = self.backbone.forward_head(last)  # type: ignore[operator]
@@ -131,14 +136,18 @@ class BTXRDClassifier(nn.Module):
         return [layer for name, layer in self.backbone.named_modules() if name.endswith(".se")]
 
     @property
+    def _weighs_gradcam(self) -> bool:
+        return isinstance(self.lesion_head, LesionPooling) and not self._gradcam_layer
+
+    @property
     def gradcam_target_layer(self) -> nn.Module:
         """The last layer that still has a place for every part of the film.
 
         Raises:
             InputError: where no layer is known for the backbone, or the named one is not there.
         """
-        if isinstance(self.lesion_head, LesionPooling) and not self._gradcam_layer:
-            return self.lesion_head.weighted
+        if self._weighs_gradcam:
+            return self.lesion_head.weighted  # type: ignore[union-attr, return-value]
         name = self._gradcam_layer or _last_spatial_layer(self.backbone)
         if name is None:
             tops = ", ".join(child for child, _ in self.backbone.named_children())
@@ -153,8 +162,12 @@ class BTXRDClassifier(nn.Module):
                 f"model.gradcam_layer={name}: {self.arguments['backbone']} has no such layer"
             ) from error
 
-    def spatial(self, activation: Tensor) -> Tensor:
-        """Bring a layer's output to (B, C, H, W), also where the backbone keeps tokens or NHWC."""
+    def gradcam_activation(self, activation: Tensor) -> Tensor:
+        """Bring the output of `gradcam_target_layer` to (B, C, H, W)."""
+        return activation if self._weighs_gradcam else self._spatial(activation)
+
+    def _spatial(self, activation: Tensor) -> Tensor:
+        """Bring a backbone layer's output to (B, C, H, W), also where it keeps tokens or NHWC."""
         if activation.ndim == 4:
             keeps_nhwc = getattr(self.backbone, "output_fmt", "NCHW") == "NHWC"
             return activation.permute(0, 3, 1, 2) if keeps_nhwc else activation

@@ -12,7 +12,7 @@ from btxrd.evaluation.metrics import Floats, Labels
 from btxrd.evaluation.resampling import Groups
 from btxrd.evaluation.selection import Candidate, labels_and_probs
 from btxrd.files import read_json
-from btxrd.schema import SplitConfig
+from btxrd.schema import AnnotationsConfig, SplitConfig
 from btxrd.sweep.ledger import STATUS, read_config, read_status
 from btxrd.sweep.plan import read_plan
 from btxrd.vocabulary import HEADLINE
@@ -121,7 +121,7 @@ def _read_folder(run_dir: Path, name: str, row: dict[str, Any]) -> Run:
             filter(None, (config["model"]["backbone"], config["model"]["attn_layer"]))
         ),
         "split": SplitConfig(**config["split"]).title,
-        "annotations": config["annotations"]["kind"],
+        "annotations": AnnotationsConfig(**config["annotations"]).title,
         "seed": config["seed"],
         "seconds": status["seconds"],
         "error": _cause(status),

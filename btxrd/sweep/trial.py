@@ -40,6 +40,7 @@ def main() -> None:
         attn_layer=network.attn_layer,
         image_size=size,
         gradcam_layer=network.gradcam_layer,
+        pooling=network.pooling,
     )
     place(model, device).train()
     objective = Objective(nn.CrossEntropyLoss())
