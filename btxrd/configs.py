@@ -38,10 +38,16 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
+def choices_of(group: str) -> list[str]:
+    """Name what a group offers; what lies in folders of its own comes last, as `study/recipe`."""
+    folder = conf_dir() / group
+    found = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
+    return [path.as_posix() for path in sorted(found, key=lambda path: (len(path.parts), path))]
+
+
 def help_text(head: str) -> str:
     """Compose the help page under `head`."""
     lines = []
     for group in GROUPS:
-        names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-        lines.append(f"  {group:<12} {', '.join(names)}")
+        lines.append(f"  {group:<12} {', '.join(choices_of(group))}")
     return head.rstrip() + "\n" + HELP.format(choices="\n".join(lines))

@@ -13,6 +13,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 from btxrd import schema
+from btxrd.configs import GROUPS, choices_of
 from btxrd.errors import InputError
 
 EXTRAS = {  # config of a plugin -> what asked for it, and the extra that brings it
@@ -44,9 +45,12 @@ def explain(error: Exception) -> str:
         choice, extra = EXTRAS[missing]
         return f"{choice}: is not installed; pip install 'btxrd[{extra}]' brings it"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        choices = ", ".join(sorted(error.options))
-        return f"{group}={name}: no such choice; must be one of {choices}"
+        group, _, name = error.missing_cfg_file.partition("/")
+        choices = choices_of(group)
+        if group not in GROUPS:
+            group, _, name = error.missing_cfg_file.rpartition("/")
+            choices = sorted(error.options)
+        return f"{group}={name}: no such choice; must be one of {', '.join(choices)}"
     text = str(error)
     if error.__cause__ is not None:
         text += "\n" + str(error.__cause__)

@@ -37,6 +37,21 @@ def test_films_of_all_modes_become_grey_squares(films, tmp_path):
     assert (np.diff(loaded.mean(axis=1), axis=1) > -1).all()
 
 
+def test_a_film_that_keeps_its_aspect_lies_in_the_middle_of_black_under_its_mask(tmp_path):
+    film = np.full((100, 200), 60, np.uint8)
+    film[25:75, 50:150] = 255
+    cv2.imwrite(str(tmp_path / "film.png"), film)
+    square = decode_film(tmp_path / "film.png", 80, 0.0, 8, keep_aspect=True)
+    assert (square[:20] == 0).all()
+    assert (square[60:] == 0).all()
+    assert (square[21:59] > 0).all()
+    corners = np.array([[50, 25], [150, 25], [150, 75], [50, 75]], float)
+    mask = lesion_mask(Outline(200, 100, (corners,)), 80, keep_aspect=True)
+    assert mask.sum() == pytest.approx(20 * 40, rel=0.1)
+    assert (square[mask == 1] > 150).mean() > 0.9
+    assert (square[mask == 0] < 150).mean() > 0.98
+
+
 def test_the_cache_holds_what_decoding_gives(films, tmp_path):
     loaded = load_pixels(films, 48, cache=tmp_path / "cache", clahe_clip=2.0, clahe_tiles=8)
     for film, path in zip(loaded, films, strict=True):
