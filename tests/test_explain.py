@@ -33,7 +33,7 @@ class BrightIsBenign(nn.Module):
     def gradcam_target_layer(self):
         return self.layer
 
-    def spatial(self, activation):
+    def gradcam_activation(self, activation):
         return activation
 
     def forward(self, images):
@@ -74,7 +74,7 @@ def test_map_is_empty_where_nothing_speaks_for_the_class():
 
 def test_layer_without_a_place_is_refused():
     class Flat(BrightIsBenign):
-        def spatial(self, activation):
+        def gradcam_activation(self, activation):
             return activation.flatten(1)
 
     with pytest.raises(InputError, match=r"model.gradcam_layer: Conv2d of toy gives no map"):
