@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from btxrd.data.batches import Batch
 from btxrd.device import autocast
@@ -87,7 +88,11 @@ class Objective:
                 logits, maps = model(batch.images, with_lesions=True)
             readings, guided = _readings(logits), lesion_loss(maps.float(), batch.lesions)
         else:
-            with autocast(batch.images.device), _output_of(model.gradcam_target_layer) as outputs:
+            with (
+                autocast(batch.images.device),
+                sdpa_kernel(SDPBackend.MATH),  # the others have no second derivative
+                _output_of(model.gradcam_target_layer) as outputs,
+            ):
                 logits = model(batch.images)
             readings = _readings(logits)
             maps = class_maps(model, readings.mean(0), batch.labels, outputs[0])

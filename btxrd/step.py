@@ -3,11 +3,7 @@
 from typing import Any
 
 import torch
-from timm.optim import (
-    create_optimizer_v2,
-    param_groups_layer_decay,
-    param_groups_weight_decay,
-)
+from timm.optim import create_optimizer_v2, param_groups_layer_decay, param_groups_weight_decay
 from torch import Tensor, nn
 
 from btxrd.averaging import AveragedWeights

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.layers import set_fused_attn
 
 from btxrd.acceleration import compile_where_earned, place
 from btxrd.card import write_card
@@ -67,8 +66,6 @@ def train_eval(
 
     make_reproducible(config.seed)
     learns_lesions = config.annotations.kind == "lesion"
-    if config.annotations.kind == "cam":
-        set_fused_attn(False)  # torch's fused attention has no second derivative on CPUs
     model = place(build_model(num_classes=len(CLASSES), lesion_map=learns_lesions), device)
     # A layer that gives no map fails here, not after the training.
     list(gradcam_maps(model.eval(), dataset.pixels, np.array([0]), np.array([0])))

@@ -46,8 +46,9 @@ def explain(error: Exception) -> str:
         return f"{choice}: is not installed; pip install 'btxrd[{extra}]' brings it"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.partition("/")
-        choices = choices_of(group)
-        if group not in GROUPS:
+        if group in GROUPS:
+            choices = choices_of(group)
+        else:  # Hydra's own, such as hydra/launcher
             group, _, name = error.missing_cfg_file.rpartition("/")
             choices = sorted(error.options)
         return f"{group}={name}: no such choice; must be one of {', '.join(choices)}"

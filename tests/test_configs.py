@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from btxrd.compose import register_schema
+from btxrd.configs import choices_of
 from btxrd.errors import InputError
 from btxrd.planning import plan_run, plan_sweep
 from btxrd.sweep.preflight import Findings
@@ -200,3 +201,8 @@ def test_showing_loads_no_torch(argument, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "efficientnet_b0" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", choices_of("annotations"))
+def test_guidance_and_its_controls_are_called_what_chooses_them(name):
+    assert config(f"annotations={name}").annotations.title == name

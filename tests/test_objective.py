@@ -146,6 +146,17 @@ def test_the_map_of_a_mixed_film_is_that_of_the_tumour_in_it(model):
     assert torch.allclose(maps(mixed), maps(torch.tensor([1, 2, 2, 0])))
 
 
+def test_maps_of_a_transformer_can_be_learnt_from():
+    model = BTXRDClassifier("vit_tiny_patch16_224", pretrained=False, img_size=32)
+    nn.init.uniform_(model.backbone.head.weight, 0, 0.1)
+    lesions = torch.zeros(2, 1, 32, 32)
+    lesions[..., :16] = 1
+    batch = Batch(torch.rand(2, 3, 32, 32), torch.tensor([1, 2]), lesions)
+    loss = Objective(nn.CrossEntropyLoss(), "cam", 1.0)(model, batch)
+    loss.backward()
+    assert model.backbone.blocks[0].attn.qkv.weight.grad.abs().max() > 0
+
+
 @pytest.mark.parametrize("kind", ["lesion", "cam"])
 def test_guidance_lowers_its_loss(model, kind):
     model.eval()

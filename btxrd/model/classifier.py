@@ -136,8 +136,10 @@ class BTXRDClassifier(nn.Module):
         return [layer for name, layer in self.backbone.named_modules() if name.endswith(".se")]
 
     @property
-    def _weighs_gradcam(self) -> bool:
-        return isinstance(self.lesion_head, LesionPooling) and not self._gradcam_layer
+    def _weighted_features(self) -> nn.Module | None:
+        if isinstance(self.lesion_head, LesionPooling) and not self._gradcam_layer:
+            return self.lesion_head.weighted
+        return None
 
     @property
     def gradcam_target_layer(self) -> nn.Module:
@@ -146,8 +148,8 @@ class BTXRDClassifier(nn.Module):
         Raises:
             InputError: where no layer is known for the backbone, or the named one is not there.
         """
-        if self._weighs_gradcam:
-            return self.lesion_head.weighted  # type: ignore[union-attr, return-value]
+        if self._weighted_features is not None:
+            return self._weighted_features
         name = self._gradcam_layer or _last_spatial_layer(self.backbone)
         if name is None:
             tops = ", ".join(child for child, _ in self.backbone.named_children())
@@ -164,7 +166,7 @@ class BTXRDClassifier(nn.Module):
 
     def gradcam_activation(self, activation: Tensor) -> Tensor:
         """Bring the output of `gradcam_target_layer` to (B, C, H, W)."""
-        return activation if self._weighs_gradcam else self._spatial(activation)
+        return self._spatial(activation) if self._weighted_features is None else activation
 
     def _spatial(self, activation: Tensor) -> Tensor:
         """Bring a backbone layer's output to (B, C, H, W), also where it keeps tokens or NHWC."""
