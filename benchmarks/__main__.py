@@ -12,9 +12,9 @@ import torch
 
 from benchmarks import commands, grid, memory, stages, training
 from benchmarks.measure import Row
-from btxrd.cores import cores
-from btxrd.device import choose_device, describe
-from btxrd.files import write_json, write_text
+from btxrd.runtime.cores import cores
+from btxrd.runtime.device import choose_device, describe
+from btxrd.runtime.files import write_json, write_text
 
 PARTS = {
     "training": training.rows,

@@ -10,10 +10,10 @@ from pathlib import Path
 import yaml
 
 from benchmarks.measure import Row, in_turn, seconds
-from btxrd.compose import register_schema
-from btxrd.files import read_json, write_json, write_text
-from btxrd.planning import plan_sweep
-from btxrd.sweep.fingerprint import fingerprint
+from btxrd.config.compose import register_schema
+from btxrd.execution.fingerprint import fingerprint
+from btxrd.execution.planning import plan_sweep
+from btxrd.runtime.files import read_json, write_json, write_text
 
 TURNS, RUNS = 9, 1000
 TINY = ["training.epochs=1", "model.image_size=32", "model.backbone=resnet18"]
@@ -27,8 +27,8 @@ job()
 """
 PLAN = """
 import sys
-from btxrd.compose import register_schema
-from btxrd.planning import plan_sweep
+from btxrd.config.compose import register_schema
+from btxrd.execution.planning import plan_sweep
 register_schema()
 assert plan_sweep(sys.argv[1:], "config", None).runs
 """

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from btxrd.data.annotations import find_outlines
-from btxrd.data.phantom import MARKER, write_phantom
-from btxrd.files import read_json, write_json
+from btxrd.phantom.write import MARKER, write_phantom
+from btxrd.runtime.files import read_json, write_json
 
 WIDTH, HEIGHT = (1629, 500), (2129, 650)  # mean and spread, as published
 SMALLEST, LARGEST = (153, 311), (3594, 4881)

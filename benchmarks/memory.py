@@ -13,8 +13,8 @@ import torch
 from benchmarks.measure import Row, in_turn
 from btxrd.data.augmentation import Augmentation
 from btxrd.data.batches import TrainingBatches
+from btxrd.evaluation.gradcam import gradcam_maps
 from btxrd.evaluation.inference import predict
-from btxrd.explain import gradcam_maps
 from btxrd.model.classifier import BTXRDClassifier
 
 TURNS, FILMS, SIZE = 1, 1000, 600

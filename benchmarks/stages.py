@@ -13,12 +13,12 @@ from benchmarks.measure import Row, in_turn, seconds
 from benchmarks.training import B0
 from btxrd.data.batches import evaluation_batches
 from btxrd.data.cases import find_images
-from btxrd.data.films import digest_films, for_each_film, read_film
+from btxrd.data.images import digest_films, for_each_film, read_film
 from btxrd.data.pixels import TILE, load_pixels
-from btxrd.device import choose_device
+from btxrd.evaluation.bootstrap import RESAMPLES, scores
+from btxrd.evaluation.gradcam import gradcam_maps
 from btxrd.evaluation.inference import predict
-from btxrd.evaluation.resampling import RESAMPLES, scores
-from btxrd.explain import gradcam_maps
+from btxrd.runtime.device import choose_device
 
 FILMS, TURNS = 96, 5
 CASES, ASKED = 800, 100

@@ -17,20 +17,20 @@ from torchvision import transforms
 
 from benchmarks.films import full_size
 from benchmarks.measure import Row, in_turn, seconds
-from btxrd.acceleration import compile_where_earned, keep_freed_memory, place
-from btxrd.cores import cores
+from btxrd.config.schema import DataConfig, SplitConfig
 from btxrd.data.augmentation import Augmentation
 from btxrd.data.batches import Batch, Normalisation, TrainingBatches
+from btxrd.data.constants import CLASSES
 from btxrd.data.dataset import Dataset as Films
 from btxrd.data.dataset import load_dataset
-from btxrd.device import choose_device, make_reproducible
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.model.factory import create_model
-from btxrd.objective import Objective
-from btxrd.schema import DataConfig, SplitConfig
-from btxrd.step import Step, adamw
-from btxrd.training import Validation, fit
-from btxrd.vocabulary import CLASSES
+from btxrd.runtime.cores import cores
+from btxrd.runtime.device import choose_device, make_reproducible
+from btxrd.training.acceleration import compile_where_earned, keep_freed_memory, place
+from btxrd.training.loop import Validation, fit
+from btxrd.training.loss import Objective
+from btxrd.training.step import Step, adamw
 
 FILMS, TURNS = 192, 3
 GUIDED_STEPS = 5

@@ -1,3 +1,3 @@
 """Experiments on bone-tumour radiographs that can be trusted."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from btxrd.data.archive import need_room, unpack
 from btxrd.errors import InputError
-from btxrd.files import holding, read_json
+from btxrd.runtime.files import read_json
 
 MARKER = "archive.json"  # in a folder that this command made: the md5 of its archive
 BLOCK = 1 << 18  # bytes
@@ -33,8 +33,8 @@ def main() -> int:
     if {"-h", "--help"} & set(typed):
         print(__doc__)
         return 0
-    from btxrd.planning import compose_one
-    from btxrd.wording import one_line_errors
+    from btxrd.config.messages import one_line_errors
+    from btxrd.execution.planning import compose_one
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with one_line_errors():
@@ -64,10 +64,10 @@ def download(root: Path, url: str, md5: str) -> None:
     md5, root = md5.lower(), root.resolve()
     if not root.name:
         raise InputError(f"data.root={root}: has no place beside it; name a folder in it")
-    archive, part, lock = (_beside(root, suffix) for suffix in (".zip", ".zip.part", ".lock"))
+    archive, part, lock_path = (_beside(root, suffix) for suffix in (".zip", ".zip.part", ".lock"))
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with holding(lock, math.inf):
+        with lock(lock_path, math.inf):
             if _is_whole(root, md5):
                 said = "is whole already"
             else:
@@ -76,7 +76,7 @@ def download(root: Path, url: str, md5: str) -> None:
             part.unlink(missing_ok=True)
             if archive.is_file() and _md5(archive) == md5:  # and not the user's own
                 archive.unlink()
-        lock.unlink(missing_ok=True)
+        lock_path.unlink(missing_ok=True)
     except OSError as error:
         place = error.filename or root
         raise InputError(f"{place}: cannot be written ({error.strerror or error})") from error

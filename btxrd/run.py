@@ -17,11 +17,11 @@ from typing import Any
 def main() -> int:
     """Answer the command line; returns the exit status."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        from btxrd.configs import help_text
+        from btxrd.config.choices import help_text
 
         print(help_text(__doc__ or ""))
         return 0
-    from btxrd.wording import one_line_errors
+    from btxrd.config.messages import one_line_errors
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
@@ -33,11 +33,11 @@ def main() -> int:
 def _launch() -> int:
     import hydra
 
-    from btxrd.compose import register_schema
-    from btxrd.configs import conf_dir
-    from btxrd.planning import plan_command_line
-    from btxrd.sweep.baselines import backup_checkpoints
-    from btxrd.sweep.launch import check, launch
+    from btxrd.config.choices import conf_dir
+    from btxrd.config.compose import register_schema
+    from btxrd.execution.baselines import backup_checkpoints
+    from btxrd.execution.launch import check, launch
+    from btxrd.execution.planning import plan_command_line
 
     register_schema()
     start = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
@@ -60,6 +60,12 @@ def _launch() -> int:
     if not plan.is_sweep:
         begin()
         return 0
+
+    def write_summary() -> bool:
+        from btxrd.report.summary import summarize  # loads pandas and SciPy
+
+        return summarize([plan.folder], plan.folder, images=plan.images)
+
     runs = [] if plan.is_search else list(plan.runs)
     return launch(
         plan.folder,
@@ -70,6 +76,7 @@ def _launch() -> int:
         may_restart=plan.n_jobs is not None or at_once > 1,
         command=shlex.join(typed),
         images=plan.images,
+        summarize=write_summary,
     )
 
 
@@ -77,13 +84,13 @@ def job(config: Any) -> float | None:
     """Do one run, in the folder that Hydra has made for it; returns its objective on val."""
     from hydra.core.hydra_config import HydraConfig
 
-    from btxrd.compose import order_of
-    from btxrd.sweep.job import do_job
+    from btxrd.config.compose import job_of
+    from btxrd.execution.job import do_job
 
     hydra_config = HydraConfig.get()
     run_dir = Path(hydra_config.runtime.output_dir)
-    order, context = order_of(config, hydra_config)
-    return do_job(run_dir, order, context)
+    spec, context = job_of(config, hydra_config)
+    return do_job(run_dir, spec, context)
 
 
 if __name__ == "__main__":

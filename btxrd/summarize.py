@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from btxrd.artifacts.plan import read_plan
 from btxrd.errors import InputError
-from btxrd.sweep.plan import read_plan
-from btxrd.sweep.summary import summarize
+from btxrd.report.summary import summarize
 
 
 def main() -> int:

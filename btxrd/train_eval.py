@@ -12,26 +12,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from btxrd.acceleration import compile_where_earned, place
-from btxrd.card import write_card
+from btxrd.artifacts.status import Outcome
+from btxrd.artifacts.tables import PARTITIONS
+from btxrd.config.schema import Config
 from btxrd.data.augmentation import Augmentation
 from btxrd.data.batches import TrainingBatches
+from btxrd.data.constants import CLASSES
 from btxrd.data.dataset import Dataset, load_dataset
-from btxrd.data.guidance import lesions_to_learn
 from btxrd.data.splits import split_hash, split_table
-from btxrd.device import choose_device, describe, make_reproducible, precision
-from btxrd.evaluate import evaluate_run
+from btxrd.evaluation.card import write_card
+from btxrd.evaluation.gradcam import gradcam_maps
+from btxrd.evaluation.infer import evaluate_run
 from btxrd.evaluation.inference import predict
 from btxrd.evaluation.metrics import cross_entropy, figures
-from btxrd.explain import gradcam_maps
-from btxrd.files import write_bytes
-from btxrd.interruption import Interruption
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.objective import ClassLoss, Objective
-from btxrd.schema import Config
-from btxrd.training import Epoch, Validation, best_epoch, fit
-from btxrd.vocabulary import CLASSES, PARTITIONS
+from btxrd.phantom.write import ensure_phantom
+from btxrd.runtime.device import choose_device, describe, make_reproducible, precision
+from btxrd.runtime.files import write_bytes
+from btxrd.runtime.interruption import Interruption
+from btxrd.training.acceleration import compile_where_earned, place
+from btxrd.training.guidance import lesions_to_learn
+from btxrd.training.loop import Epoch, Validation, best_epoch, fit
+from btxrd.training.loss import ClassLoss, Objective
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ def train_eval(
     run_dir: Path,
     fingerprint: str,
     interruption: Interruption | None = None,
-) -> dict[str, Any]:
+) -> Outcome:
     """Train one classifier and evaluate it; all that it leaves is in `run_dir`.
 
     Args:
@@ -53,14 +56,14 @@ def train_eval(
         interruption: when to heed a signal.
 
     Returns:
-        What status.json shall hold of it: `device`, `split_hash`, and `val_macro_auc` of the epoch
-        that was kept, which is what a search maximises.
+        What status.json records of it.
 
     Raises:
         InputError: for data, weights or a device that cannot be used.
     """
     device = choose_device(config.device)
     log.info("%s on %s", os.path.relpath(run_dir), describe(device))
+    ensure_phantom(config.data)
     dataset = load_dataset(config.data, config.split, config.model.image_size)
     _introduce(dataset, run_dir)
 
@@ -89,11 +92,11 @@ def train_eval(
         evaluate_run(place(best, device), dataset, config.split.title, run_dir)
         write_card(run_dir)
     objective = best_epoch(history).val_macro_auc
-    return {
-        "device": describe(device),
-        "split_hash": split_hash(dataset.cases),
-        "val_macro_auc": None if math.isnan(objective) else objective,
-    }
+    return Outcome(
+        describe(device),
+        split_hash(dataset.cases),
+        None if math.isnan(objective) else objective,
+    )
 
 
 def _introduce(dataset: Dataset, run_dir: Path) -> None:

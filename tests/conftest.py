@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from btxrd.compose import register_schema
+from btxrd.config.compose import register_schema
+from btxrd.config.schema import Config
 from btxrd.data.cases import load_cases
-from btxrd.data.phantom import write_phantom
+from btxrd.execution.fingerprint import fingerprint
+from btxrd.execution.planning import plan_run
+from btxrd.execution.record import begin, record
 from btxrd.model.factory import create_model
-from btxrd.planning import plan_run
-from btxrd.schema import Config
-from btxrd.sweep.fingerprint import fingerprint
-from btxrd.sweep.record import begin, record
+from btxrd.phantom.write import write_phantom
 from btxrd.train_eval import train_eval
 
 CASES, SEED = 72, 1

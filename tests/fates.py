@@ -50,7 +50,7 @@ class Fate:
                 if re.search(pattern, sys.argv[1]):
                     return FATES[fate]()
 
-if "btxrd.sweep.worker" in sys.orig_argv:
+if "btxrd.execution.worker" in sys.orig_argv:
     sys.meta_path.insert(0, Fate())
 """
 

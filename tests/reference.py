@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn import metrics as sk
 
-from btxrd.vocabulary import CLASSES
+from btxrd.data.constants import CLASSES
 
 
 def by_sklearn(labels, probs):

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from btxrd.evaluation.clinical import clinical_reading
-from btxrd.evaluation.resampling import scores
+from btxrd.data.constants import CLASSES
+from btxrd.evaluation.bootstrap import scores
+from btxrd.evaluation.calibration import clinical_reading
 from btxrd.evaluation.selection import Validation
-from btxrd.shortcuts import score_shortcuts
-from btxrd.sweep.summary import summarize
-from btxrd.vocabulary import CLASSES
+from btxrd.evaluation.shortcuts import score_shortcuts
+from btxrd.report.summary import summarize
 
 VAL, TEST = 40, 60
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from btxrd import acceleration
-from btxrd.acceleration import compile_where_earned, place
 from btxrd.data.batches import Batch
-from btxrd.device import autocast, precision
 from btxrd.errors import InputError
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.objective import Objective
-from btxrd.step import Step, adamw
+from btxrd.runtime.device import autocast, precision
+from btxrd.training import acceleration
+from btxrd.training.acceleration import compile_where_earned, place
+from btxrd.training.loss import Objective
+from btxrd.training.step import Step, adamw
 
 CPU = torch.device("cpu")
 
@@ -30,7 +30,7 @@ def reason(caplog):
 
     def ask(model, wanted="auto", images=10**9, size=224):
         caplog.clear()
-        with caplog.at_level(logging.INFO, "btxrd.acceleration"):
+        with caplog.at_level(logging.INFO, "btxrd.training.acceleration"):
             done = compile_where_earned(model, wanted, images, size)
         (line,) = [record.message for record in caplog.records if record.name.startswith("btxrd")]
         assert done == (not line.startswith("Nothing is compiled: "))
@@ -98,7 +98,7 @@ def net(groups=1):
 
 @pytest.mark.parametrize(("groups", "expected"), [(4, torch.float32), (1, torch.bfloat16)])
 def test_only_depthwise_convolutions_stay_in_float32(groups, expected, monkeypatch):
-    monkeypatch.setattr("btxrd.device.precision", lambda _: torch.bfloat16)
+    monkeypatch.setattr("btxrd.runtime.device.precision", lambda _: torch.bfloat16)
     convolution = net(groups)[0]
     with autocast(CPU):
         assert convolution(torch.rand(2, 4, 8, 8)).dtype == expected

@@ -11,8 +11,8 @@ import pytest
 
 from btxrd.audit.findings import PUBLISHED, audit
 from btxrd.audit.page import as_text, verdicts, write_audit
-from btxrd.data.phantom import write_phantom
-from btxrd.schema import DataConfig, SplitConfig
+from btxrd.config.schema import DataConfig, SplitConfig
+from btxrd.phantom.write import write_phantom
 
 SPLIT = SplitConfig(strategy="stratified")
 

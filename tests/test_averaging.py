@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from btxrd.averaging import AveragedWeights
+from btxrd.training.averaging import AveragedWeights
 
 
 def test_average_by_hand_and_own_weights_come_back():

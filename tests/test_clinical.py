@@ -12,9 +12,9 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from btxrd.evaluation.clinical import clinical_reading
+from btxrd.evaluation.bootstrap import bootstrap_weights
+from btxrd.evaluation.calibration import clinical_reading
 from btxrd.evaluation.metrics import MALIGNANT, equal_priors, figures, macro_auc, mean
-from btxrd.evaluation.resampling import bootstrap_weights
 from btxrd.evaluation.selection import Validation, choose_temperature, choose_threshold
 
 

@@ -9,12 +9,12 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 from sweeps import summary_of, write_run
 
-from btxrd.sweep.compare import benches_of
-from btxrd.sweep.generalisation import generalisation_gap
-from btxrd.sweep.runs import read_runs
-from btxrd.sweep.settings import merged, settings_of
-from btxrd.sweep.summary import summarize
-from btxrd.vocabulary import CLASSES
+from btxrd.data.constants import CLASSES
+from btxrd.report.compare import benches_of
+from btxrd.report.generalisation import generalisation_gap
+from btxrd.report.runs import read_runs
+from btxrd.report.settings import merged, settings_of
+from btxrd.report.summary import summarize
 
 
 def read_test(run_dir):

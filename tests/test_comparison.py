@@ -7,7 +7,9 @@ from scipy import stats
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from btxrd.evaluation.comparison import (
+from btxrd.evaluation.bootstrap import bootstrap_weights, interval, with_sample
+from btxrd.evaluation.metrics import macro_auc, mean
+from btxrd.evaluation.paired_tests import (
     accuracy_parts,
     auc_parts,
     holm,
@@ -16,8 +18,6 @@ from btxrd.evaluation.comparison import (
     mean_parts,
     p_value,
 )
-from btxrd.evaluation.metrics import macro_auc, mean
-from btxrd.evaluation.resampling import bootstrap_weights, interval, with_sample
 
 GOLDEN = Path(__file__).parent / "golden"  # written by its make.R
 DELONG = pd.read_csv(GOLDEN / "delong.csv", index_col="set")

@@ -8,12 +8,12 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from btxrd.compose import register_schema
-from btxrd.configs import choices_of
+from btxrd.config.choices import choices_of
+from btxrd.config.compose import register_schema
+from btxrd.config.messages import explain
 from btxrd.errors import InputError
-from btxrd.planning import plan_run, plan_sweep
-from btxrd.sweep.preflight import Findings
-from btxrd.wording import explain
+from btxrd.execution.planning import plan_run, plan_sweep
+from btxrd.execution.preflight import Findings
 
 GRID = {
     "E1_b0_baseline": ("efficientnet_b0", None, 224, 32, 0.2, "none"),

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from PIL import ExifTags, Image
 
-from btxrd.compose import register_schema
+from btxrd.config.compose import register_schema
 from btxrd.data.cases import read_table
 from btxrd.data.dataset import load_dataset
 from btxrd.errors import InputError
-from btxrd.planning import plan_run
-from btxrd.sweep.launch import check
+from btxrd.execution.launch import check
+from btxrd.execution.planning import plan_run
 
 
 class Folder:

@@ -6,6 +6,7 @@ from torch import nn
 
 from btxrd.data.batches import Normalisation
 from btxrd.errors import InputError
+from btxrd.evaluation.gradcam import choose_examples, gradcam_maps
 from btxrd.evaluation.localisation import (
     BY_CHANCE,
     EMPTY,
@@ -16,7 +17,6 @@ from btxrd.evaluation.localisation import (
     score_maps,
     summarize_looks,
 )
-from btxrd.explain import choose_examples, gradcam_maps
 
 
 class BrightIsBenign(nn.Module):

@@ -12,7 +12,7 @@ import fates
 import pytest
 from fates import rows_of, wait_for
 
-from btxrd.sweep.ledger import read_status
+from btxrd.execution.status import read_status
 
 LAUNCHERS = ["basic", "joblib"]
 OF_SEEDS = {

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from btxrd.data.dataset import load_dataset
-from btxrd.data.guidance import lesions_to_learn
 from btxrd.errors import InputError
+from btxrd.training.guidance import lesions_to_learn
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from btxrd.audit.findings import audit
+from btxrd.config.schema import DataConfig, SplitConfig
 from btxrd.data.dataset import load_dataset
 from btxrd.data.inspection import inspect
-from btxrd.data.phantom import write_phantom
-from btxrd.data.phantom_flaws import KINDS
 from btxrd.errors import InputError
-from btxrd.schema import DataConfig, SplitConfig
+from btxrd.phantom.flaws import KINDS
+from btxrd.phantom.write import write_phantom
 
 REMARKS = {
     "I;16": "I;16 films, turned to grey",

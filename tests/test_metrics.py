@@ -3,9 +3,9 @@ import pytest
 from reference import by_sklearn
 from sklearn import metrics as sk
 
+from btxrd.data.constants import CLASSES, HEADLINE
+from btxrd.evaluation.bootstrap import bootstrap_weights, interval, scores
 from btxrd.evaluation.metrics import confusion, cross_entropy, figures
-from btxrd.evaluation.resampling import bootstrap_weights, interval, scores
-from btxrd.vocabulary import CLASSES, HEADLINE
 
 
 def draw(kind, n=90):

@@ -5,9 +5,9 @@ from torch import nn
 from torch.nn import functional
 
 from btxrd.data.batches import Batch
-from btxrd.explain import gradcam_maps
+from btxrd.evaluation.gradcam import gradcam_maps
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.objective import (
+from btxrd.training.loss import (
     POSITIVE,
     ClassLoss,
     Objective,

@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from btxrd.schema import Config, ModelConfig, TrainingConfig
-from btxrd.sweep import pace
-from btxrd.sweep.pace import Trial, TrialError, choose_at_once, decide, measure, try_out
-from btxrd.sweep.plan import write_plan
+from btxrd.artifacts.plan import write_plan
+from btxrd.config.schema import Config, ModelConfig, TrainingConfig
+from btxrd.execution import concurrency as pace
+from btxrd.execution.concurrency import Trial, TrialError, choose_at_once, decide, measure, try_out
 
 
 def config(tmp_path, size=224):

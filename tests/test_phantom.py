@@ -9,11 +9,11 @@ from PIL import Image
 
 from btxrd.data.annotations import find_outlines, lesion_mask, read_outline
 from btxrd.data.cases import load_cases
+from btxrd.data.constants import COLUMNS
 from btxrd.data.groups import likely_patients
 from btxrd.data.inspection import inspect
-from btxrd.data.phantom import write_phantom
 from btxrd.errors import InputError
-from btxrd.vocabulary import COLUMNS
+from btxrd.phantom.write import write_phantom
 
 
 def digest(root):

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from sweeps import write_run
 
-from btxrd.sweep.plan import write_plan
-from btxrd.sweep.summary import summarize
+from btxrd.artifacts.plan import write_plan
+from btxrd.report.summary import summarize
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from fates import wait_for
 
-from btxrd.sweep.ledger import read_status
+from btxrd.execution.status import read_status
 
 TIMES = ["seconds", "images_per_second"]
 FILES = [

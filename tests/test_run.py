@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from btxrd.sweep.ledger import read_status
+from btxrd.execution.status import read_status
 
 TINY = ["training.epochs=1", "model.image_size=32", "model.backbone=resnet18"]
 

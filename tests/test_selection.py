@@ -5,6 +5,7 @@ from scipy.optimize import brentq
 from scipy.special import softmax
 from sklearn.metrics import log_loss, recall_score
 
+from btxrd.data.constants import CLASSES
 from btxrd.evaluation.metrics import MALIGNANT, with_temperature
 from btxrd.evaluation.selection import (
     HOTTEST,
@@ -15,7 +16,6 @@ from btxrd.evaluation.selection import (
     choose_threshold,
     choose_winner,
 )
-from btxrd.vocabulary import CLASSES
 
 
 def table_of(labels, probs, partition):

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
+from btxrd.config.schema import DataConfig, SplitConfig
+from btxrd.data.constants import BENIGN, CLASSES, MALIGNANT, SITES
 from btxrd.data.dataset import load_dataset
-from btxrd.schema import DataConfig, SplitConfig
-from btxrd.shortcuts import (
+from btxrd.evaluation.shortcuts import (
     FILMLESS,
     paint_all_but_lesion,
     paint_border,
@@ -16,7 +17,6 @@ from btxrd.shortcuts import (
     regions,
     score_shortcuts,
 )
-from btxrd.vocabulary import BENIGN, CLASSES, MALIGNANT, SITES
 
 SIZE, EDGE = 40, 6  # a film on which the border is 6 pixels wide and a margin 1
 LEARNS_A_LETTER = [

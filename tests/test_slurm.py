@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from slurm_cluster import slurm_cluster, why_not
 
-from btxrd.sweep.ledger import read_status
+from btxrd.execution.status import read_status
 
 pytest.importorskip("submitit", reason="submitit is not installed")
 

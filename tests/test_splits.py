@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from btxrd.config.schema import SplitConfig
 from btxrd.data.groups import join_groups, likely_patients
 from btxrd.data.leakage import check_split, leakage, proportions
 from btxrd.data.splits import assign_partitions, split_hash, split_table
 from btxrd.errors import InputError
-from btxrd.schema import SplitConfig
 
 NO_PAIRS = pd.DataFrame({"one": [], "other": []}, dtype=str)
 ALL = ["stratified", "center", "leave_one_center_out", "kfold", "random"]

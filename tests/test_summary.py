@@ -8,13 +8,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from sweeps import TEST, read_rows, summary_of, write_run
 
+from btxrd.artifacts.plan import write_plan
+from btxrd.data.constants import CLASSES
 from btxrd.errors import InputError
-from btxrd.files import holding
-from btxrd.sweep.plan import write_plan
-from btxrd.sweep.runs import COLUMNS, read_runs, short_names
-from btxrd.sweep.settings import settings_of
-from btxrd.sweep.summary import select_winners, summarize
-from btxrd.vocabulary import CLASSES
+from btxrd.report.runs import COLUMNS, read_runs, short_names
+from btxrd.report.settings import settings_of
+from btxrd.report.summary import select_winners, summarize
+from btxrd.runtime.files import lock
 
 
 def winners_of(sweep_dir):
@@ -148,7 +148,7 @@ def test_a_sweep_that_runs_shows_epochs_done_and_time_left(tmp_path, capsys):
     write_plan(tmp_path, ["done", "going", "to come"], at_once=2)
     write_run(tmp_path, "done")
     start_run(tmp_path, "going", epochs=4)
-    with holding(tmp_path / "going" / ".lock"):
+    with lock(tmp_path / "going" / ".lock"):
         assert not summarize([tmp_path], tmp_path)
     printed = capsys.readouterr().out
     assert "running      epoch 4 of 10, at most 3 min left" in printed

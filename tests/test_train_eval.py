@@ -12,13 +12,13 @@ from sklearn import metrics as sk
 
 from btxrd.data.annotations import find_outlines
 from btxrd.data.cases import load_cases
+from btxrd.data.constants import CLASSES, HEADLINE, PER_CLASS
 from btxrd.data.dataset import SEALED, load_dataset
 from btxrd.data.pixels import load_pixels
-from btxrd.device import choose_device
 from btxrd.evaluation.inference import predict
+from btxrd.execution.status import read_status
 from btxrd.model.checkpoint import load_checkpoint
-from btxrd.sweep.ledger import read_status
-from btxrd.vocabulary import CLASSES, HEADLINE, PER_CLASS
+from btxrd.runtime.device import choose_device
 
 PROBS = [f"prob_{name}" for name in CLASSES]
 

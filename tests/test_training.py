@@ -11,12 +11,12 @@ from torch import nn
 from btxrd.data.augmentation import Augmentation
 from btxrd.data.batches import Normalisation, TrainingBatches
 from btxrd.errors import InputError
-from btxrd.interruption import Interruption
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.objective import Objective, inverse_frequency
-from btxrd.schedule import Schedule
-from btxrd.step import adamw
-from btxrd.training import DivergedError, Validation, fit
+from btxrd.runtime.interruption import Interruption
+from btxrd.training.loop import DivergedError, Validation, fit
+from btxrd.training.loss import Objective, inverse_frequency
+from btxrd.training.schedule import Schedule
+from btxrd.training.step import adamw
 
 CPU = torch.device("cpu")
 LABELS = np.arange(24) % 3

@@ -17,8 +17,8 @@ def main() -> int:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return 0
-    from btxrd.planning import compose_one
-    from btxrd.wording import one_line_errors
+    from btxrd.config.messages import one_line_errors
+    from btxrd.execution.planning import compose_one
 
     with one_line_errors():
         plan = compose_one(sys.argv[1:])

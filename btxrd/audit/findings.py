@@ -3,18 +3,21 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from btxrd.data.dataset import deal_cases, inspect_data
+from btxrd.artifacts.tables import PARTITIONS
+from btxrd.config.schema import DataConfig, SplitConfig
+from btxrd.data.constants import CLASSES
+from btxrd.data.dataset import assign_cases
 from btxrd.data.groups import can_tell_patients
-from btxrd.data.inspection import Inspection
+from btxrd.data.inspection import Inspection, inspect
 from btxrd.data.leakage import check_split, leakage, proportions
 from btxrd.errors import InputError
-from btxrd.schema import DataConfig, SplitConfig
-from btxrd.vocabulary import CLASSES, PARTITIONS
+from btxrd.phantom.write import ensure_phantom
 
 # Yao et al., Scientific Data 12:88 (2025), table of centers: normal, benign, malignant.
 PUBLISHED = {1: (1593, 1110, 235), 2: (259, 214, 76), 3: (27, 201, 31)}
@@ -36,7 +39,8 @@ def audit(data: DataConfig, split: SplitConfig) -> tuple[Inspection, dict[str, A
     Raises:
         InputError: for data whose table or folders cannot be read at all.
     """
-    found = inspect_data(data, strict=False)
+    ensure_phantom(data)
+    found = inspect(Path(data.root), Path(data.cache), strict=False)
     cases, looks = found.cases, found.survey.looks
     shares = [outline.share for outline in found.outlines.values()]
     return found, {
@@ -129,7 +133,7 @@ def _split(found: Inspection, data: DataConfig, split: SplitConfig) -> dict[str,
     for groups in ("whole", "none"):
         one = replace(split, groups=groups)
         try:
-            cases = dealt[groups] = deal_cases(found, data, one)
+            cases = dealt[groups] = assign_cases(found, data, one)
         except InputError as error:
             return row | {"refused": str(error)}
         sizes = cases["partition"].value_counts()

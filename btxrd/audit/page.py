@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from btxrd.audit.pictures import plots, small_film
+from btxrd.data.constants import CLASSES
 from btxrd.data.inspection import Inspection
-from btxrd.files import write_json, write_text
 from btxrd.pages import render
-from btxrd.vocabulary import CLASSES
+from btxrd.runtime.files import write_json, write_text
 
 SHOWN = 60  # pairs of duplicates, and outlines of each kind, that are drawn; audit.json lists all
 EXAMPLES = 3  # films of each class and center

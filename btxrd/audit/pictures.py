@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from btxrd.data.annotations import Outline
-from btxrd.data.films import read_film
+from btxrd.data.constants import CLASSES
+from btxrd.data.images import read_film
 from btxrd.data.inspection import Inspection
 from btxrd.data.survey import Look
-from btxrd.vocabulary import CLASSES
 
 HEIGHT, WIDEST = 200, 800  # pixels of a small film
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00")  # Okabe and Ito

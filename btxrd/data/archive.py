@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from btxrd.data.cases import load_cases
+from btxrd.data.constants import SUFFIXES, TABLES
 from btxrd.errors import InputError
-from btxrd.files import write_json
-from btxrd.vocabulary import SUFFIXES, TABLES
+from btxrd.runtime.files import write_json
 
 LARGEST = 20_000_000_000  # bytes, unpacked; BTXRD has 0.8 thousand million
 DENSEST = 200  # times that a file may grow; films hardly grow at all

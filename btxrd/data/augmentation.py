@@ -9,7 +9,7 @@ from torch.nn import functional
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from btxrd.vocabulary import CLASSES
+from btxrd.data.constants import CLASSES
 
 ERASED = (0.02, 0.1)  # of the film, that an erased rectangle covers
 BLUR_KERNEL = 5  # pixels

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from btxrd.data.augmentation import Augmentation, Draws
-from btxrd.vocabulary import NORMAL
+from btxrd.data.constants import NORMAL
 
 Pixels = npt.NDArray[np.uint8]
 S = TypeVar("S")

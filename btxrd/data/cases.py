@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from btxrd.errors import InputError
-from btxrd.vocabulary import (
+from btxrd.data.constants import (
     BENIGN,
     COLUMNS,
     MALIGNANT,
@@ -19,6 +18,7 @@ from btxrd.vocabulary import (
     TABLES,
     VIEWS,
 )
+from btxrd.errors import InputError
 
 FLAGS = (*SITES, *BENIGN, *MALIGNANT, *REGIONS, *VIEWS)  # 0 or 1 where they are there
 OLDEST = 120  # years

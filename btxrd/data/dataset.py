@@ -7,14 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from btxrd.config.schema import DataConfig, SplitConfig
+from btxrd.data.constants import CLASSES
 from btxrd.data.groups import can_tell_patients
 from btxrd.data.inspection import Inspection, inspect
 from btxrd.data.leakage import check_split
-from btxrd.data.phantom import write_phantom
 from btxrd.data.pixels import Stored, load_masks, load_pixels
 from btxrd.data.splits import EXCLUDED, assign_partitions, split_hash
-from btxrd.schema import DataConfig, SplitConfig
-from btxrd.vocabulary import CLASSES
 
 SEALED = "sealed"
 
@@ -77,13 +76,15 @@ class Dataset:
 
 
 def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Dataset:
-    """Load all that a run needs of its data; films are decoded at the first call.
+    """Load the data of a run. Images are decoded at the first call, and cached.
+
+    Synthetic images must have been written before; see `btxrd.phantom.write.ensure_phantom`.
 
     Raises:
         InputError: for data that cannot be used, or not be split so.
     """
-    found = inspect_data(data)
-    cases = deal_cases(found, data, split)
+    found = inspect(Path(data.root), Path(data.cache), strict=True)
+    cases = assign_cases(found, data, split)
     check_split(cases, split)
     digest = dict(zip(found.survey.paths, found.survey.digests, strict=True))
     look = dict(zip(found.survey.paths, found.survey.looks, strict=True))
@@ -108,16 +109,8 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
     return Dataset(cases, pixels, lesions, tuple(_warnings(found, data, split)))
 
 
-def inspect_data(data: DataConfig, *, strict: bool = True) -> Inspection:
-    """Look at all of a data set; synthetic films are written first. See `inspect`."""
-    root = Path(data.root)
-    if data.phantom is not None:
-        write_phantom(root, data.phantom.cases, data.phantom.seed, data.phantom.kind)
-    return inspect(root, Path(data.cache), strict=strict)
-
-
-def deal_cases(found: Inspection, data: DataConfig, split: SplitConfig) -> pd.DataFrame:
-    """Give the cases that a run works on, with their `partition`.
+def assign_cases(found: Inspection, data: DataConfig, split: SplitConfig) -> pd.DataFrame:
+    """Return the cases that a run works on, with their `partition`.
 
     Raises:
         InputError: for cases that cannot be split so.

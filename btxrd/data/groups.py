@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from btxrd.vocabulary import COLUMNS, VIEWS
+from btxrd.data.constants import COLUMNS, VIEWS
 
 NEEDED = {"age", "gender"}  # without them no patient can be told from another
 TRAITS = tuple(name for name in COLUMNS if name not in ("image_id", *VIEWS))

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from btxrd.artifacts.tables import PARTITIONS
+from btxrd.config.schema import SplitConfig
+from btxrd.data.constants import CLASSES
 from btxrd.errors import InputError
-from btxrd.schema import SplitConfig
-from btxrd.vocabulary import CLASSES, PARTITIONS
 
 
 @dataclass(frozen=True)

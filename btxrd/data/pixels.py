@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from btxrd.data.annotations import Outline, frame_in_square, lesion_mask
-from btxrd.data.films import cache_key, digest_films, for_each_film, read_film
-from btxrd.files import read_or_build
+from btxrd.data.images import cache_key, digest_films, for_each_film, read_film
+from btxrd.runtime.files import read_or_build
 
 log = logging.getLogger(__name__)
 

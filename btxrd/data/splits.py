@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from btxrd.artifacts.tables import PARTITIONS
+from btxrd.config.schema import SplitConfig
 from btxrd.data.cases import stems_of
+from btxrd.data.constants import CLASSES
 from btxrd.errors import InputError
-from btxrd.schema import SplitConfig
-from btxrd.vocabulary import CLASSES, PARTITIONS
 
 log = logging.getLogger(__name__)
 

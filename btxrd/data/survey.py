@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from btxrd.data.films import UNREADABLE, cache_key, digest_films, for_each_film, read_film
+from btxrd.data.images import UNREADABLE, cache_key, digest_films, for_each_film, read_film
 from btxrd.errors import InputError
-from btxrd.files import read_or_build
+from btxrd.runtime.files import read_or_build
 
 VERSION = 1  # of what is noted of a film; raise it when that changes
 COARSE = 64  # pixels along each side of a thumbnail

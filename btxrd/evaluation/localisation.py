@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from btxrd.data.constants import CLASSES
+from btxrd.evaluation.bootstrap import bootstrap_weights, estimate, with_sample
 from btxrd.evaluation.metrics import Floats, mean
-from btxrd.evaluation.resampling import bootstrap_weights, estimate, with_sample
-from btxrd.vocabulary import CLASSES
 
 Map = npt.NDArray[np.float32]
 Masks = list[npt.NDArray[np.uint8]]

@@ -8,7 +8,7 @@ is NaN.
 import numpy as np
 import numpy.typing as npt
 
-from btxrd.vocabulary import CLASSES, NORMAL
+from btxrd.data.constants import CLASSES, NORMAL
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer]

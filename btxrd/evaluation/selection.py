@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
+from btxrd.data.constants import CLASSES
 from btxrd.evaluation.metrics import MALIGNANT, Floats, Labels, cross_entropy, with_temperature
-from btxrd.vocabulary import CLASSES
 
 SENSITIVITY = 0.90  # to malignant on val, that the operating point is chosen for
 HOTTEST = 20.0

@@ -9,10 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from btxrd.artifacts.sidecar import LAST, SIDECAR, WEIGHTS
 from btxrd.errors import InputError
-from btxrd.files import replacing, write_bytes, write_json
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.vocabulary import LAST, SIDECAR, WEIGHTS
+from btxrd.runtime.files import atomic_write, write_bytes, write_json
 
 
 def save_checkpoint(folder: Path, model: nn.Module, sidecar: dict[str, Any]) -> None:
@@ -44,7 +44,7 @@ def load_checkpoint(folder: Path) -> tuple[BTXRDClassifier, dict[str, Any]]:
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write all that is needed to go on with a training."""
-    with replacing(folder / LAST) as beside:
+    with atomic_write(folder / LAST) as beside:
         torch.save(state, beside)
 
 

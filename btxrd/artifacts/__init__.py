@@ -1,0 +1,1 @@
+"""The typed content of every file that one part writes and another reads."""

@@ -1,0 +1,85 @@
+"""Read and write JSON files through the dataclasses that describe them.
+
+A file says which format it has (`format: N`) and which version of btxrd wrote it. A reader accepts
+every older format: `Artifact.upgrade` brings the content of one to the present format. Fields that
+a reader does not know are ignored.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import msgspec
+
+from btxrd import __version__
+from btxrd.errors import InputError
+from btxrd.runtime.files import write_text
+
+Content = dict[str, Any]  # of a JSON object; stays in this package
+A = TypeVar("A", bound="Artifact")
+
+
+class Artifact:
+    """Base of the frozen dataclasses that describe a JSON file.
+
+    Attributes:
+        FORMAT: Number of the present format. Raise it when a key changes its name or its meaning,
+            extend `upgrade`, and keep a file of the old format among the tests.
+    """
+
+    FORMAT: ClassVar[int] = 1
+
+    @classmethod
+    def upgrade(cls, content: Content, older: int) -> Content:
+        """Bring the content of a file of format `older` to the present format."""
+        return content
+
+    def as_content(self) -> Content:
+        """Return the content of the file, without the keys that `write` adds."""
+        found: Content = msgspec.to_builtins(self)
+        return found
+
+    @classmethod
+    def from_content(cls, content: Content) -> Self:
+        """Convert the content of a file of the present format.
+
+        Raises:
+            msgspec.ValidationError: If a key is missing, or has a value of the wrong type.
+        """
+        return msgspec.convert(content, cls)
+
+
+def write(path: Path, artifact: Artifact) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        ValueError: If a number is NaN or infinite, which JSON does not have.
+    """
+    head = {"format": artifact.FORMAT, "btxrd": __version__}
+    content = json.dumps(head | artifact.as_content(), indent=2, allow_nan=False)
+    write_text(path, content + "\n")
+
+
+def read(path: Path, kind: type[A]) -> A:
+    """Read a file of the present format or of an older one.
+
+    Raises:
+        InputError: If the file is damaged, or has a format that is newer than this btxrd.
+        OSError: If it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("not a JSON object")
+        number = content.get("format", 1)
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"format={number}")
+        if number <= kind.FORMAT:
+            return kind.from_content(kind.upgrade(content, number))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: is damaged ({error})") from error
+    writer = content.get("btxrd", "a newer version")
+    raise InputError(
+        f"{path}: has format {number}, written by btxrd {writer}; this is btxrd {__version__}, "
+        f"which reads formats up to {kind.FORMAT}; install btxrd {writer} or newer"
+    )

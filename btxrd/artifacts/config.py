@@ -1,0 +1,83 @@
+"""config.yaml: the config of a run, and the options that it was composed from."""
+
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+import yaml
+
+from btxrd import __version__
+from btxrd.config.schema import Config
+from btxrd.errors import InputError
+from btxrd.runtime.files import write_text
+
+CONFIG = "config.yaml"
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class StoredConfig:
+    """Content of config.yaml.
+
+    Attributes:
+        config: Config of the run. A setting that did not exist when the file was written has its
+            neutral value.
+        choices: Config group options that it was composed from.
+    """
+
+    config: Config
+    choices: dict[str, str | None]
+
+
+def write_config(run_dir: Path, config: Config, choices: dict[str, str]) -> None:
+    """Write the config of a run."""
+    content = asdict(config) | {"choices": choices, "format": FORMAT, "btxrd": __version__}
+    write_text(run_dir / CONFIG, yaml.safe_dump(content, sort_keys=False))
+
+
+def read_config(run_dir: Path) -> StoredConfig:
+    """Read the config of a run.
+
+    Raises:
+        InputError: If the file is missing, damaged or too new.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    path = run_dir / CONFIG
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), loader)
+        if not isinstance(content, dict):
+            raise ValueError("not a mapping")
+        number = content.get("format", 1)
+        if isinstance(number, int) and number > FORMAT:
+            raise ValueError(
+                f"has format {number}, written by btxrd {content.get('btxrd')}; this is btxrd "
+                f"{__version__}, which reads formats up to {FORMAT}"
+            )
+        config = msgspec.convert(_completed(content, Config), Config, strict=False)
+        choices = msgspec.convert(content.get("choices", {}), dict[str, str | None])
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    return StoredConfig(config, choices)
+
+
+def _completed(content: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Give each setting that is missing its neutral value, if it has one."""
+    found = dict(content)
+    hints = get_type_hints(kind)
+    for item in fields(kind):
+        inner = _dataclass_of(hints[item.name])
+        if inner is not None and isinstance(found.get(item.name), dict):
+            found[item.name] = _completed(found[item.name], inner)
+        elif item.name not in found and "neutral" in item.metadata:
+            found[item.name] = item.metadata["neutral"]
+        elif item.name not in found and inner is not None and item.default is MISSING:
+            found[item.name] = _completed({}, inner)
+    return found
+
+
+def _dataclass_of(hint: Any) -> type | None:
+    """Return the dataclass that a type hint names, also in a union with None."""
+    options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return next((one for one in options if isinstance(one, type) and is_dataclass(one)), None)

@@ -1,0 +1,276 @@
+"""metrics.json: the metrics of a run, each with its 95% confidence interval."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import msgspec
+
+from btxrd.artifacts import codec
+from btxrd.artifacts.classes import ClassNames
+
+METRICS_FILE = "metrics.json"
+Count = int | float  # a mean over seeds is not whole
+OLD_VARIANTS = {  # names of format 1
+    "whole_film": "unmodified",
+    "lesion_painted_out": "lesion_masked",
+    "all_but_lesion_painted_out": "all_but_lesion_masked",
+    "border_painted_out": "border_masked",
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric with the ends of its 95% confidence interval; all None if it is undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+UNDEFINED = Estimate(None, None, None)
+Estimates = dict[str, Estimate]  # by the name of the metric
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """Metrics of one class against the others; `support` is the number of its cases."""
+
+    values: Estimates
+    support: Count
+
+
+@dataclass(frozen=True)
+class CenterMetrics:
+    """Metrics of the `n` cases of one center."""
+
+    n: Count
+    values: Estimates
+
+
+@dataclass(frozen=True)
+class PartitionMetrics:
+    """Metrics of one partition.
+
+    Attributes:
+        n: Number of cases.
+        values: Headline metrics by name. One that was added to btxrd later is absent.
+        per_class: By class name.
+        per_center: By center.
+        confusion: Number of cases; rows are true classes, columns are predicted ones.
+        notes: Why a metric is undefined, by its dotted name; and `split`, the title of the split.
+    """
+
+    n: Count
+    values: Estimates
+    per_class: dict[str, ClassMetrics]
+    per_center: dict[str, CenterMetrics]
+    confusion: list[list[Count]]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration of the test probabilities."""
+
+    ece: Estimate
+    brier: Estimate
+    cross_entropy: float
+
+
+@dataclass(frozen=True)
+class CalibrationChange:
+    """Calibration before and after temperature scaling."""
+
+    before: Calibration
+    after: Calibration
+
+
+@dataclass(frozen=True)
+class PointMetrics:
+    """Metrics of the focus class at a threshold."""
+
+    sensitivity: Estimate
+    specificity: Estimate
+    precision: Estimate
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold that was chosen on val.
+
+    Attributes:
+        val_sensitivity_asked: Sensitivity on val that the threshold was chosen for.
+        threshold: Smallest probability of the focus class that is a positive.
+        val: Sensitivity, specificity and precision on val.
+        test: Metrics on test.
+        per_center: Metrics on test by center.
+    """
+
+    val_sensitivity_asked: float
+    threshold: float
+    val: dict[str, float | None]
+    test: PointMetrics
+    per_center: dict[str, PointMetrics]
+
+
+@dataclass(frozen=True)
+class Clinical:
+    """Temperature and operating point; the latter is None if val has no case of the focus class."""
+
+    temperature: float
+    calibration: CalibrationChange
+    operating_point: OperatingPoint | None
+
+
+@dataclass(frozen=True)
+class VariantMetrics:
+    """Metrics of one masking variant or baseline; `difference` of macro AUC from `unmodified`."""
+
+    macro_auc: Estimate
+    accuracy: Estimate
+    difference: Estimate
+
+
+@dataclass(frozen=True)
+class MapCounts:
+    """Number of maps that are usable, empty and saturated."""
+
+    ok: Count
+    empty: Count
+    saturated: Count
+
+
+@dataclass(frozen=True)
+class MapScore(Estimate):
+    """A localisation score, beside its chance level and that of maps of other images."""
+
+    by_chance: float | None = None
+    of_others: float | None = None
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """How the maps of `n` tumours are placed on their lesions."""
+
+    n: Count
+    maps: MapCounts
+    peak_inside: MapScore
+    energy_inside: MapScore
+    iou: MapScore
+
+
+@dataclass(frozen=True)
+class RunMetrics(codec.Artifact):
+    """Content of metrics.json.
+
+    On disk, the `values` of a part are keys of the part itself: `test.accuracy.value`.
+
+    Attributes:
+        classes: Class names in the order of the labels.
+        focus: See `ClassNames`.
+        background: See `ClassNames`.
+        val: Metrics of the validation partition; equal to `test` if val is test.
+        test: Metrics of the test partition.
+        clinical: Calibration and operating point; None if val is test.
+        gradcam: Grad-CAM localisation of the test tumours, by subset; empty without tumours.
+        lesion_maps: The same for the model's own lesion maps; None without such maps.
+        shortcuts: Metrics on masked images and of baselines without pixel input, by variant.
+    """
+
+    FORMAT: ClassVar[int] = 2
+
+    classes: tuple[str, ...]
+    focus: str
+    background: str | None
+    val: PartitionMetrics
+    test: PartitionMetrics
+    clinical: Clinical | None = None
+    gradcam: dict[str, Localisation] = field(default_factory=dict)
+    lesion_maps: dict[str, Localisation] | None = None
+    shortcuts: dict[str, VariantMetrics] = field(default_factory=dict)
+
+    @property
+    def class_names(self) -> ClassNames:
+        """The classes that the metrics are about."""
+        return ClassNames(self.classes, self.focus, self.background)
+
+    def as_content(self) -> codec.Content:
+        """Return the content of the file."""
+        content: codec.Content = msgspec.to_builtins(self)
+        return content | {name: spread(content[name]) for name in ("val", "test")}
+
+    @classmethod
+    def from_content(cls, content: codec.Content) -> Self:
+        """Convert the content of a file of the present format."""
+        gathered = {name: gather(content[name]) for name in ("val", "test")}
+        return msgspec.convert(content | gathered, cls)
+
+    @classmethod
+    def upgrade(cls, content: codec.Content, older: int) -> codec.Content:
+        """Bring the content of an older file to the present format."""
+        if older < 2:
+            names = ClassNames.of_format_1(list(content["test"]["per_class"]))
+            missed = f"{names.focus}_predicted_{names.background}"
+            content = {
+                "classes": names.names,
+                "focus": names.focus,
+                "background": names.background,
+                **content,
+                "gradcam": content.get("looks", {}),
+                "shortcuts": {
+                    OLD_VARIANTS.get(name, name): of_variant
+                    for name, of_variant in content.get("shortcuts", {}).items()
+                },
+            }
+            for name in ("val", "test"):
+                renamed = {"malignant_called_normal": missed}
+                part = {renamed.get(key, key): value for key, value in content[name].items()}
+                notes = part.get("notes", {})
+                part["notes"] = {renamed.get(key, key): value for key, value in notes.items()}
+                content[name] = part
+        return content
+
+
+def spread(part: dict[str, Any]) -> dict[str, Any]:
+    """Turn the `values` of a partition, its classes and its centers into keys beside the others."""
+    found = {"n": part["n"], **part["values"], **part}
+    found["per_class"] = {name: one["values"] | one for name, one in part["per_class"].items()}
+    found["per_center"] = {
+        name: {"n": one["n"]} | one["values"] | one for name, one in part["per_center"].items()
+    }
+    for one in (found, *found["per_class"].values(), *found["per_center"].values()):
+        del one["values"]
+    return found
+
+
+def gather(part: dict[str, Any]) -> dict[str, Any]:
+    """Undo `spread`: an object with a `value` is a metric."""
+
+    def gathered(one: dict[str, Any]) -> dict[str, Any]:
+        values = {
+            name: value
+            for name, value in one.items()
+            if isinstance(value, dict) and "value" in value
+        }
+        return {**one, "values": values}
+
+    found = gathered(part)
+    for name in ("per_class", "per_center"):
+        found[name] = {key: gathered(one) for key, one in part[name].items()}
+    return found
+
+
+def read_metrics(run_dir: Path) -> RunMetrics:
+    """Read the metrics of a run.
+
+    Raises:
+        InputError: If the file is damaged or too new.
+        OSError: If it cannot be read.
+    """
+    return codec.read(run_dir / METRICS_FILE, RunMetrics)
+
+
+def write_metrics(run_dir: Path, metrics: RunMetrics) -> None:
+    """Write the metrics of a run."""
+    codec.write(run_dir / METRICS_FILE, metrics)

@@ -1,0 +1,197 @@
+"""The CSV files of a run: their columns, and how they are read and written.
+
+A CSV file has no place for the number of its format. The columns tell it instead: a reader knows
+the names that a column had in older formats.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from btxrd.artifacts.metrics import OLD_VARIANTS
+from btxrd.errors import InputError
+from btxrd.runtime.files import atomic_write
+
+PARTITIONS = ("train", "val", "test")
+PROBABILITY = "prob_{}"  # column of a class
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """A row of split.csv: a case and its partition."""
+
+    image_id: str
+    label: str  # name of the class
+    center: int
+    group: str
+    partition: str
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """A row of history.csv: an epoch."""
+
+    epoch: int  # from 1
+    lr: float  # of the last step
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    val_macro_auc: float  # NaN if undefined
+    seconds: float
+    images_per_second: float  # of the training steps
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """A row of predictions.csv: a val or test case; a column `prob_CLASS` per class follows."""
+
+    image_id: str
+    partition: str
+    label: str
+
+
+@dataclass(frozen=True)
+class ShortcutRow:
+    """A row of shortcuts.csv: a test case under one variant, with probabilities as above."""
+
+    image_id: str
+    partition: str
+    label: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class LocalisationRow:
+    """A row of gradcam.csv or lesion_maps.csv: how the map of a test tumour is placed.
+
+    Scores are empty for a map that is not `ok`; see `btxrd.evaluation.localisation`.
+    """
+
+    image_id: str
+    label: str
+    predicted: str
+    center: int
+    group: str
+    map: str  # ok, empty or saturated
+    lesion_share: float
+    peak_inside: float
+    energy_inside: float
+    iou: float
+    iou_by_chance: float
+    peak_inside_of_others: float
+    energy_inside_of_others: float
+    iou_of_others: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """A kind of CSV file.
+
+    Attributes:
+        name: Of the file.
+        row: Dataclass of its columns.
+        has_probabilities: Whether a column `prob_CLASS` per class follows.
+        decimals: Of its floats; None writes them in full.
+        old_columns: Present name by the name of an older format.
+        old_values: Present value by that of an older format, by column.
+    """
+
+    name: str
+    row: type[Any]
+    has_probabilities: bool = False
+    decimals: int | None = None
+    old_columns: dict[str, str] = field(default_factory=dict)
+    old_values: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+SPLIT = Table("split.csv", SplitRow)
+HISTORY = Table("history.csv", HistoryRow)
+PREDICTIONS = Table("predictions.csv", PredictionRow, has_probabilities=True, decimals=9)
+SHORTCUTS = Table(
+    "shortcuts.csv", ShortcutRow, has_probabilities=True, decimals=9,
+    old_columns={"way": "variant"}, old_values={"variant": OLD_VARIANTS},
+)  # fmt: skip
+GRADCAM = Table("gradcam.csv", LocalisationRow, decimals=6, old_columns={"called": "predicted"})
+LESION_MAPS = Table(
+    "lesion_maps.csv", LocalisationRow, decimals=6, old_columns={"called": "predicted"}
+)
+
+
+def columns_of(table: Table, classes: Sequence[str] = ()) -> list[str]:
+    """Return the names of the columns that a reader can rely on, in the order of the dataclass."""
+    names = [item.name for item in fields(table.row)]
+    if table.has_probabilities:
+        names += [PROBABILITY.format(name) for name in classes]
+    return names
+
+
+def read_table(run_dir: Path, table: Table, classes: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a CSV file of a run, under the present names of its columns.
+
+    Further columns are kept; numbers are read exactly as they are written.
+
+    Args:
+        run_dir: Folder of the run.
+        table: Kind of file.
+        classes: Class names, for a file with probabilities.
+
+    Raises:
+        InputError: If the file is damaged or lacks a column.
+        OSError: If it cannot be read.
+    """
+    path = run_dir / table.name
+    try:
+        found = pd.read_csv(
+            path, dtype=_text_columns(table), float_precision="round_trip", encoding="utf-8"
+        )
+    except ValueError as error:  # also pandas' own, and UnicodeDecodeError
+        raise InputError(f"{path}: is damaged ({error})") from error
+    found = found.rename(columns=table.old_columns)
+    for column, values in table.old_values.items():
+        if column in found:
+            found[column] = found[column].replace(values)
+    for name in columns_of(table, classes):
+        if name not in found:
+            raise InputError(f"{path}: is damaged (lacks the column {name})")
+    return found
+
+
+def _text_columns(table: Table) -> dict[str, type]:
+    hints = get_type_hints(table.row)
+    old = {present: name for name, present in table.old_columns.items()}
+    text = [name for name, kind in hints.items() if kind is str]
+    return dict.fromkeys([*text, *(old[name] for name in text if name in old)], str)
+
+
+def write_table(
+    run_dir: Path, table: Table, rows: pd.DataFrame, classes: Sequence[str] = ()
+) -> None:
+    """Write a CSV file of a run, whole or not at all, with the columns of its dataclass alone."""
+    decimals = None if table.decimals is None else f"%.{table.decimals}f"
+    with atomic_write(run_dir / table.name) as temporary:
+        rows[columns_of(table, classes)].to_csv(
+            temporary, index=False, float_format=decimals, lineterminator="\n"
+        )
+
+
+def labels_and_probs(
+    rows: pd.DataFrame, classes: Sequence[str]
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float64]]:
+    """Return labels (n,) and probabilities (n, classes) of rows with probabilities.
+
+    Raises:
+        ValueError: If a label is none of the classes, or a probability is not a number.
+    """
+    labels = rows["label"].map({name: label for label, name in enumerate(classes)})
+    probs = rows[[PROBABILITY.format(name) for name in classes]].to_numpy(float)
+    if labels.isna().any():
+        wrong = rows["label"][labels.isna()].iloc[0]
+        raise ValueError(f"label={wrong}: must be one of {', '.join(classes)}")
+    if not np.isfinite(probs).all():
+        raise ValueError("a probability is not a number")
+    return labels.to_numpy(int), probs

@@ -1,0 +1,1 @@
+"""Compose a config from YAML and a command line, and check it."""

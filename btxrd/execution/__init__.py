@@ -1,0 +1,1 @@
+"""Plan runs, and do each in a process of its own."""

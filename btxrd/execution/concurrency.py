@@ -1,0 +1,206 @@
+"""How many runs side by side do the most work on this machine: measured, and kept."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import pickle
+import platform
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from btxrd.artifacts.plan import PLAN, read_plan
+from btxrd.config.schema import Config
+from btxrd.execution.placement import Placement, share_of, visible_gpus
+from btxrd.runtime.cores import cores, threads
+from btxrd.runtime.files import read_json, read_or_build, write_json
+
+VERSION = 2  # of what is measured; raise it when that changes
+WORTH_MEASURING = 500  # images of 224 px to come in a sweep; fewer are done before it is known
+GAIN = 1.1  # of the work done, for which more runs are started at once
+MOST_PER_GPU = 8
+MEMORY = 0.5  # of the machine's and of a GPU's, for trials: other runs of a sweep may need more
+PATIENCE = 180  # seconds for a trial
+READY = "ready"  # what a trial says before it is told to go
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one of several processes did while all were at it.
+
+    Attributes:
+        images_per_second: in training steps.
+        memory: that it took at most, as a share of the machine's.
+        on_gpu: likewise of the GPU's.
+    """
+
+    images_per_second: float
+    memory: float
+    on_gpu: float = 0.0
+
+
+class TrialError(RuntimeError):
+    """A trial that gave no figure."""
+
+
+def choose_at_once(
+    sweep_dir: Path, runs: list[tuple[Config, int]], use_gpus: bool
+) -> tuple[int, str]:
+    """Say how many runs of a sweep to do side by side, and why.
+
+    A sweep that goes on does as many as it began with: each run has as many threads as before, and
+    so the same numbers.
+
+    Args:
+        sweep_dir: of the sweep.
+        runs: that are to be done, each with the number of its cases.
+        use_gpus: whether the runs may use them.
+    """
+    if (sweep_dir / PLAN).is_file():
+        return min(read_plan(sweep_dir).at_once, cores()), "as when the sweep began"
+    gpus = len(visible_gpus()) if use_gpus else 0
+    candidates = _candidates(len(runs), gpus)
+    if len(candidates) < 2:
+        return 1, "there is one run to do" if len(runs) == 1 else "there is one core"
+    if sum(_images(config, cases) for config, cases in runs) < WORTH_MEASURING:
+        return 1, "there is too little to do for more at once"
+    config, _ = runs[0]
+    try:
+        speeds = _recall_or_measure(config, gpus, candidates)
+    except TrialError as error:
+        return 1, f"how fast more are could not be measured ({error})"
+    return decide({int(count): speed for count, speed in speeds.items()}, config)
+
+
+def _candidates(runs: int, gpus: int) -> list[int]:
+    """Numbers of runs at once that are worth a try: one, two, four, and one for each GPU."""
+    most = min(runs, cores(), gpus * MOST_PER_GPU if gpus else cores())
+    doubled = [2**power for power in range(20) if 2**power <= most]
+    return sorted({*doubled, min(gpus, most)} - {0})
+
+
+def _images(config: Config, cases: int) -> float:
+    """Images of 224 px that a run trains on at least."""
+    recipe = config.training
+    epochs = min(recipe.epochs, recipe.patience + 1)
+    return cases * epochs * (config.model.image_size / 224) ** 2
+
+
+def _recall_or_measure(config: Config, gpus: int, candidates: list[int]) -> dict[str, float]:
+    parts = [VERSION, asdict(config.model), config.training.batch_size, config.device, candidates]
+    parts += [platform.node(), cores(), threads(), gpus, memory_here(), version("torch")]
+    key = hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+    target = Path(config.data.cache) / f"pace-{key}.json"
+    found: dict[str, float] = read_or_build(
+        target, read_json, lambda beside: write_json(beside, measure(config, candidates, gpus))
+    )
+    return found
+
+
+def memory_here() -> int:
+    """Bytes of memory that the processes of this machine, or of this container, may take."""
+    of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    given = limit.read_text().strip() if limit.is_file() else "max"
+    return min(of_machine, int(given)) if given.isdigit() else of_machine
+
+
+def measure(config: Config, candidates: list[int], gpus: int = 0) -> dict[int, float]:
+    """Images per second of all runs together, by how many there are at once.
+
+    The numbers are tried in their order, until more of them do no more, or do not fit into memory.
+
+    Raises:
+        TrialError: where a trial fails though it should fit.
+    """
+    print("Measuring how many runs at once do the most work", flush=True)
+    found: dict[int, float] = {}
+    memory = on_gpu = 0.0
+    for count in candidates:
+        on_one_gpu = math.ceil(count / gpus) if gpus else 0
+        if memory * count > MEMORY or on_gpu * on_one_gpu > MEMORY:
+            break
+        trials = try_out(config, count)
+        memory = max(trial.memory for trial in trials)
+        on_gpu = max(trial.on_gpu for trial in trials)
+        before = max(found.values(), default=0.0)
+        found[count] = sum(trial.images_per_second for trial in trials)
+        if found[count] < GAIN * before:
+            break
+    return found
+
+
+def decide(speeds: dict[int, float], config: Config) -> tuple[int, str]:
+    """Choose from what `measure` found: the fewest runs at once that none does GAIN better than."""
+    what = f"{config.model.backbone}, {config.model.image_size} px"
+    if len(speeds) == 1:
+        return 1, f"more may not fit into memory ({what}, measured)"
+    best = 1
+    for count, speed in sorted(speeds.items()):
+        if speed >= GAIN * speeds[best]:
+            best = count
+    other = best if best > 1 else max(speeds)
+    times = speeds[other] / speeds[1]
+    return best, f"{other} at once do {times:.2f} times the work of one ({what}, measured)"
+
+
+def try_out(config: Config, count: int) -> list[Trial]:
+    """Let `count` processes take training steps side by side.
+
+    Raises:
+        TrialError: where one of them fails.
+    """
+    gpus = visible_gpus() if config.device in ("auto", "cuda") else []
+    processes: list[subprocess.Popen[bytes]] = []
+    alarm = threading.Timer(PATIENCE, _kill, [processes])
+    alarm.start()
+    try:
+        for number in range(count):
+            placement = Placement(share_of(count), gpus[number % len(gpus)] if gpus else None)
+            processes.append(_start(placement))
+        for process in processes:
+            _tell(process, pickle.dumps(config))
+        if [_hear(process) for process in processes] != [READY] * count:
+            raise ValueError
+        for process in processes:
+            _tell(process, b"\n")
+        return [Trial(**json.loads(_hear(process))) for process in processes]
+    except (OSError, ValueError) as error:
+        raise TrialError(f"one of {count} at once failed or took {PATIENCE} seconds") from error
+    finally:
+        alarm.cancel()
+        _kill(processes)
+
+
+def _start(placement: Placement) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "btxrd.execution.trial"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | placement.environment,
+    )
+
+
+def _tell(process: "subprocess.Popen[bytes]", message: bytes) -> None:
+    assert process.stdin is not None
+    process.stdin.write(message)
+    process.stdin.flush()
+
+
+def _hear(process: "subprocess.Popen[bytes]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().decode().strip()
+
+
+def _kill(processes: "list[subprocess.Popen[bytes]]") -> None:
+    for process in processes:
+        process.kill()
+    for process in processes:
+        with contextlib.suppress(OSError), process:  # closes its pipes, and waits for it
+            pass

@@ -1,0 +1,81 @@
+"""A short hash of everything that can change a metric of a run."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from btxrd.config.identity import identity
+from btxrd.config.schema import Config
+from btxrd.data.constants import SUFFIXES, TABLES
+from btxrd.runtime.files import write_json
+
+
+def fingerprint(config: Config) -> str:
+    """Return the hash of a run's config and of its data.
+
+    The schema declares which settings count. Files count by their content and not by their path:
+    model weights, a manifest, and the table, images and outlines of the data. Synthetic images
+    follow from their config.
+    """
+    content = identity(config)
+    if config.model.weights is not None:
+        content["model.weights"] = _digest(Path(config.model.weights))
+    if config.split.manifest is not None:
+        content["split.manifest"] = _digest(Path(config.split.manifest))
+    if config.data.phantom is None:
+        content["data.content"] = _content(Path(config.data.root), Path(config.data.cache))
+    return _short(content)
+
+
+@functools.cache
+def _content(root: Path, cache: Path) -> str:
+    """Name the table, films and outlines under `root` by path and content.
+
+    What was read once is not read again while its size and time of change are the same.
+    """
+    index = cache / f"digests-{_short(str(root.resolve()))}.json"
+    try:
+        known = json.loads(index.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    found = {}
+    for path in _files(root):
+        state = path.stat()
+        stamp = [state.st_size, state.st_mtime_ns]
+        name = path.relative_to(root).as_posix()
+        old = known.get(name)
+        digest = old[2] if old is not None and old[:2] == stamp else _digest(path)
+        found[name] = [*stamp, digest]
+    if found != known:
+        with contextlib.suppress(OSError):  # it only saves time
+            write_json(index, found)
+    return _short({name: entry[2] for name, entry in found.items()})
+
+
+def _files(root: Path) -> list[Path]:
+    tables = [path for name in TABLES if (path := root / name).is_file()]
+    inside = [
+        Path(folder) / name
+        for top, suffixes in (("images", SUFFIXES), ("Annotations", (".json",)))
+        for folder, _, names in os.walk(root / top)
+        for name in names
+        if name.lower().endswith(suffixes) and not name.startswith((".", "~"))
+    ]
+    return tables + sorted(path for path in inside if path.is_file())
+
+
+def _digest(path: Path) -> str | None:
+    """Name a file by its content; None where there is none to read, which is reported elsewhere."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _short(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

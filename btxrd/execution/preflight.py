@@ -1,0 +1,79 @@
+"""What is looked at before anything runs."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from btxrd.config.schema import Config, DataConfig
+from btxrd.errors import InputError
+from btxrd.execution.status import is_complete, remove_resume_state
+
+T = TypeVar("T")
+
+
+@dataclass
+class Findings:
+    """What `check_runs` found.
+
+    Attributes:
+        complete: folders of the runs that are complete already.
+        refused: why a folder must not be touched, by folder: it holds the run of another config.
+        faults: what is wrong with the data or the split of a run, by folder; the run will fail.
+        cases: of the data of the other runs, by folder.
+    """
+
+    complete: list[Path] = field(default_factory=list)
+    refused: dict[Path, str] = field(default_factory=dict)
+    faults: dict[Path, str] = field(default_factory=dict)
+    cases: dict[Path, int] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> list[str]:
+        """Each thing that is wrong, once."""
+        return list(dict.fromkeys([*self.refused.values(), *self.faults.values()]))
+
+
+def check_runs(runs: dict[Path, Config]) -> Findings:
+    """Check the folders, the data and the splits of runs that are to be done."""
+    found = Findings()
+    to_come: dict[Path, Config] = {}
+    for run_dir, config in runs.items():
+        try:
+            if is_complete(run_dir, config):
+                remove_resume_state(run_dir)
+                found.complete.append(run_dir)
+            else:
+                to_come[run_dir] = config
+        except InputError as error:
+            found.refused[run_dir] = str(error)
+    for data in _distinct([config.data for config in to_come.values()]):
+        of_data = {folder: config for folder, config in to_come.items() if config.data == data}
+        _check_data(data, of_data, found)
+    return found
+
+
+def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> None:
+    from btxrd.data.dataset import assign_cases  # pandas, for runs to come only
+    from btxrd.data.inspection import inspect
+    from btxrd.data.leakage import check_split
+    from btxrd.phantom.write import ensure_phantom
+
+    try:
+        ensure_phantom(data)
+        inspection = inspect(Path(data.root), Path(data.cache), strict=True)
+    except InputError as error:
+        found.faults |= dict.fromkeys(runs, str(error))
+        return
+    for split in _distinct([config.split for config in runs.values()]):
+        of_split = [folder for folder in runs if runs[folder].split == split]
+        try:
+            cases = assign_cases(inspection, data, split)
+            check_split(cases, split)
+            found.cases |= dict.fromkeys(of_split, len(cases))
+        except InputError as error:
+            found.faults |= dict.fromkeys(of_split, str(error))
+
+
+def _distinct(items: list[T]) -> list[T]:
+    """Items that are equal once; configs have no hash."""
+    return [item for place, item in enumerate(items) if item not in items[:place]]

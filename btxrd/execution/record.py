@@ -1,0 +1,190 @@
+"""A run from its first word on disk to its last, whoever is left to write it."""
+
+import logging
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from btxrd import __version__
+from btxrd.artifacts.config import write_config
+from btxrd.artifacts.status import (
+    Outcome,
+    RunError,
+    RunStatus,
+    State,
+    Worker,
+    read_status,
+    write_status,
+)
+from btxrd.config.schema import Config
+from btxrd.errors import InputError
+from btxrd.execution.fingerprint import fingerprint
+from btxrd.execution.status import LOG, RESERVE, finalize_status, remove_resume_state, stamp
+from btxrd.runtime.files import remove_leftovers, write_bytes
+
+log = logging.getLogger(__name__)
+
+RESERVED = 256 * 1024  # bytes
+RESULTS = (
+    "split.csv", "history.csv", "checkpoints", "predictions.csv", "metrics.json", "figures",
+    "gradcam.csv", "lesion_maps.csv", "lesion_maps.npz", "gradcam", "shortcuts.csv",
+    "card.md",
+)  # fmt: skip
+CRASH = "Fatal Python error"  # how faulthandler begins
+OF_USERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)  # interrupt, not failure
+
+
+def begin(
+    run_dir: Path,
+    config: Config,
+    choices: dict[str, str],
+    *,
+    threads: int | None = None,
+    gpu: str | None = None,
+) -> None:
+    """Write config.yaml and the first status of an attempt; the caller holds the lock of the run.
+
+    If the folder holds an incomplete run of another config, its files are moved aside.
+
+    Args:
+        run_dir: Folder of the run; not that of a complete run.
+        config: Config of the run.
+        choices: Config group options that it was composed from.
+        threads: CPU threads that the run may use.
+        gpu: GPU that the run may use, as a value for CUDA_VISIBLE_DEVICES.
+    """
+    before = read_status(run_dir)
+    remove_leftovers(run_dir)
+    status = RunStatus(
+        state="running",
+        fingerprint=fingerprint(config),
+        started=stamp(datetime.now(UTC)),
+        attempts=1 if before is None else before.attempts + 1,
+        versions=versions(),
+        device=config.device,
+        worker=Worker(socket.gethostname(), os.getpid(), threads, gpu),
+    )
+    if before is not None and before.fingerprint != status.fingerprint:
+        _set_aside(run_dir, before.fingerprint)
+    elif before is not None:
+        status = replace(status, seconds=before.seconds)
+    write_bytes(run_dir / RESERVE, bytes(RESERVED))
+    write_config(run_dir, config, choices)
+    write_status(run_dir, status)
+
+
+def _set_aside(run_dir: Path, name: str) -> None:
+    """Move what another run left into a folder named by its fingerprint."""
+    left = [path for result in RESULTS if (path := run_dir / result).exists()]
+    if left:
+        aside = run_dir / f"of-{name}"
+        aside.mkdir(exist_ok=True)
+        for path in left:
+            path.replace(aside / path.name)
+        log.warning("What a run of another config left here was moved to %s", aside)
+
+
+def record(run_dir: Path, work: Callable[[], Outcome]) -> State:
+    """Do the work of a run that was begun, and record how it ends.
+
+    Args:
+        run_dir: Folder of the run.
+        work: Does the run.
+
+    Returns:
+        `complete` or `failed`. An exception is recorded and not raised; an interrupt is recorded
+        and raised.
+    """
+    status = _begun(run_dir)
+    if status.worker is not None:
+        status = replace(status, worker=replace(status.worker, pid=os.getpid()))
+        write_status(run_dir, status)
+    try:
+        outcome = work()
+    except Exception as error:
+        show = not isinstance(error, InputError) or os.environ.get("HYDRA_FULL_ERROR") == "1"
+        log.error("Failed: %s", error, exc_info=error if show else None)
+        return finalize_status(run_dir, status, "failed", _describe(error)).state
+    except BaseException as error:
+        log.error("Interrupted; the same command resumes this run")
+        finalize_status(run_dir, status, "interrupted", _describe(error))
+        raise
+    status = replace(
+        status,
+        device=outcome.device,
+        split_hash=outcome.split_hash,
+        val_macro_auc=outcome.val_macro_auc,
+    )
+    finalize_status(run_dir, status, "complete")
+    remove_resume_state(run_dir)
+    return "complete"
+
+
+def settle(run_dir: Path, code: int, log_from: int = 0) -> State:
+    """Record how a run ended whose process may not have been able to do so.
+
+    Args:
+        run_dir: Folder of the run; the caller holds its lock.
+        code: Exit status of its process; -N or 128 + N if signal N ended it.
+        log_from: Size of the log when this attempt began.
+
+    Returns:
+        The state of the run.
+    """
+    status = _begun(run_dir)
+    if status.state == "complete":
+        remove_resume_state(run_dir)
+    if status.state != "running":
+        return status.state
+    if code - 128 in OF_USERS:
+        code = 128 - code
+    name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    if -code in OF_USERS:
+        reason = RunError(name, "was asked to end")
+        return finalize_status(run_dir, status, "interrupted", reason).state
+    if -code == signal.SIGKILL:
+        message = "the process was killed, by a user or by the system for lack of memory"
+    else:
+        message = "the process crashed without recording the cause"
+    log.error("Failed: %s: %s", name, message)
+    reason = RunError(name, message, _crash(run_dir, log_from))
+    return finalize_status(run_dir, status, "failed", reason).state
+
+
+def _begun(run_dir: Path) -> RunStatus:
+    status = read_status(run_dir)
+    assert status is not None
+    return status
+
+
+def _crash(run_dir: Path, log_from: int) -> str:
+    """What faulthandler wrote into the log, if it did."""
+    path = run_dir / LOG
+    log = path.read_bytes()[log_from:] if path.is_file() else b""
+    text = log.decode(errors="replace")
+    return text[text.rfind(CRASH) :] if CRASH in text else ""
+
+
+def _describe(error: BaseException) -> RunError:
+    trace = "".join(traceback.format_exception(error))
+    return RunError(type(error).__name__, str(error), trace)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what a number depends on, without loading it."""
+    found: dict[str, str | None] = {"python": platform.python_version(), "btxrd": __version__}
+    found |= {name: version(name) for name in ("torch", "timm")}
+    here = Path(__file__).resolve().parent
+    git = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    answer = subprocess.run(git, capture_output=True, text=True) if shutil.which("git") else None
+    in_git = answer is not None and answer.returncode == 0
+    return found | {"git": answer.stdout.strip() if answer is not None and in_git else None}

@@ -1,0 +1,73 @@
+"""Some training steps, timed: `python -m btxrd.execution.trial`, started by `pace.py`.
+
+Stdin gives the config of a run, pickled, and a line when to go; stdout takes `Trial` as JSON.
+"""
+
+import json
+import pickle
+import resource
+import sys
+import time
+
+from btxrd.config.schema import Config
+from btxrd.execution.concurrency import READY, memory_here
+
+STEPS, SECONDS = 6, 4.0  # at least so many, and so long
+
+
+def main() -> None:
+    """Step on one batch in memory, in the way that a run does."""
+    config: Config = pickle.load(sys.stdin.buffer)
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from btxrd.data.batches import Batch
+    from btxrd.evaluation.inference import predict
+    from btxrd.model.factory import create_model
+    from btxrd.runtime.device import choose_device, make_reproducible
+    from btxrd.training.acceleration import place
+    from btxrd.training.loop import UNREAD
+    from btxrd.training.loss import Objective
+    from btxrd.training.step import Step, adamw
+
+    make_reproducible(0)
+    device = choose_device(config.device)
+    network, size, batch = config.model, config.model.image_size, config.training.batch_size
+    model = create_model(
+        backbone=network.backbone,
+        pretrained=False,
+        attn_layer=network.attn_layer,
+        image_size=size,
+        gradcam_layer=network.gradcam_layer,
+        pooling=network.pooling,
+    )
+    place(model, device).train()
+    objective = Objective(nn.CrossEntropyLoss())
+    step = Step(model, objective, adamw(model, config.training.lr), device)
+    images = torch.rand(batch, len(model.normalisation.mean), size, size, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    drawn = Batch(images, torch.arange(batch, device=device) % 3)
+    for _ in range(2):
+        step(drawn).item()
+    predict(model, np.zeros((64, size, size), np.uint8), np.arange(64))  # for its memory
+    print(READY, flush=True)
+    sys.stdin.buffer.readline()
+    steps, start = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - start) < SECONDS or steps < STEPS:
+        loss = step(drawn)
+        steps += 1
+        if steps % UNREAD == 0 or device.type == "cpu":
+            loss.item()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    share = peak * (1 if sys.platform == "darwin" else 1024) / memory_here()
+    on_gpu = 0.0
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        on_gpu = torch.cuda.max_memory_reserved() / total
+    found = {"images_per_second": steps * batch / seconds, "memory": share, "on_gpu": on_gpu}
+    print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The process of one run, started by `supervisor.py` as `btxrd.execution.worker RUN_DIR`."""
+
+import faulthandler
+import os
+import pickle
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+from btxrd.artifacts.status import Outcome, read_status
+from btxrd.config.jobspec import JobSpec
+from btxrd.execution.record import record
+from btxrd.execution.status import LOG
+from btxrd.runtime.interruption import Interruption
+
+
+def main() -> int:
+    """Do the run that stdin tells of; returns 0 where it is complete."""
+    interruption = Interruption()
+    interruption.listen()
+    run_dir = Path(sys.argv[1])
+    job: JobSpec = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def work() -> Outcome:
+        from hydra.core.utils import configure_log
+        from hydra.utils import instantiate
+        from omegaconf import OmegaConf
+
+        configure_log(OmegaConf.create(job.logging))
+        from btxrd.train_eval import train_eval
+
+        build_model = instantiate(asdict(job.config.model), _partial_=True)
+        status = read_status(run_dir)
+        assert status is not None
+        outcome = train_eval(job.config, build_model, run_dir, status.fingerprint, interruption)
+        interruption.end()
+        return outcome
+
+    with (run_dir / LOG).open("a") as log:
+        faulthandler.enable(log)
+        try:
+            return 0 if record(run_dir, work) == "complete" else 1
+        finally:
+            faulthandler.disable()
+
+
+def _end_with_parent() -> None:
+    """Wait until the other end of stdin is gone, then end at once: nobody watches over us."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""What is wrong with real data sets, planted in a synthetic one on request."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image
+
+from btxrd.runtime.files import write_json
+
+Rows = list[dict[str, Any]]  # of dataset.xlsx
+KINDS = ("clean", "duplicates", "oddities", "damaged")  # each with all that those before it have
+UNIQUE_AGE = 100  # no patient is this old, so a copy is nobody's neighbour
+
+
+class Flaws:
+    """Plants flaws in a folder of films, each in a film of its own.
+
+    Attributes:
+        planted: names of films by the flaw that they got; for duplicates pairs of names.
+    """
+
+    def __init__(self, root: Path, rows: Rows, seed: int) -> None:
+        order = np.random.default_rng((seed, 1)).permutation(len(rows))
+        self.root, self.rows = root, rows
+        self.planted: dict[str, list[Any]] = {}
+        self._tumours = [int(i) for i in order if rows[i]["benign"]]
+        self._normals = [int(i) for i in order if not rows[i]["tumor"]]
+
+    def plant(self, kind: str) -> dict[str, list[Any]]:
+        """Plant all flaws of a kind of KINDS; returns `planted`."""
+        steps = (self._duplicates, self._oddities, self._damage)
+        for step in steps[: KINDS.index(kind)]:
+            step()
+        return self.planted
+
+    def _victim(self, flaw: str, *, tumour: bool) -> int:
+        row = (self._tumours if tumour else self._normals).pop()
+        self.planted.setdefault(flaw, []).append(Path(self.rows[row]["image_id"]).stem)
+        return row
+
+    def _film(self, row: int) -> Path:
+        return self.root / "images" / str(self.rows[row]["image_id"])
+
+    def _outline(self, row: int) -> Path:
+        name = f"{Path(self.rows[row]['image_id']).stem}.json"
+        return next((self.root / "Annotations").rglob(name))
+
+    def _edit_outline(self, row: int, **changes: Any) -> None:
+        path = self._outline(row)
+        write_json(path, json.loads(path.read_text()) | changes)
+
+    def _points(self, row: int) -> npt.NDArray[np.float64]:
+        """(corners, 2): the first shape of an outline."""
+        return np.array(json.loads(self._outline(row).read_text())["shapes"][0]["points"])
+
+    def _shape(self, row: int, points: npt.ArrayLike, kind: str = "polygon") -> None:
+        shape = {"label": "tumor", "shape_type": kind, "points": np.asarray(points).tolist()}
+        self._edit_outline(row, shapes=[shape])
+
+    def _duplicates(self) -> None:
+        makers: dict[str, Callable[[Image.Image], Image.Image]] = {
+            "identical": lambda film: film,
+            "encoded again": lambda film: film,
+            "resized": lambda film: film.resize((film.width // 2, film.height // 2)),
+            "brightened": lambda film: film.point(lambda value: min(255, value * 1.15 + 8)),
+            "of another center": lambda film: film,
+            "contradictory": lambda film: film,
+        }
+        for number, (how, make) in enumerate(makers.items()):
+            source = self._victim("duplicates", tumour=number % 2 == 1)
+            row = dict(self.rows[source])
+            name = f"IMG{len(self.rows) + 1:06d}.jpeg"
+            row |= {"image_id": name, "age": UNIQUE_AGE + number}
+            row["center"] = row["center"] % 3 + 1 if how == "of another center" else row["center"]
+            target = self.root / "images" / name
+            if how == "identical":
+                shutil.copyfile(self._film(source), target)
+            else:
+                make(Image.open(self._film(source))).save(target, quality=35)
+            self.rows.append(row)
+            self.planted["duplicates"][-1] = [self.planted["duplicates"][-1], target.stem]
+            if how == "contradictory":
+                row |= {
+                    column: 0 for column, value in row.items() if value == 1 and column != "center"
+                }
+                self.planted["contradictory"] = [self.planted["duplicates"][-1]]
+            elif row["tumor"]:
+                self._copy_outline(source, target)
+
+    def _copy_outline(self, source: int, film: Path) -> None:
+        content = json.loads(self._outline(source).read_text())
+        with Image.open(film) as image:
+            width, height = image.size
+        scale = np.array([width / content["imageWidth"], height / content["imageHeight"]])
+        for shape in content["shapes"]:
+            shape["points"] = (np.array(shape["points"]) * scale).tolist()
+        content |= {"imagePath": film.name, "imageWidth": width, "imageHeight": height}
+        write_json(self.root / "Annotations" / f"{film.stem}.json", content)
+
+    def _oddities(self) -> None:
+        for mode in ("I;16", "RGBA", "LA"):
+            film = self._film(self._victim(mode, tumour=False))
+            grey = Image.open(film).convert("L")
+            deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+            (deep if mode == "I;16" else grey.convert(mode)).save(film.with_suffix(".png"))
+            film.unlink()
+        film = self._film(self._victim("turned", tumour=True))
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6  # upright once turned right
+        Image.open(film).transpose(Image.Transpose.ROTATE_90).save(film, exif=exif, quality=90)
+        film = self._film(self._victim("PNG", tumour=False))
+        Image.open(film).save(film, format="PNG")
+
+        stranger = self.root / "images" / f"IMG{len(self.rows) + 1:06d}.jpeg"
+        shutil.copyfile(film, stranger.with_suffix(".png"))
+        self.planted["film without case"] = [stranger.stem]
+        self._outline(self._victim("no outline", tumour=True)).unlink()
+        tiny = self._victim("tiny", tumour=True)
+        self._shape(tiny, self._points(tiny).mean(0) + np.array([[0, 0], [1, 0], [0, 1]]))
+        crossing = self._victim("crossing", tumour=True)
+        self._shape(crossing, [[-40, 10], [60, 10], [60, 90], [-40, 90]])
+        normal = self._film(self._victim("outlined normal", tumour=False))
+        self._copy_outline(tiny, normal)
+        outline = self.root / "Annotations" / f"{normal.stem}.json"
+        shutil.copyfile(outline, outline.with_stem(stranger.stem))
+        self.planted["outline without case"] = [stranger.stem]
+
+    def _damage(self) -> None:
+        for column, value in (("center", None), ("age", "forty"), ("malignant", 2), ("tumor", 1)):
+            self.rows[self._victim("rows", tumour=False)][column] = value
+        self._film(self._victim("no film", tumour=False)).unlink()
+        for damage in ("truncated", "empty", "text", "blank", "CMYK"):
+            film = self._film(self._victim("films", tumour=False))
+            whole = film.read_bytes()
+            if damage in ("blank", "CMYK"):
+                image = Image.open(film)
+                changed = Image.new("L", image.size) if damage == "blank" else image.convert("CMYK")
+                changed.save(film)
+            else:
+                parts = {"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"no film"}
+                film.write_bytes(parts[damage])
+        self._outline(self._victim("outlines", tumour=True)).write_text("{")
+        row = self._victim("outlines", tumour=True)
+        self._shape(row, self._points(row)[:2])
+        row = self._victim("outlines", tumour=True)
+        self._shape(row, self._points(row)[:2], "circle")
+        self._edit_outline(self._victim("outlines", tumour=True), imagePath="IMG000000.jpeg")
+        self._edit_outline(self._victim("outlines", tumour=True), imageWidth=77)
+        row = self._victim("outlines", tumour=True)
+        self._shape(row, self._points(row) + 5000)

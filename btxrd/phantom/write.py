@@ -1,0 +1,189 @@
+"""Synthetic radiographs on disk in exactly BTXRD's layout."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from btxrd.config.schema import DataConfig
+from btxrd.data.constants import CLASSES, COLUMNS, REGIONS, VIEWS
+from btxrd.errors import InputError
+from btxrd.phantom.film import Lesion, Limb, draw_film, outline, with_letter
+from btxrd.phantom.flaws import Flaws
+from btxrd.runtime.files import write_json
+
+MARKER = "phantom.json"  # written last: a folder without it is not whole
+VERSION = 1  # of the drawing; raise it when a film changes
+SHORTCUT = "shortcut"  # the kind whose films tell their class by a letter
+CENTER_SHARES = (0.5, 0.25, 0.25)
+CLASS_SHARES = (0.4, 0.36, 0.24)
+BONES = {"femur": 2, "tibia": 2, "humerus": 1, "radius": 1}  # site -> index of its region + 1
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One likely patient: what all of their films share."""
+
+    center: int
+    label: int
+    age: int
+    gender: str
+    site: str
+    subtype: str | None
+    limb: Limb
+    lesion: Lesion | None
+
+
+def ensure_phantom(data: DataConfig) -> None:
+    """Write the synthetic radiographs that a config asks for, unless they exist already.
+
+    Raises:
+        InputError: see `write_phantom`.
+    """
+    if data.phantom is not None:
+        write_phantom(Path(data.root), data.phantom.cases, data.phantom.seed, data.phantom.kind)
+
+
+def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> None:
+    """Write `cases` films with table and outlines into `root`, once.
+
+    The folder has BTXRD's quirks: films that end in .jpg, a nested annotation folder, rectangles
+    among the outlines, grey and RGB files, and an Excel lock file.
+
+    Args:
+        root: folder to make.
+        cases: films, without the copies that a `kind` adds.
+        seed: decides every pixel.
+        kind: one of `phantom_flaws.KINDS`: what else is planted, and the marker in `root` tells
+            where; or SHORTCUT.
+
+    Raises:
+        InputError: where `root` holds something else.
+    """
+    made = {"version": VERSION, "cases": cases, "seed": seed, "kind": kind}
+    if root.exists():
+        marker = root / MARKER
+        found = json.loads(marker.read_text()) if marker.is_file() else {}
+        if {name: found.get(name) for name in made} != made:
+            raise InputError(
+                f"data.root={root}: is there already and does not hold the {kind} phantom of "
+                f"{cases} cases with seed {seed}; delete it or name another folder"
+            )
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as folder:
+        beside = Path(folder) / "whole"
+        planted = _write_films(beside, cases, seed, kind)
+        write_json(beside / MARKER, made | {"planted": planted})
+        try:
+            beside.rename(root)
+        except OSError:  # another process was first
+            write_phantom(root, cases, seed, kind)
+
+
+def _write_films(root: Path, cases: int, seed: int, kind: str) -> dict[str, list[Any]]:
+    (root / "images").mkdir(parents=True)
+    (root / "Annotations" / "Annotations").mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    lettered = kind == SHORTCUT
+    rows: list[dict[str, Any]] = []
+    for patient, views in _patients(cases, rng):
+        for view in range(views):
+            number = len(rows) + 1
+            suffix = ".jpg" if number % 37 == 0 else ".jpeg"
+            name = f"IMG{number:06d}{suffix}"
+            rows.append(_row(name, patient, VIEWS[view]))
+            draw = np.random.default_rng((seed, number))
+            _write_film(root, name, patient, view, draw, lettered=lettered)
+    planted = {} if lettered else Flaws(root, rows, seed).plant(kind)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table.to_excel(root / "dataset.xlsx", index=False)
+    (root / "~$dataset.xlsx").write_bytes(b"\x05owner")
+    return planted
+
+
+def _patients(cases: int, rng: np.random.Generator) -> list[tuple[Patient, int]]:
+    """Draw patients until their films number `cases`; classes and centers keep fixed shares."""
+    strata = [
+        (center, label, round(cases * CENTER_SHARES[center - 1] * CLASS_SHARES[label]))
+        for center in (1, 2, 3)
+        for label in range(len(CLASSES))
+    ]
+    missing = cases - sum(count for _, _, count in strata)
+    strata[0] = (1, 0, strata[0][2] + missing)
+    patients = []
+    for center, label, count in strata:
+        while count > 0:
+            views = min(count, int(rng.choice((1, 2, 3), p=(0.55, 0.35, 0.1))))
+            patients.append((_patient(center, label, rng), views))
+            count -= views
+    return [patients[index] for index in rng.permutation(len(patients))]
+
+
+def _patient(center: int, label: int, rng: np.random.Generator) -> Patient:
+    site = str(rng.choice(list(BONES)))
+    limb = Limb.draw(rng, paired=site in ("tibia", "radius"))
+    subtype = None
+    lesion = None
+    if label == 1:
+        subtype = str(rng.choice(("simple bone cyst", "giant cell tumor", "osteochondroma")))
+    elif label == 2:
+        subtype = str(rng.choice(("osteosarcoma", "other mt"), p=(0.8, 0.2)))
+    if subtype is not None:
+        lesion = Lesion.draw(rng, limb, subtype)
+    age = int(np.clip(rng.normal((40, 22, 28)[label], 14), 3, 88))
+    return Patient(center, label, age, str(rng.choice(("F", "M"))), site, subtype, limb, lesion)
+
+
+def _row(name: str, patient: Patient, view: str) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, 0)
+    row |= {"image_id": name, "center": patient.center, "age": patient.age}
+    row |= {"gender": patient.gender, REGIONS[BONES[patient.site] - 1]: 1, view: 1}
+    if patient.subtype is not None:
+        row |= {"tumor": 1, CLASSES[patient.label]: 1, patient.subtype: 1, patient.site: 1}
+    return row
+
+
+def _write_film(
+    root: Path,
+    name: str,
+    patient: Patient,
+    view: int,
+    rng: np.random.Generator,
+    *,
+    lettered: bool,
+) -> None:
+    limb = patient.limb.turned(view, rng)
+    lesion = None if patient.lesion is None else patient.lesion.turned(view, rng)
+    height, width = int(rng.integers(420, 620)), int(rng.integers(300, 460))
+    film = draw_film(height, width, limb, lesion, patient.center, rng)
+    if lettered:
+        film = with_letter(film, patient.label)
+    image = Image.fromarray(film)
+    if rng.random() < 0.3:
+        image = image.convert("RGB")
+    image.save(root / "images" / name, format="JPEG", quality=(92, 85, 78)[patient.center - 1])
+    if lesion is not None:
+        points = outline(height, width, limb, lesion)
+        kind = "polygon"
+        if rng.random() < 0.05:
+            kind, points = "rectangle", np.array([points.min(0), points.max(0)])
+        content: dict[str, Any] = {
+            "version": "5.4.1",
+            "flags": {},
+            "shapes": [
+                {"label": "tumor", "points": points.round(1).tolist(), "group_id": None}
+                | {"shape_type": kind, "flags": {}}
+            ],
+            "imagePath": name,
+            "imageData": None,
+            "imageHeight": height,
+            "imageWidth": width,
+        }
+        folder = root / "Annotations" / ("Annotations" if rng.random() < 0.5 else "")
+        write_json(folder / f"{Path(name).stem}.json", content)

@@ -1,0 +1,1 @@
+"""Compare the runs of a sweep, and report what can be concluded."""

@@ -1,0 +1,1 @@
+"""Files, cores, devices and signals."""

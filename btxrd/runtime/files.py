@@ -1,0 +1,145 @@
+"""Files that are whole or not there: written beside their place, then renamed into it."""
+
+import errno
+import fcntl
+import json
+import logging
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from btxrd.errors import InputError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+TEMPORARY = ".tmp"
+FULL = 64 * 1024  # bytes free, below which a file system counts as full
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; a block that ends well renames it onto `path`.
+
+    Raises:
+        InputError: where the file system is full, whatever the writer makes of that.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except Exception as error:
+        if _is_of_full_disk(path, error):
+            raise InputError(f"{path}: cannot be written, the file system is full") from error
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _is_of_full_disk(path: Path, error: Exception) -> bool:
+    """Libraries that write word it in their own ways, and some remove what they wrote."""
+    full = os.strerror(errno.ENOSPC)
+    return full in str(error) or (
+        path.parent.is_dir() and shutil.disk_usage(path.parent).free < FULL
+    )
+
+
+def remove_leftovers(folder: Path, pattern: str = "*") -> None:
+    """Remove what a process that was killed was writing; the caller holds the folder."""
+    for path in folder.rglob(f"{pattern}{TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def lock(path: Path, timeout: float = 0) -> Iterator[int | None]:
+    """Hold a lock file.
+
+    The lock belongs to the open file: a process that inherits the descriptor keeps it, and it ends
+    with the last of them, however that ends.
+
+    Args:
+        path: of the lock file, which stays.
+        timeout: seconds to wait for another holder.
+
+    Yields:
+        The descriptor; None where another process holds the lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    deadline = time.monotonic() + timeout
+    try:
+        while not (is_ours := _try_lock(descriptor)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield descriptor if is_ours else None
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path], None]) -> T:
+    """Read a file of a cache; where it is not there, or is damaged, `build` makes it first.
+
+    Processes take turns.
+
+    Raises:
+        InputError: where the cache cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(target.with_name(target.name + ".lock"), math.inf))
+        except OSError as error:
+            raise InputError(
+                f"data.cache={target.parent}: cannot be written ({error.strerror})"
+            ) from error
+        if target.is_file():
+            try:
+                return read(target)
+            except Exception as error:  # each kind of damage raises a type of its own
+                log.warning("%s is damaged (%s), and is built again", target, error)
+        remove_leftovers(target.parent, f"{target.name}.*")
+        with atomic_write(target) as beside:
+            build(beside)
+        return read(target)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with atomic_write(path) as beside:
+        beside.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON. Raises ValueError for NaN and infinity, which JSON does not have."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that this package wrote.
+
+    Raises:
+        InputError: for one that is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: is damaged ({error})") from error

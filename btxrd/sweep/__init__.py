@@ -1,1 +1,0 @@
-"""The runs of a sweep, met through their files on disk."""

@@ -1,0 +1,156 @@
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from btxrd.artifacts.plan import read_plan, write_plan
+from btxrd.errors import InputError
+from btxrd.execution.baselines import backup_checkpoints
+from btxrd.execution.fingerprint import _content, fingerprint
+from btxrd.execution.record import begin, record
+from btxrd.execution.status import is_complete, read_status
+
+
+def attempt(run_dir, config, choices, work):
+    begin(run_dir, config, choices)
+    return record(run_dir, work)
+
+
+@pytest.fixture
+def config(compose):
+    return compose()
+
+
+def changed(config, group, **values):
+    return replace(config, **{group: replace(getattr(config, group), **values)})
+
+
+def test_fingerprint_is_of_what_can_change_a_number(config):
+    same = [
+        changed(config, "data", root="/elsewhere", cache="/other"),
+        replace(config, device="cpu"),
+    ]
+    other = [
+        replace(config, seed=1),
+        changed(config, "training", lr=0.5),
+        changed(config, "data", clahe_clip=0.0),
+        changed(config, "split", seed=1),
+        changed(config, "model", dropout=0.9),
+    ]
+    assert {fingerprint(c) for c in same} == {fingerprint(config)}
+    assert len({fingerprint(c) for c in [config, *other]}) == 6
+
+
+def test_fingerprint_names_weights_by_content(config, tmp_path):
+    prints = []
+    for folder, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "w.pth").write_bytes(content)
+        prints.append(
+            fingerprint(changed(config, "model", weights=str(tmp_path / folder / "w.pth")))
+        )
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_fingerprint_names_films_and_outlines_by_content(config, phantom, tmp_path):
+    def of(root):
+        _content.cache_clear()  # as another process would begin
+        data = {"phantom": None, "root": str(root), "cache": str(tmp_path / "cache")}
+        return fingerprint(changed(config, "data", **data))
+
+    for name in ("here", "there"):
+        shutil.copytree(phantom, tmp_path / name)
+    first = of(tmp_path / "here")
+    assert of(tmp_path / "there") == of(tmp_path / "here") == first
+    for pattern in ("images/*.jpeg", "Annotations/**/*.json", "dataset.xlsx"):
+        path = next((tmp_path / "there").glob(pattern))
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + b"?")
+        assert of(tmp_path / "there") != first
+        path.write_bytes(whole)
+    assert of(tmp_path / "there") == first
+
+
+def test_complete_is_written_after_the_work(config, tmp_path):
+    def work():
+        assert json.loads((tmp_path / "status.json").read_text())["state"] == "running"
+        return {"device": "cpu (a machine)"}
+
+    assert attempt(tmp_path, config, {"model": "m"}, work) == "complete"
+    status = read_status(tmp_path)
+    assert (status["state"], status["device"]) == ("complete", "cpu (a machine)")
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["choices"] == {"model": "m"}
+    assert is_complete(tmp_path, config)
+
+
+def test_failure_is_recorded_with_its_traceback(config, tmp_path, caplog):
+    def work():
+        raise InputError("films/a.jpeg: is broken")
+
+    assert attempt(tmp_path, config, {}, work) == "failed"
+    status = read_status(tmp_path)
+    assert (status["state"], status["error"]["type"]) == ("failed", "InputError")
+    assert status["error"]["message"] == "films/a.jpeg: is broken"
+    assert "in work" in status["error"]["traceback"]
+    assert caplog.text.count("\n") == 1
+    assert not is_complete(tmp_path, config)
+
+
+def test_interrupt_is_recorded_and_passed_on(config, tmp_path):
+    def work():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attempt(tmp_path, config, {}, work)
+    assert read_status(tmp_path)["state"] == "interrupted"
+    attempt(tmp_path, config, {}, lambda: {"device": "cpu"})
+    assert read_status(tmp_path)["attempts"] == 2
+
+
+def test_other_config_does_not_go_on_from_what_is_there(config, tmp_path):
+    last = tmp_path / "checkpoints" / "last.pt"
+
+    def fail():
+        raise RuntimeError
+
+    attempt(tmp_path, config, {}, fail)
+    last.parent.mkdir()
+    last.write_bytes(b"state")
+    attempt(tmp_path, config, {}, fail)
+    assert last.exists()
+    attempt(tmp_path, replace(config, seed=1), {}, fail)
+    assert not last.exists()
+
+
+def test_complete_run_of_another_config_is_refused_with_what_differs(config, tmp_path):
+    attempt(tmp_path, config, {}, lambda: {"device": "cpu"})
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    other = changed(replace(config, seed=3, device="cpu"), "training", epochs=9)
+    with pytest.raises(InputError) as got:
+        is_complete(tmp_path, other)
+    assert "training.epochs=2 there, 9 now, seed=0 there, 3 now" in str(got.value)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_plan_remembers_runs_of_earlier_calls(tmp_path):
+    write_plan(tmp_path, ["a", "b"])
+    write_plan(tmp_path, ["b", "c"])
+    assert read_plan(tmp_path).runs == ["a", "b", "c"]
+
+
+def test_old_baselines_are_copied_once(tmp_path):
+    (tmp_path / "old.pt").write_bytes(b"first")
+    (tmp_path / "notes.txt").write_bytes(b"no checkpoint")
+    backup_checkpoints(tmp_path)
+    (tmp_path / "old.pt").write_bytes(b"second")
+    backup_checkpoints(tmp_path)
+    copies = {path.name: path.read_bytes() for path in (tmp_path / "backup_b0_baseline").iterdir()}
+    assert copies == {"old.pt": b"first"}
+    assert (tmp_path / "old.pt").read_bytes() == b"second"
+
+
+def test_no_checkpoints_is_no_backup(tmp_path):
+    backup_checkpoints(tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []
