@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from btxrd.data.archive import need_room, unpack
 from btxrd.errors import InputError
-from btxrd.runtime.files import read_json
+from btxrd.runtime.files import lock, read_json
 
 MARKER = "archive.json"  # in a folder that this command made: the md5 of its archive
 BLOCK = 1 << 18  # bytes
