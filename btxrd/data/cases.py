@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from btxrd.data.constants import (
-    BENIGN,
+    BENIGN_SUBTYPES,
     COLUMNS,
-    MALIGNANT,
+    MALIGNANT_SUBTYPES,
     REGIONS,
     REQUIRED_COLUMNS,
     SITES,
@@ -20,7 +20,8 @@ from btxrd.data.constants import (
 )
 from btxrd.errors import InputError
 
-FLAGS = (*SITES, *BENIGN, *MALIGNANT, *REGIONS, *VIEWS)  # 0 or 1 where they are there
+SUBTYPES = (*BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES)
+FLAGS = (*SITES, *SUBTYPES, *REGIONS, *VIEWS)  # 0, 1 or empty
 OLDEST = 120  # years
 MOST_CENTERS = 1_000_000
 HUGE = 2**63
@@ -161,8 +162,8 @@ def row_faults(table: pd.DataFrame) -> dict[int, str]:
         filled = table[name].notna()
         flag = _numbers(table[name])
         note(filled & ~flag.isin((0, 1)), f"has {name}={{{name}}}", "must be 0 or 1")
-        if name in (*BENIGN, *MALIGNANT):
-            kind = "benign" if name in BENIGN else "malignant"
+        if name in SUBTYPES:
+            kind = "benign" if name in BENIGN_SUBTYPES else "malignant"
             agrees = numbers[kind] == 1
             note((flag == 1) & ~agrees, f"has {name}=1, {kind}={{{kind}}}", f"{name} is {kind}")
     if "age" in table.columns:

@@ -1,4 +1,4 @@
-"""What a run works on: the cases dealt to partitions, their outlines, their pixels."""
+"""The data of a run: cases assigned to partitions, their outlines and their pixels."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from btxrd.artifacts.classes import ClassNames
 from btxrd.config.schema import DataConfig, SplitConfig
-from btxrd.data.constants import CLASSES
+from btxrd.data.constants import CLASS_NAMES, CLASSES
 from btxrd.data.groups import can_tell_patients
 from btxrd.data.inspection import Inspection, inspect
 from btxrd.data.leakage import check_split
@@ -20,20 +21,22 @@ SEALED = "sealed"
 
 @dataclass(frozen=True)
 class Dataset:
-    """The films of a run.
+    """The images of a run.
 
     Attributes:
-        cases: a row a film, in the order of ids: `load_cases` with `patient`, `group`, `partition`,
-            and `width` and `height` in pixels.
-        pixels: (n, S, S) uint8, a film a row of `cases`.
-        lesions: masks (S, S) uint8, 1 on the lesions, of the tumours with an outline, by stem.
-        warnings: a line for each kind of thing that was put right, or that a reader must know.
+        cases: One row per image, in the order of ids: `load_cases` with `patient`, `group`,
+            `partition`, and `width` and `height` in pixels.
+        pixels: (n, S, S) uint8, one image per row of `cases`.
+        lesions: Masks (S, S) uint8, 1 on the lesions, of the tumours with an outline, by stem.
+        warnings: One line for each kind of correction, and for what a reader must know.
+        class_names: Classes in the order of the labels.
     """
 
     cases: pd.DataFrame
     pixels: Stored
     lesions: dict[str, npt.NDArray[np.uint8]]
     warnings: tuple[str, ...]
+    class_names: ClassNames = CLASS_NAMES
 
     @property
     def identity(self) -> str:
