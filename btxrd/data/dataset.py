@@ -90,9 +90,9 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
     cases = assign_cases(found, data, split)
     check_split(cases, split)
     digest = dict(zip(found.survey.paths, found.survey.digests, strict=True))
-    look = dict(zip(found.survey.paths, found.survey.looks, strict=True))
-    cases["width"] = [look[path].width for path in cases["path"]]
-    cases["height"] = [look[path].height for path in cases["path"]]
+    info = dict(zip(found.survey.paths, found.survey.infos, strict=True))
+    cases["width"] = [info[path].width for path in cases["path"]]
+    cases["height"] = [info[path].height for path in cases["path"]]
     pixels = load_pixels(
         cases["path"].tolist(),
         image_size,
@@ -132,7 +132,7 @@ def without_contradictions(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataF
 
 
 def _warnings(found: Inspection, data: DataConfig, split: SplitConfig) -> list[str]:
-    warnings = list(found.warnings)
+    warnings = list(found.warning_lines)
     if not can_tell_patients(found.cases):
         warnings.append("No age and gender in the table: films of one patient may be parted")
     label = dict(zip(found.cases["stem"], found.cases["label"], strict=True))
