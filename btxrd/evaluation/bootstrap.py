@@ -1,28 +1,31 @@
-"""Figures with bootstrap intervals over groups."""
-
-from typing import Any
+"""Metrics with bootstrap confidence intervals over groups."""
 
 import numpy as np
 import numpy.typing as npt
 
-from btxrd.data.constants import CLASSES, HEADLINE, PER_CLASS
-from btxrd.evaluation.metrics import Floats, Labels, confusion, figures
+from btxrd.artifacts.classes import ClassNames
+from btxrd.artifacts.metrics import (
+    UNDEFINED,
+    CenterMetrics,
+    ClassMetrics,
+    Estimate,
+    Estimates,
+    PartitionMetrics,
+)
+from btxrd.evaluation.metrics import (
+    METRICS,
+    Cases,
+    Floats,
+    Labels,
+    Metric,
+    compute_metrics,
+    confusion,
+)
 
 RESAMPLES = 2000
-LEVEL = 0.95
+COVERAGE = 0.95
 SEED = 0
 Groups = npt.NDArray[np.generic]
-Estimate = dict[str, float | None]  # value, low, high
-
-WHY = {
-    "auc": "all cases are of this class, or none is",
-    "average_precision": "no case is of this class",
-    "sensitivity": "no case is of this class",
-    "specificity": "all cases are of this class",
-    "precision": "no case is called this class",
-    "macro_auc": "a class is absent",
-    "malignant_called_normal": "no case is malignant",
-}
 
 
 def bootstrap_weights(groups: Groups, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
@@ -51,21 +54,21 @@ def interval(value: float, resampled: Floats) -> tuple[float | None, float | Non
     known = resampled[~np.isnan(resampled)]
     if not len(known):
         return None, None
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(known, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return float(min(low, value)), float(max(high, value))
 
 
 def estimate(values: Floats) -> Estimate:
-    """A figure with its interval; all null where it cannot be computed.
+    """Return a metric with its confidence interval; `UNDEFINED` if it has no value.
 
     Args:
-        values: (1 + resamples,), the figure itself first.
+        values: (1 + resamples,), the metric itself first.
     """
     value = float(values[0])
     if np.isnan(value):
-        return {"value": None, "low": None, "high": None}
+        return UNDEFINED
     low, high = interval(value, values[1:])
-    return {"value": value, "low": low, "high": high}
+    return Estimate(value, low, high)
 
 
 def with_sample(weights: Floats) -> Floats:
@@ -73,48 +76,68 @@ def with_sample(weights: Floats) -> Floats:
     return np.vstack([np.ones(weights.shape[1]), weights])
 
 
-def scores(labels: Labels, probs: Floats, groups: Groups, centers: Labels) -> dict[str, Any]:
-    """Score one partition: every figure with its interval, as metrics.json holds it.
+def partition_metrics(
+    labels: Labels, probs: Floats, groups: Groups, centers: Labels, names: ClassNames
+) -> PartitionMetrics:
+    """Compute every metric of one partition with its confidence interval.
 
     Args:
         labels: (n,) in 0..k-1.
         probs: (n, k), rows sum to 1.
-        groups: (n,) the resampled units.
+        groups: (n,) the units that are resampled.
         centers: (n,).
-
-    Returns:
-        `n`, the HEADLINE figures, `per_class`, `per_center`, `confusion`, and `notes`: why a figure
-        is null, by its name.
+        names: Of the k classes.
     """
     weights = bootstrap_weights(groups)
-    found = _with_intervals(labels, probs, weights)
-    result: dict[str, Any] = {"n": len(labels)} | {name: found[name] for name in HEADLINE}
-    result["per_class"] = {
-        title: {name: found[f"{title}.{name}"] for name in PER_CLASS}
-        | {"support": int((labels == label).sum())}
-        for label, title in enumerate(CLASSES)
-    }
-    notes = _notes(found, "")
-    result["per_center"] = {}
+    cases = Cases(labels, probs, names)
+    found = _with_intervals(cases, weights)
+    whole = [metric for metric in METRICS if metric.compute is not None]
+    notes = {}
+    values = {}
+    for metric in whole:
+        if metric.exists_for(names):
+            values[metric.key(names)] = found[metric.key(names)]
+            notes |= _note(metric, metric.key(names), found[metric.key(names)])
+    per_class = {}
+    for label, name in enumerate(names.names):
+        own = {}
+        for metric in METRICS:
+            if metric.compute_per_class is not None:
+                own[metric.name] = found[f"{name}.{metric.name}"]
+                notes |= _note(metric, f"{name}.{metric.name}", own[metric.name])
+        per_class[name] = ClassMetrics(own, int((labels == label).sum()))
+    per_center = {}
     for center in np.unique(centers):
         here = centers == center
-        own = _with_intervals(labels[here], probs[here], weights[:, here])
-        kept = {name: own[name] for name in ("accuracy", "macro_auc")}
-        result["per_center"][str(center)] = {"n": int(here.sum())} | kept
-        notes |= _notes(kept, f"per_center.{center}.")
-    result["confusion"] = confusion(labels, probs).tolist()
-    result["notes"] = notes
-    return result
+        own, why = _of_center(cases, here, weights, f"per_center.{center}")
+        per_center[str(center)] = CenterMetrics(int(here.sum()), own)
+        notes |= why
+    counts = confusion(labels, probs).tolist()
+    return PartitionMetrics(len(labels), values, per_class, per_center, counts, notes)
 
 
-def _with_intervals(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Estimate]:
-    found = figures(labels, probs, with_sample(weights))
+def _of_center(
+    cases: Cases, here: npt.NDArray[np.bool_], weights: Floats, prefix: str
+) -> tuple[Estimates, dict[str, str]]:
+    found = _with_intervals(
+        Cases(cases.labels[here], cases.probs[here], cases.names), weights[:, here]
+    )
+    values: Estimates = {}
+    notes: dict[str, str] = {}
+    for metric in METRICS:
+        if metric.per_center and metric.compute is not None:
+            key = metric.key(cases.names)
+            values[key] = found[key]
+            notes |= _note(metric, f"{prefix}.{key}", found[key])
+    return values, notes
+
+
+def _with_intervals(cases: Cases, weights: Floats) -> Estimates:
+    found = compute_metrics(cases, with_sample(weights))
     return {name: estimate(values) for name, values in found.items()}
 
 
-def _notes(found: dict[str, Estimate], prefix: str) -> dict[str, str]:
-    return {
-        prefix + name: WHY[name.rpartition(".")[2]]
-        for name, figure in found.items()
-        if figure["value"] is None
-    }
+def _note(metric: Metric, name: str, found: Estimate) -> dict[str, str]:
+    if found.value is not None:
+        return {}
+    return {name: metric.undefined or "it cannot be computed from these cases"}
