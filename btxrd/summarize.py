@@ -1,4 +1,4 @@
-"""Write the summary and the page of a sweep again, from what is on disk; or of several together."""
+"""Write the summary and the HTML report of a sweep, or of several together, from disk."""
 
 import argparse
 import sys
@@ -10,17 +10,21 @@ from btxrd.report.summary import summarize
 
 
 def main() -> int:
-    """Answer the command line; returns 0 where all runs are complete, 1 elsewhere."""
+    """Run the command line; return 0 if all runs are complete, 1 if not, 2 for wrong input."""
     parser = argparse.ArgumentParser(prog="python -m btxrd.summarize", description=__doc__)
     parser.add_argument(
         "sweep_dirs",
         metavar="DIR",
         nargs="+",
         type=Path,
-        help="such as multirun/2026-01-31/12-00-00",
+        help="folder of a sweep, such as multirun/2026-01-31/12-00-00",
     )
-    parser.add_argument("--to", type=Path, help="where to write it; of one sweep, its own folder")
-    parser.add_argument("--no-images", action="store_true", help="leave films out of the page")
+    parser.add_argument(
+        "--to", type=Path, help="folder to write into; by default that of the sweep, if it is one"
+    )
+    parser.add_argument(
+        "--no-images", action="store_true", help="leave radiographs out of the report"
+    )
     args = parser.parse_args()
     if len(args.sweep_dirs) > 1 and args.to is None:
         print("--to: must name a folder for the summary of several sweeps", file=sys.stderr)

@@ -9,14 +9,12 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
-from btxrd.data.constants import CLASSES
 from btxrd.report.settings import Setting
 
 MOST = 8  # settings in a chart: those that do best on val
@@ -37,7 +35,7 @@ def charts(settings: list[Setting]) -> list[tuple[str, str]]:
     ranked = sorted(settings, key=lambda one: -(one.val.macro_auc if one.val else 0))[:MOST]
     drawn = [
         (f"ROC, {name} against the others", _draw(partial(_roc, settings=ranked, label=label)))
-        for label, name in reversed(list(enumerate(CLASSES)))
+        for label, name in reversed(list(enumerate(settings[0].names.names)))
     ]
     return [
         *drawn,
@@ -100,7 +98,7 @@ def _calibration(axes: Axes, settings: list[Setting]) -> None:
 def _history(axes: Axes, settings: list[Setting]) -> None:
     for place, setting in enumerate(settings):
         for number, run in enumerate(setting.runs):
-            history = pd.read_csv(run.path / "history.csv")
+            history = run.history
             best = history.iloc[int(history["val_loss"].to_numpy().argmin())]
             name = _label(setting) if number == 0 else None
             axes.plot(history["epoch"], history["val_macro_auc"], label=name, **_style(place))

@@ -1,205 +1,260 @@
-"""What a reader wants to know first, in sentences, from the content of summary.json."""
+"""The main findings about the winner of each split, in sentences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-GOOD, BAD, OPEN = "good", "bad", "open"
+from btxrd.artifacts.comparison import Gap, PairedComparison, SettingRow
+from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.summary import Summary, Winner
+
+Verdict = Literal["good", "bad", "open"]
 AT_CHANCE = 0.5  # macro AUC
-TOLERATED = 0.1  # of macro AUC, that may hide in an interval where it is said that nothing is
+TOLERATED = 0.1  # largest effect on macro AUC that an interval may include if none is claimed
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One sentence or a few to a question.
+class Conclusion:
+    """What the results say about one question.
 
     Attributes:
-        question: as it was asked.
-        verdict: GOOD, BAD or OPEN, where neither can be said.
-        short: the verdict in a few words.
-        text: with the figures.
+        question: The question.
+        verdict: `open` if the results are neither good nor bad, or not known.
+        short: The conclusion in a few words.
+        text: The conclusion with the metrics.
     """
 
     question: str
-    verdict: str
+    verdict: Verdict
     short: str
     text: str
 
 
-def answers(content: dict[str, Any]) -> list[tuple[str, list[Answer]]]:
-    """Answer for the winner of each split: its title, and the answers."""
+def conclusions(summary: Summary) -> list[tuple[str, list[Conclusion]]]:
+    """Return the title of each split with a winner, and the conclusions about it."""
     found = []
-    for winner in content["winners"]:
-        (row,) = (row for row in content["settings"] if winner["run"] in row["runs"])
-        asked = (
+    for winner in summary.winners:
+        (row,) = (row for row in summary.settings if winner.run in row.runs)
+        about = [
             _which(winner, row),
-            _how_sure(row, content["comparisons"]),
-            _elsewhere(row, content["generalisation_gap"]),
-            _looks(row),
+            _is_better(row, summary.comparisons),
+            _elsewhere(row, summary.generalisation_gap),
+            _localisation(row),
             _shortcuts(row),
             _missed(row),
-        )
-        found.append((winner["split"], list(asked)))
+        ]
+        found.append((winner.split, about))
     return found
 
 
-def said(figure: dict[str, Any] | None, *, percent: bool = False) -> str:
-    """A figure with its interval."""
-    if figure is None or figure["value"] is None:
+def format_estimate(found: Estimate | None, *, percent: bool = False) -> str:
+    """Format a metric with its confidence interval."""
+    if found is None or found.value is None:
         return "not known"
 
     def show(value: float) -> str:
         return f"{value:.0%}" if percent else f"{value:.3f}"
 
-    if figure["low"] is None:
-        return show(figure["value"])
-    return f"{show(figure['value'])} ({show(figure['low'])} to {show(figure['high'])})"
+    if found.low is None or found.high is None:
+        return show(found.value)
+    return f"{show(found.value)} (95% CI {show(found.low)} to {show(found.high)})"
 
 
-def _which(winner: dict[str, Any], row: dict[str, Any]) -> Answer:
-    left_out = _list(winner["unranked"]) if winner["unranked"] else ""
-    unranked = f" (not ranked, for want of a val figure: {left_out})" if left_out else ""
-    text = (
-        f"It has the highest val macro AUC ({winner['val_macro_auc']:.3f}) of {winner['of']}"
-        f"{unranked}. On {row['n_test']} test films: macro AUC {said(row['macro_auc'])}, "
-        f"accuracy {said(row['accuracy'])}, balanced accuracy {said(row['balanced_accuracy'])}."
-    )
-    return Answer("Which model?", OPEN, winner["setting"], text)
-
-
-def _how_sure(row: dict[str, Any], comparisons: list[dict[str, Any]]) -> Answer:
-    """Told by the sets of macro AUC."""
-    first = row["runs"][0]
-    mine = [pair for pair in comparisons if first in pair["runs"]]
-    alike: list[str] = []
-    better: list[str] = []
-    worse: list[str] = []
-    for pair in mine:
-        is_one = pair["runs"][0] == first
-        other, difference = pair["other" if is_one else "one"], pair["macro_auc"]
-        ahead = (difference["value"] or 0) * (1 if is_one else -1)
-        place = alike if not difference["apart"] else (worse if ahead > 0 else better)
-        place.append(other)
-    parts = []
-    if worse:
-        parts.append(f"Better on test than {_list(worse)}.")
-    if better:
-        parts.append(f"Worse on test than {_list(better)}.")
-    if alike:
-        parts.append(f"Not to be told apart from {_list(alike)}.")
-    if not mine:
-        parts.append("Nothing was tested on the same films to compare it with.")
-    if len(row["seeds"]) == 1:
-        parts.append(
-            "One seed: this is said of one trained network. Add seed=0,1,2 to speak of the setting."
+def _which(winner: Winner, row: SettingRow) -> Conclusion:
+    unranked = ""
+    if winner.unranked:
+        unranked = f" ({_list(winner.unranked)} lacked a val metric and took no part)"
+    shown = ", ".join(
+        f"{title} {format_estimate(row.metric(name))}"
+        for name, title in (
+            ("macro_auc", "macro AUC"),
+            ("accuracy", "accuracy"),
+            ("balanced_accuracy", "balanced accuracy"),
         )
-    elif row["macro_auc"]["sd"] is not None:
-        sd = row["macro_auc"]["sd"]
-        parts.append(f"{len(row['seeds'])} seeds; another moves its macro AUC by {sd:.3f} (sd).")
-    if better:
-        return Answer("How sure?", BAD, "another is better on test", " ".join(parts))
-    if alike or not mine:
-        short = f"one of {len(alike) + 1} that cannot be told apart" if alike else "alone"
-        return Answer("How sure?", OPEN, short, " ".join(parts))
-    return Answer("How sure?", GOOD, "told apart from all others", " ".join(parts))
-
-
-def _elsewhere(row: dict[str, Any], gaps: list[dict[str, Any]]) -> Answer:
-    question = "Does it hold at an unseen center?"
-    mine = [gap for gap in gaps if set(gap["runs"]) & set(row["runs"])]
-    if not mine:
-        return Answer(question, OPEN, "not known", "Run it with split=stratified,center to see.")
-    worst = max(mine, key=lambda gap: gap["macro_auc"]["gap"]["value"] or 0)
-    found = worst["macro_auc"]
-    gap, image = found["gap"], found["image"]
-    if gap["low"] is None:
-        return Answer(question, OPEN, "not known", "A class is absent.")
+    )
     text = (
-        f"Macro AUC is {found['seen']:.3f} at centers it was trained on and "
-        f"{found['unseen']:.3f} at others ({worst['split']}): a gap of {said(gap)}, of which "
-        f"{said(image)} is left where each class weighs the same."
+        f"It has the highest val macro AUC ({winner.val_macro_auc:.3f}) of "
+        f"{_count(winner.of, 'setting')}{unranked}. On {row.n_test} test images: {shown}."
+    )
+    return Conclusion("Which setting is the winner?", "open", winner.setting, text)
+
+
+@dataclass(frozen=True)
+class _Others:
+    """Names of the other settings by how their macro AUC on test compares with the winner's."""
+
+    worse: list[str]
+    better: list[str]
+    alike: list[str]
+    untested: list[str]
+
+
+def _others(row: SettingRow, comparisons: Sequence[PairedComparison]) -> _Others:
+    found = _Others([], [], [], [])
+    for pair in comparisons:
+        if row.runs[0] not in pair.runs:
+            continue
+        is_one = pair.runs[0] == row.runs[0]
+        other, difference = pair.other if is_one else pair.one, pair.differences["macro_auc"]
+        ahead = (difference.value or 0) * (1 if is_one else -1)
+        if difference.p is None:
+            found.untested.append(other)
+        elif not difference.significant:
+            found.alike.append(other)
+        else:
+            (found.worse if ahead > 0 else found.better).append(other)
+    return found
+
+
+def _is_better(row: SettingRow, comparisons: Sequence[PairedComparison]) -> Conclusion:
+    """Conclude from the tests of macro AUC on the test partition."""
+    others = _others(row, comparisons)
+    sentences = [
+        sentence.format(_list(names))
+        for sentence, names in (
+            ("Its macro AUC on test is significantly higher than that of {}.", others.worse),
+            ("Its macro AUC on test is significantly lower than that of {}.", others.better),
+            ("It is not significantly different from {}, which does not mean equal.", others.alike),
+            ("The difference from {} could not be tested.", others.untested),
+        )
+        if names
+    ] or ["No other setting was tested on the same images."]
+    sd = row.compared["macro_auc"].sd
+    if len(row.seeds) == 1:
+        sentences.append(
+            "One seed: this is about one trained network. Add seed=0,1,2 to conclude about the "
+            "setting."
+        )
+    elif sd is not None:
+        sentences.append(
+            f"The standard deviation of its macro AUC over {len(row.seeds)} seeds is {sd:.3f}."
+        )
+    verdict, short = _verdict(others)
+    return Conclusion("Is the winner significantly better?", verdict, short, " ".join(sentences))
+
+
+def _verdict(others: _Others) -> tuple[Verdict, str]:
+    if others.better:
+        return "bad", f"no: {_count(len(others.better), 'setting')} significantly better on test"
+    if others.alike:
+        number = _count(len(others.alike), "other setting")
+        return "open", f"not significantly different from {number}"
+    if others.untested:
+        return "open", f"not tested against {_count(len(others.untested), 'other setting')}"
+    if not others.worse:
+        return "open", "no other setting to compare with"
+    return "good", "significantly better than all other settings"
+
+
+def _elsewhere(row: SettingRow, gaps: Sequence[Gap]) -> Conclusion:
+    question = "Does its performance hold at unseen centers?"
+    mine = [gap for gap in gaps if set(gap.runs) & set(row.runs)]
+    if not mine:
+        return Conclusion(
+            question, "open", "not known", "Run it with split=stratified,center to find out."
+        )
+    largest = max(mine, key=lambda gap: gap.metrics["macro_auc"].gap.value or 0)
+    found = largest.metrics["macro_auc"]
+    gap = found.gap
+    if gap.value is None or gap.low is None or gap.high is None:
+        return Conclusion(question, "open", "not known", "A class is absent.")
+    text = (
+        f"Macro AUC is {found.seen:.3f} at centers seen in training and {found.unseen:.3f} at "
+        f"unseen centers ({largest.split}): a difference of {format_estimate(gap)}. With equal "
+        f"class weights it is {format_estimate(found.class_balanced_gap)}."
     )
     if len(mine) > 1:
-        text += f" That is the largest of {len(mine)} gaps."
-    if gap["low"] > 0:
-        return Answer(question, BAD, f"no: it loses {gap['value']:.2f}", text)
-    if gap["high"] < 0:
-        return Answer(question, GOOD, "yes", text)
-    return Answer(question, OPEN, "no loss could be shown", text)
+        text += f" That is the largest of {len(mine)} differences."
+    if gap.low > 0:
+        return Conclusion(question, "bad", f"no: macro AUC is {gap.value:.2f} lower", text)
+    if gap.high < 0:
+        return Conclusion(question, "good", "yes: macro AUC is higher there", text)
+    return Conclusion(question, "open", "no loss was shown", text)
 
 
-def _looks(row: dict[str, Any]) -> Answer:
-    question = "Does it look at the lesion?"
-    found = (row["looks"] or {}).get("all")
-    if found is None or found["peak_inside"]["value"] is None:
-        return Answer(
-            question, OPEN, "not known", "No usable map of a test tumour with an outline."
+def _localisation(row: SettingRow) -> Conclusion:
+    question = "Does Grad-CAM localise the lesion?"
+    found = row.gradcam.get("all")
+    peak = None if found is None else found.peak_inside
+    if found is None or peak is None or peak.value is None or peak.low is None:
+        return Conclusion(
+            question, "open", "not known", "No test tumour with an outline has a usable map."
         )
-    peak = found["peak_inside"]
-    broken = found["maps"]["empty"] + found["maps"]["saturated"]
+    excluded = found.maps.empty + found.maps.saturated
     text = (
-        f"The peak of the map lies on the lesion in {said(peak, percent=True)} of "
-        f"{found['maps']['ok']:.0f} test tumours; noise would hit {peak['by_chance']:.0%}"
+        f"The peak of the map is on the lesion in {format_estimate(peak, percent=True)} of "
+        f"{found.maps.ok:.0f} test tumours. The chance level is {peak.by_chance or 0:.0%}"
     )
-    if peak["of_others"] is not None:
-        text += f", the maps of other films {peak['of_others']:.0%}"
-    text += f". {broken:.0f} more maps were empty or saturated."
-    bar = max(peak["by_chance"], peak["of_others"] or 0)
-    if peak["value"] <= bar:
-        return Answer(question, BAD, "no more than chance", text)
-    if peak["low"] <= bar:
-        return Answer(question, OPEN, "more than chance could not be shown", text)
-    if broken > found["maps"]["ok"]:
-        return Answer(question, OPEN, "not known: most maps are empty or saturated", text)
-    if peak["value"] < 0.5:
-        return Answer(question, OPEN, f"in {peak['value']:.0%} of tumours", text)
-    return Answer(question, GOOD, f"in {peak['value']:.0%} of tumours", text)
+    if peak.of_others is not None:
+        text += f"; maps of other images reach {peak.of_others:.0%}"
+    text += f". {_count(round(excluded), 'empty or saturated map')} excluded."
+    reference = max(peak.by_chance or 0, peak.of_others or 0)
+    if peak.value <= reference:
+        return Conclusion(question, "bad", "no more often than by chance", text)
+    if peak.low <= reference:
+        return Conclusion(question, "open", "not shown to exceed chance", text)
+    if excluded > found.maps.ok:
+        return Conclusion(question, "open", "not known: most maps are empty or saturated", text)
+    verdict: Verdict = "open" if peak.value < 0.5 else "good"
+    return Conclusion(question, verdict, f"in {peak.value:.0%} of tumours", text)
 
 
-def _shortcuts(row: dict[str, Any]) -> Answer:
-    question = "Does it use what is not the lesion?"
-    ways = row["shortcuts"]
-    if "lesion_painted_out" not in ways:
-        return Answer(question, OPEN, "not known", "No test tumour has an outline.")
-    lesion, border = ways["lesion_painted_out"], ways["border_painted_out"]
+def _shortcuts(row: SettingRow) -> Conclusion:
+    question = "Does it use shortcuts?"
+    variants = row.shortcuts
+    if "lesion_masked" not in variants:
+        return Conclusion(question, "open", "not known", "No test tumour has an outline.")
+    lesion, border = variants["lesion_masked"].macro_auc, variants["border_masked"]
+    change = border.difference
     text = (
-        f"Macro AUC with the lesion painted out: {said(lesion['macro_auc'])}; with the border "
-        f"painted out: {said(border['macro_auc'])}. Center and image size alone give "
-        f"{said(ways['center_and_size']['macro_auc'])}."
+        f"Macro AUC with the lesion masked: {format_estimate(lesion)}. With the border masked: "
+        f"{format_estimate(border.macro_auc)}. The baseline on center and image size alone: "
+        f"{format_estimate(variants['center_and_size'].macro_auc)}."
     )
-    if None in (border["difference"]["low"], lesion["macro_auc"]["low"]):
-        return Answer(question, OPEN, "not known", "A class has no test film that can be painted.")
-    if row["macro_auc"]["low"] is None or row["macro_auc"]["low"] <= AT_CHANCE:
-        return Answer(question, OPEN, "not known: it is near chance on whole films", text)
+    if change.low is None or change.high is None or lesion.low is None or lesion.high is None:
+        return Conclusion(
+            question, "open", "not known", "A class has no test image that can be masked."
+        )
+    unmodified = row.compared["macro_auc"].low
+    if unmodified is None or unmodified <= AT_CHANCE:
+        short = "not known: it is near chance on unmodified images"
+        return Conclusion(question, "open", short, text)
     signs = []
-    if border["difference"]["high"] < 0:
+    if change.high < 0:
         signs.append("the border")
-    if lesion["macro_auc"]["low"] > AT_CHANCE:
-        signs.append("what surrounds the lesion (or the paint)")
+    if lesion.low > AT_CHANCE:
+        signs.append("the surroundings of the lesion (or the mask)")
     if signs:
-        return Answer(question, BAD, f"yes: {' and '.join(signs)}", text)
-    if (
-        border["difference"]["low"] < -TOLERATED
-        or lesion["macro_auc"]["high"] > AT_CHANCE + TOLERATED
-    ):
-        return Answer(question, OPEN, "none could be shown", text)
-    return Answer(question, GOOD, "no", text)
+        return Conclusion(question, "bad", f"yes: {' and '.join(signs)}", text)
+    if change.low < -TOLERATED or lesion.high > AT_CHANCE + TOLERATED:
+        return Conclusion(question, "open", "none was shown", text)
+    return Conclusion(question, "good", "no sign of one", text)
 
 
-def _missed(row: dict[str, Any]) -> Answer:
-    rate = row["malignant_called_normal"]
-    text = f"{said(rate, percent=True)} of the malignant films are called normal."
-    point = (row["clinical"] or {}).get("operating_point")
-    if point:
-        sensitivity, specificity = (
-            said(point["test"][name], percent=True) for name in ("sensitivity", "specificity")
-        )
+def _missed(row: SettingRow) -> Conclusion:
+    focus, background = row.focus, row.background
+    question = f"How many {focus} tumours are missed?"
+    rate = row.metric(f"{focus}_predicted_{background}")
+    text = ""
+    if background is not None:
+        text = f"{format_estimate(rate, percent=True)} of the {focus} test images are predicted "
+        text += f"{background}."
+    point = row.clinical.operating_point if row.clinical else None
+    if point is not None:
         text += (
-            f" At the threshold that finds {point['val']['sensitivity']:.0%} of the malignant on "
-            f"val, it finds {sensitivity} on test, with a specificity of {specificity}."
+            f" The threshold with a val sensitivity of {point.val['sensitivity'] or 0:.0%} has a "
+            f"test sensitivity of {format_estimate(point.test.sensitivity, percent=True)} and a "
+            f"test specificity of {format_estimate(point.test.specificity, percent=True)}."
         )
-    short = "not known" if rate["value"] is None else f"{rate['value']:.0%} called normal"
-    return Answer("What of malignant tumours?", OPEN, short, text)
+    short = "not known"
+    if rate is not None and rate.value is not None:
+        short = f"{rate.value:.0%} predicted {background}"
+    return Conclusion(question, "open", short, text.strip())
 
 
-def _list(names: list[str]) -> str:
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _list(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,87 +1,102 @@
-"""What becomes of a setting at centers it was not trained on."""
+"""The generalisation gap: a setting at centers seen in training, and at unseen ones."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from btxrd.artifacts.comparison import Gap, MetricGap
 from btxrd.evaluation.bootstrap import bootstrap_weights, estimate, with_sample
-from btxrd.evaluation.metrics import Floats, equal_priors, macro_auc, mean
-from btxrd.report.compare import COMPARED, Bench
+from btxrd.evaluation.formulas import equal_priors, macro_auc, mean
+from btxrd.evaluation.metrics import Floats
+from btxrd.report.comparison_sets import COMPARED, ComparisonSet
 from btxrd.report.settings import Setting
 
 UNSEEN = ("center", "leave_one_center_out")
 
 
-def generalisation_gap(benches: list[Bench]) -> list[dict[str, Any]]:
-    """Test figures on `stratified` less those at unseen centers, for settings equal otherwise.
+@dataclass(frozen=True)
+class Resampled:
+    """A metric on one side of a gap, mean over the seeds.
 
-    Groups that are tested in both are drawn together, so the interval knows that they are the same
-    patients.
-
-    Returns:
-        A row a pair of settings: `setting`, `split`, `seeds` of both, and for each of COMPARED
-        `seen` and `unseen`; the `gap` with its interval; `image`, the gap that is left where each
-        class weighs the same on both sides; and `prior`, the rest, which the mix of classes makes.
+    Attributes:
+        plain: (1 + resamples,), the sample first.
+        balanced: (1 + resamples,) with equal class weights.
     """
-    return [row for near in benches for far in benches for row in _gaps(near, far)]
+
+    plain: Floats
+    balanced: Floats
 
 
-def _gaps(seen: Bench, unseen: Bench) -> list[dict[str, Any]]:
+def generalisation_gap(sets: Sequence[ComparisonSet]) -> list[Gap]:
+    """Return the metrics on `stratified` minus those at unseen centers.
+
+    There is one gap for every two settings that differ in the split alone. Groups that are tested
+    in both are resampled together, so the confidence interval accounts for them.
+    """
+    return [gap for near in sets for far in sets for gap in _gaps(near, far)]
+
+
+def _gaps(seen: ComparisonSet, unseen: ComparisonSet) -> list[Gap]:
     pairs = [
         (near, far)
         for near in seen.settings
         if near.strategy == "stratified"
         for far in unseen.settings
-        if far.strategy in UNSEEN and far.apart_from_split == near.apart_from_split
+        if far.strategy in UNSEEN and far.without_split == near.without_split
     ]
     if not pairs:
         return []
-    tests = [bench.settings[0].test for bench in (seen, unseen)]
+    tests = [compared.settings[0].test for compared in (seen, unseen)]
     weights = with_sample(bootstrap_weights(np.concatenate([test.groups for test in tests])))
     of_near, of_far = np.split(weights, [len(tests[0].labels)], axis=1)
-    rows = []
+    gaps = []
     for near, far in pairs:
-        elsewhere = np.isin(tests[1].centers, far.held_out)  # a group may hold films of others
+        held_out = np.isin(tests[1].centers, far.held_out)  # a group may have cases of others
         sides = (
             _resampled(near, of_near, np.ones(len(tests[0].labels), bool)),
-            _resampled(far, of_far[:, elsewhere], elsewhere),
+            _resampled(far, of_far[:, held_out], held_out),
         )
-        row: dict[str, Any] = {"setting": near.name, "split": far.split}
-        row |= {"seeds": [near.seeds, far.seeds], "runs": [near.runs[0].name, far.runs[0].name]}
-        for figure in COMPARED:
-            noise = seen.replicates(figure).noise(len(weights) - 1, near)
-            noise = noise + unseen.replicates(figure).noise(len(weights) - 1, far, stream=1)
-            row[figure] = _gap(*sides, figure, noise)
-        rows.append(row)
-    return rows
+        metrics = {}
+        for metric in COMPARED:
+            noise = seen.seed_variance(metric).noise(len(weights) - 1, near)
+            noise = noise + unseen.seed_variance(metric).noise(len(weights) - 1, far, stream=1)
+            metrics[metric] = _gap(sides[0][metric], sides[1][metric], noise)
+        runs = near.runs[0].name, far.runs[0].name
+        gaps.append(Gap(near.name, far.split, (near.seeds, far.seeds), runs, metrics))
+    return gaps
 
 
-def _gap(
-    near: dict[str, Floats], far: dict[str, Floats], figure: str, noise: Floats
-) -> dict[str, Any]:
-    """The gap of a figure and its two parts, from what `_resampled` gives of both sides."""
-    plain, even = (near[name] - far[name] for name in (figure, f"even {figure}"))
-    return {
-        "seen": estimate(near[figure])["value"],
-        "unseen": estimate(far[figure])["value"],
-        "gap": estimate(np.clip(plain + noise, -1, 1)),
-        "image": estimate(np.clip(even + noise, -1, 1)),
-        "prior": estimate(plain - even),
-    }
+def _gap(near: Resampled, far: Resampled, noise: Floats) -> MetricGap:
+    plain, balanced = near.plain - far.plain, near.balanced - far.balanced
+    return MetricGap(
+        seen=estimate(near.plain).value,
+        unseen=estimate(far.plain).value,
+        gap=estimate(np.clip(plain + noise, -1, 1)),
+        class_balanced_gap=estimate(np.clip(balanced + noise, -1, 1)),
+        prior_shift=estimate(plain - balanced),
+    )
 
 
 def _resampled(
     setting: Setting, weights: Floats, chosen: npt.NDArray[np.bool_]
-) -> dict[str, Floats]:
-    """(1 + resamples,) of each figure, as it is and with equal priors; mean over the seeds."""
+) -> dict[str, Resampled]:
+    """Compute each compared metric of the chosen cases."""
     labels, by_seed = setting.test.labels[chosen], [probs[chosen] for probs in setting.probs]
-    even = equal_priors(labels, weights)
+    balanced = equal_priors(labels, len(setting.names), weights)
     right = [probs.argmax(axis=1) == labels for probs in by_seed]
-    found = {
-        "macro_auc": [macro_auc(labels, probs, weights) for probs in by_seed],
-        "even macro_auc": [macro_auc(labels, probs, even) for probs in by_seed],
-        "accuracy": [mean(hits, weights) for hits in right],
-        "even accuracy": [mean(hits, even) for hits in right],
+
+    def over_seeds(values: list[Floats]) -> Floats:
+        return np.asarray(np.mean(values, axis=0))
+
+    return {
+        "macro_auc": Resampled(
+            over_seeds([macro_auc(labels, probs, weights) for probs in by_seed]),
+            over_seeds([macro_auc(labels, probs, balanced) for probs in by_seed]),
+        ),
+        "accuracy": Resampled(
+            over_seeds([mean(hits, weights) for hits in right]),
+            over_seeds([mean(hits, balanced) for hits in right]),
+        ),
     }
-    return {name: np.asarray(np.mean(values, axis=0)) for name, values in found.items()}

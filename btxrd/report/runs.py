@@ -1,33 +1,30 @@
-"""The runs of a sweep as they lie on disk."""
+"""The runs of a sweep, read from disk."""
 
-import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from btxrd.artifacts.classes import ClassNames
+from btxrd.artifacts.config import StoredConfig, read_config
+from btxrd.artifacts.metrics import UNDEFINED, Estimates, RunMetrics, read_metrics
 from btxrd.artifacts.plan import read_plan
-from btxrd.config.schema import AnnotationsConfig, SplitConfig
-from btxrd.data.constants import HEADLINE
+from btxrd.artifacts.status import STATUS, RunStatus
+from btxrd.artifacts.summary import SummaryRow
+from btxrd.artifacts.tables import (
+    HISTORY,
+    PREDICTIONS,
+    SPLIT,
+    labels_and_probs,
+    read_table,
+)
 from btxrd.errors import InputError
 from btxrd.evaluation.bootstrap import Groups
 from btxrd.evaluation.metrics import Floats, Labels
-from btxrd.evaluation.selection import Candidate, labels_and_probs
-from btxrd.execution.status import STATUS, read_config, read_status
-from btxrd.runtime.files import read_json
-
-IDENTITY = ("run", "state", "experiment", "model", "split", "annotations", "seed", "n_test")
-COLUMNS = (
-    *IDENTITY,
-    *(f"{name}{end}" for name in HEADLINE for end in ("", "_low", "_high")),
-    "seconds",
-    "error",
-    "split_hash",
-    "epochs",  # done
-    "of_epochs",
-    "seconds_left",  # of a running one, at most
-)
+from btxrd.evaluation.selection import Candidate
+from btxrd.execution.status import read_status
+from btxrd.report.columns import columns_of
 
 
 @dataclass(frozen=True)
@@ -36,56 +33,74 @@ class TestSet:
 
     Attributes:
         ids: (n,).
-        labels: (n,) in 0..2.
-        groups: (n,) the units that were drawn.
+        labels: (n,) in 0..k-1.
+        groups: (n,) the units that are resampled.
         centers: (n,).
+        names: Of the k classes.
     """
 
-    __test__ = False  # is none of pytest's
+    __test__ = False  # pytest must not collect it
 
     ids: Groups
     labels: Labels
     groups: Groups
     centers: Labels
+    names: ClassNames
 
     @property
-    def identity(self) -> bytes:
-        """Equal for equal cases with equal labels and groups."""
-        return b"\0".join(array.tobytes() for array in (self.ids, self.labels, self.groups))
+    def identity(self) -> tuple[bytes, ClassNames]:
+        """Equal for equal cases with equal labels, groups and class names."""
+        arrays = (self.ids, self.labels, self.groups)
+        return b"\0".join(array.tobytes() for array in arrays), self.names
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run as it lies on disk.
+    """A run that was planned or has a folder.
 
     Attributes:
-        name: of its folder, in its sweep.
-        path: of its folder.
-        row: of summary.csv.
-        status: the content of status.json; empty where there is none.
-        config: the content of config.yaml; None unless evaluated, like the next.
-        metrics: the content of metrics.json.
-        val: what may select it; None where that cannot be computed, or where val is test.
-        test: its test cases.
-        probs: (n, 3) of them.
+        name: Of its folder in the sweep; with several sweeps, after the name of the sweep.
+        path: Of its folder.
+        row: Its row of summary.csv.
+        status: Content of status.json; None if there is none, or if the run is not used.
     """
 
     name: str
     path: Path
-    row: dict[str, Any]
-    status: dict[str, Any] = field(default_factory=dict)
-    config: dict[str, Any] | None = None
-    metrics: dict[str, Any] | None = None
-    val: Candidate | None = None
-    test: TestSet | None = None
-    probs: Floats | None = None
+    row: SummaryRow
+    status: RunStatus | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ScoredRun(Run):
+    """A complete run with metrics.
+
+    Attributes:
+        config: Content of config.yaml.
+        metrics: Content of metrics.json.
+        history: Rows of history.csv.
+        val: What it can be selected by; None if that is undefined, or if val is test.
+        test: Its test cases.
+        probs: (n, k) of the test cases.
+    """
+
+    config: StoredConfig
+    metrics: RunMetrics
+    history: pd.DataFrame
+    val: Candidate | None
+    test: TestSet
+    probs: Floats
 
 
 def read_runs(sweep_dir: Path, prefix: str = "") -> list[Run]:
-    """Read every run that was planned or is there, in the order of the plan.
+    """Read every run that was planned or has a folder, in the order of the plan.
 
-    A folder that was refused in the last call keeps its row; it takes no part in what is picked or
-    compared, since it is not the run that was asked for. `prefix` is put before each name.
+    A folder that the last call refused keeps its row. It is neither selected nor compared, since
+    it is not the run that was asked for.
+
+    Args:
+        sweep_dir: Folder of the sweep.
+        prefix: Put before each name.
     """
     plan = read_plan(sweep_dir)
     found = sorted(path.parent for path in sweep_dir.rglob(STATUS))
@@ -94,105 +109,121 @@ def read_runs(sweep_dir: Path, prefix: str = "") -> list[Run]:
     for name in names:
         run = _read_run(sweep_dir / name, prefix + name)
         if name in plan.refused:
-            run = Run(run.name, run.path, run.row | {"error": f"refused: {plan.refused[name]}"})
+            row = replace(run.row, error=f"refused: {plan.refused[name]}")
+            run = Run(run.name, run.path, row)
         runs.append(run)
     return runs
 
 
 def _read_run(run_dir: Path, name: str) -> Run:
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row |= {"run": name, "state": "missing", "error": "never started"}
     try:
-        return _read_folder(run_dir, name, row)
-    except (InputError, OSError, ValueError, KeyError, TypeError) as error:
-        damaged = row | {"state": "damaged", "error": f"cannot be read: {error}"}
-        return Run(name, run_dir, damaged)
-
-
-def _read_folder(run_dir: Path, name: str, row: dict[str, Any]) -> Run:
-    status = read_status(run_dir)
-    if status is None:
+        status = read_status(run_dir)
+        if status is None:
+            return Run(name, run_dir, SummaryRow(name, error="never started"))
+        return _read_folder(run_dir, name, status)
+    except (InputError, OSError) as error:
+        row = SummaryRow(name, "damaged", error=f"cannot be read: {error}")
         return Run(name, run_dir, row)
-    config = read_config(run_dir)
-    row = row | {
-        "state": status["state"],
-        "experiment": config["choices"].get("experiment"),
-        "model": "_".join(
-            filter(None, (config["model"]["backbone"], config["model"]["attn_layer"]))
-        ),
-        "split": SplitConfig(**config["split"]).title,
-        "annotations": AnnotationsConfig(**config["annotations"]).title,
-        "seed": config["seed"],
-        "seconds": status["seconds"],
-        "error": _cause(status),
-        "split_hash": status.get("split_hash"),
-    }
-    row |= _progress(run_dir, status, config["training"]["epochs"])
-    if status["state"] != "complete" or not config["evaluate"]:
+
+
+def _read_folder(run_dir: Path, name: str, status: RunStatus) -> Run:
+    stored = read_config(run_dir)
+    config = stored.config
+    history = _read_history(run_dir)
+    epochs = 0 if history is None else len(history)
+    row = SummaryRow(
+        name,
+        status.state,
+        experiment=stored.choices.get("experiment"),
+        model="_".join(filter(None, (config.model.backbone, config.model.attn_layer))),
+        split=config.split.title,
+        annotations=config.annotations.title,
+        seed=config.seed,
+        seconds=status.seconds,
+        error=_cause(status),
+        split_hash=status.split_hash,
+        epochs=epochs,
+        of_epochs=config.training.epochs,
+        seconds_left=_seconds_left(status, history, config.training.epochs),
+    )
+    if status.state != "complete" or not config.evaluate:
         return Run(name, run_dir, row, status)
-    metrics = read_json(run_dir / "metrics.json")
-    if not {"clinical", "looks", "shortcuts"} <= set(metrics):
-        raise ValueError("metrics.json is of an older version")
-    metrics.setdefault("lesion_maps", None)
-    if not row["epochs"]:
-        raise ValueError("history.csv has no epoch")
-    test, probs = _read_test(run_dir, metrics["test"]["n"])
-    row["n_test"] = metrics["test"]["n"]
-    for figure in HEADLINE:
-        for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
-            row[figure + end] = metrics["test"][figure][key]
-    val = _candidate(name, config, metrics["val"])
-    return Run(name, run_dir, row, status, config, metrics, val, test, probs)
+    if history is None or not epochs:
+        raise InputError(f"{run_dir / HISTORY.name}: is damaged (has no epoch)")
+    metrics = read_metrics(run_dir)
+    test, probs = _read_test(run_dir, metrics)
+    row = replace(row, n_test=metrics.test.n, metrics=_headline(metrics))
+    return ScoredRun(
+        name, run_dir, row, status, config=stored, metrics=metrics, history=history,
+        val=_candidate(name, stored, metrics), test=test, probs=probs,
+    )  # fmt: skip
 
 
-def _read_test(run_dir: Path, n: int) -> tuple[TestSet, Floats]:
-    """Read the test cases of a run. Raises ValueError where its files do not fit each other."""
+def _headline(metrics: RunMetrics) -> Estimates:
+    """Return the headline metrics of the test partition that the run has."""
+    values = metrics.test.values
+    keys = [column.key for column in columns_of([metrics.class_names])]
+    return {key: values[key] for key in keys if key in values}
+
+
+def _read_test(run_dir: Path, metrics: RunMetrics) -> tuple[TestSet, Floats]:
+    """Read the test cases and their probabilities.
+
+    Raises:
+        InputError: If the files of the run do not fit each other.
+    """
+    names = metrics.class_names
     cases, predictions = (
         table[table["partition"] == "test"].sort_values("image_id").reset_index(drop=True)
-        for table in (
-            pd.read_csv(run_dir / name, dtype={"image_id": str, "group": str})
-            for name in ("split.csv", "predictions.csv")
-        )
+        for table in (read_table(run_dir, SPLIT), read_table(run_dir, PREDICTIONS, names.names))
     )
-    if len(cases) != n or not cases["image_id"].equals(predictions["image_id"]):
-        raise ValueError("predictions.csv, split.csv and metrics.json have other test cases")
-    labels, probs = labels_and_probs(predictions)
+    if len(cases) != metrics.test.n or not cases["image_id"].equals(predictions["image_id"]):
+        raise InputError(
+            f"{run_dir}: predictions.csv, split.csv and metrics.json have different test cases"
+        )
+    try:
+        labels, probs = labels_and_probs(predictions, names.names)
+    except ValueError as error:
+        raise InputError(f"{run_dir / PREDICTIONS.name}: is damaged ({error})") from error
     ids, groups = (cases[name].to_numpy(str) for name in ("image_id", "group"))
-    return TestSet(ids, labels, groups, cases["center"].to_numpy(int)), probs
+    return TestSet(ids, labels, groups, cases["center"].to_numpy(int), names), probs
 
 
-def _candidate(name: str, config: dict[str, Any], val: dict[str, Any]) -> Candidate | None:
-    """What of a run may select it; no test figure goes in."""
-    area = val["macro_auc"]["value"]
-    sensitivity = val["per_class"]["malignant"]["sensitivity"]["value"]
-    if config["split"]["strategy"] == "random" or area is None or sensitivity is None:
+def _candidate(name: str, stored: StoredConfig, metrics: RunMetrics) -> Candidate | None:
+    """Return what a run can be selected by, which is of val alone."""
+    area = metrics.val.values.get("macro_auc", UNDEFINED).value
+    of_focus = metrics.val.per_class[metrics.focus].values
+    sensitivity = of_focus.get("sensitivity", UNDEFINED).value
+    if stored.config.split.strategy == "random" or area is None or sensitivity is None:
         return None
     return Candidate(name, area, sensitivity)
 
 
-def _progress(run_dir: Path, status: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """Epochs done and to come; the time left counts all of them, an early stop may spare some."""
-    path = run_dir / "history.csv"
-    history = []
-    if path.is_file():
-        with path.open(newline="") as file:
-            history = list(csv.DictReader(file))
-    left = None
-    if status["state"] == "running" and history:
-        pace = sum(float(row["seconds"]) for row in history) / len(history)
-        left = round(pace * (epochs - len(history)), 1)
-    return {"epochs": len(history), "of_epochs": epochs, "seconds_left": left}
+def _read_history(run_dir: Path) -> pd.DataFrame | None:
+    return read_table(run_dir, HISTORY) if (run_dir / HISTORY.name).is_file() else None
 
 
-def _cause(status: dict[str, Any]) -> str | None:
-    if status["error"] is not None:
-        lines = status["error"]["message"].strip().splitlines() or [""]
-        return f"{status['error']['type']}: {lines[0]}"
-    return None if status["state"] == "complete" else f"{status['state']} since {status['started']}"
+def _seconds_left(status: RunStatus, history: pd.DataFrame | None, epochs: int) -> float | None:
+    """Return the longest time that a running run may still take; it may stop early."""
+    if status.state != "running" or history is None or history.empty:
+        return None
+    pace = float(np.mean(history["seconds"]))
+    return round(pace * (epochs - len(history)), 1)
+
+
+def _cause(status: RunStatus) -> str | None:
+    if status.error is not None:
+        lines = status.error.message.strip().splitlines() or [""]
+        return f"{status.error.type}: {lines[0]}"
+    return None if status.state == "complete" else f"{status.state} since {status.started}"
 
 
 def short_names(names: list[str]) -> tuple[str, list[str]]:
-    """Take out of the names of runs what all of them share; returns that, and the rest."""
+    """Remove from the names of runs the parts that all of them share.
+
+    Returns:
+        The shared parts, and the rest of each name.
+    """
     parts = [name.split(",") for name in names]
     shared = [part for part in parts[0] if all(part in other for other in parts)] if parts else []
     if len(names) < 2 or not all(set(part) - set(shared) for part in parts):

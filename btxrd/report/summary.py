@@ -1,70 +1,90 @@
-"""Runs on disk -> one table, the winners, what can be told apart, what holds elsewhere."""
+"""Summarise sweeps: read their runs, select winners, compare settings, and write the result."""
 
-import csv
-import io
 import shlex
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from btxrd.artifacts.plan import read_plan
+from btxrd.artifacts.status import STATUS
+from btxrd.artifacts.summary import Summary, Winner, write_summary
 from btxrd.errors import InputError
-from btxrd.evaluation.bootstrap import scores
-from btxrd.evaluation.selection import RULE, choose_winner
-from btxrd.execution.status import STATUS
-from btxrd.report.compare import COMPARED, Bench, benches_of, compare, with_seeds
+from btxrd.evaluation.selection import choose_winner, selection_rule
+from btxrd.report.columns import columns_of
+from btxrd.report.compare import compare
+from btxrd.report.comparison_sets import ComparisonSet, comparison_sets
 from btxrd.report.generalisation import generalisation_gap
 from btxrd.report.html import write_report
-from btxrd.report.runs import COLUMNS, Run, read_runs
-from btxrd.report.sets import sets_of
+from btxrd.report.runs import Run, ScoredRun, read_runs
+from btxrd.report.setting_rows import setting_rows
 from btxrd.report.settings import Setting, settings_of
 from btxrd.report.terminal import as_text
-from btxrd.runtime.files import write_json, write_text
-
-TOGETHER = ("macro_auc", "accuracy", "balanced_accuracy", "malignant_called_normal")
 
 
 def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> bool:
     """Write summary.csv, summary.json and report.html of sweeps, and print their table.
 
     Args:
-        sweep_dirs: of the sweeps; the names of runs of several begin with that of their sweep.
-        folder: to write into.
-        images: whether the page shows films.
+        sweep_dirs: Folders of the sweeps. With several, the names of runs begin with that of
+            their sweep.
+        folder: Folder to write into.
+        images: Whether the report shows radiographs.
 
     Returns:
         Whether all runs are complete, and none was refused.
 
     Raises:
-        InputError: for a folder that is none of a sweep.
+        InputError: If a folder is not that of a sweep.
     """
     runs = [
         run for sweep_dir, prefix in _prefixes(sweep_dirs) for run in _runs_of(sweep_dir, prefix)
     ]
-    rows = [run.row for run in runs]
     plans = [read_plan(sweep_dir) for sweep_dir in sweep_dirs]
-    benches = benches_of(settings_of(runs))
-    content: dict[str, Any] = {
-        "rebuild": _rebuild(sweep_dirs, folder, images),
-        "commands": [plan.command for plan in plans if plan.command],
-        "selection_rule": RULE,
-        **evidence(benches),
-        "at_once": max(plan.at_once for plan in plans),
-        "runs": rows,
-    }
+    sets = comparison_sets(settings_of(runs))
+    summary = summary_of(
+        runs,
+        sets,
+        rebuild=_rebuild(sweep_dirs, folder, images),
+        commands=tuple(plan.command for plan in plans if plan.command),
+        at_once=max(plan.at_once for plan in plans),
+    )
     try:
-        write_text(folder / "summary.csv", _as_csv(rows))
-        write_json(folder / "summary.json", content)
-        write_report(folder, content, runs, benches, images=images)
+        write_summary(folder, summary)
+        write_report(folder, summary, runs, sets, images=images)
     finally:
-        print(as_text(folder, content, {run.name: run.path for run in runs}))
-    return all(row["state"] == "complete" and row["error"] is None for row in rows)
+        print(as_text(folder, summary, {run.name: run.path for run in runs}))
+    return all(run.row.state == "complete" and run.row.error is None for run in runs)
+
+
+def summary_of(
+    runs: Sequence[Run],
+    sets: Sequence[ComparisonSet],
+    *,
+    rebuild: str = "",
+    commands: tuple[str, ...] = (),
+    at_once: int = 1,
+) -> Summary:
+    """Return everything that can be said about runs, and about the comparison sets of them."""
+    settings = [setting for compared in sets for setting in compared.settings]
+    scored = [run.metrics.class_names for run in runs if isinstance(run, ScoredRun)]
+    comparisons = compare(sets)
+    rules = dict.fromkeys(selection_rule(names) for names in scored)
+    return Summary(
+        rebuild=rebuild,
+        commands=commands,
+        selection_rule="; ".join(rules),
+        metrics=tuple(column.key for column in columns_of(scored)),
+        winners=tuple(select_winners(settings)),
+        settings=tuple(setting_rows(sets, comparisons)),
+        comparisons=tuple(comparisons),
+        generalisation_gap=tuple(generalisation_gap(sets)),
+        at_once=at_once,
+        runs=tuple(run.row for run in runs),
+    )
 
 
 def _rebuild(sweep_dirs: list[Path], folder: Path, images: bool) -> str:
-    """The command that writes this summary again."""
+    """Return the command that writes this summary again."""
     words = ["python", "-m", "btxrd.summarize", *map(str, sweep_dirs)]
     if sweep_dirs != [folder]:
         words += ["--to", str(folder)]
@@ -72,118 +92,50 @@ def _rebuild(sweep_dirs: list[Path], folder: Path, images: bool) -> str:
 
 
 def _prefixes(sweep_dirs: list[Path]) -> list[tuple[Path, str]]:
-    """What is put before the names of runs: nothing, the sweep's folder, or its path if need be."""
+    """Return what to put before the names of runs: nothing, a folder's name, or its path."""
     if len(sweep_dirs) == 1:
         return [(sweep_dirs[0], "")]
     names = [sweep_dir.resolve().name for sweep_dir in sweep_dirs]
-    told_by = names if len(set(names)) == len(names) else list(map(str, sweep_dirs))
-    return [(sweep_dir, f"{name}/") for sweep_dir, name in zip(sweep_dirs, told_by, strict=True)]
+    unique = names if len(set(names)) == len(names) else list(map(str, sweep_dirs))
+    return [(sweep_dir, f"{name}/") for sweep_dir, name in zip(sweep_dirs, unique, strict=True)]
 
 
 def _runs_of(sweep_dir: Path, prefix: str) -> list[Run]:
     if (sweep_dir / STATUS).is_file():
-        raise InputError(f"{sweep_dir}: is a run; name the folder of its sweep")
+        raise InputError(f"{sweep_dir}: is the folder of a run; name the folder of its sweep")
     runs = read_runs(sweep_dir, prefix)
     if not runs:
         raise InputError(f"{sweep_dir}: holds no run, and none was planned there")
     return runs
 
 
-def evidence(benches: list[Bench]) -> dict[str, Any]:
-    """All that can be said of the settings of some benches.
+def select_winners(settings: Sequence[Setting]) -> list[Winner]:
+    """Select a winner for each split by `selection_rule`, on val; the first of equals.
 
-    Returns:
-        `winners`, `settings`, `comparisons` and `generalisation_gap`, as summary.json holds them.
+    A split whose val cases are its test cases has none. `run` is the winner's best seed on val.
     """
-    comparisons = compare(benches)
-    return {
-        "winners": select_winners([setting for bench in benches for setting in bench.settings]),
-        "settings": _describe_all(benches, comparisons),
-        "comparisons": comparisons,
-        "generalisation_gap": generalisation_gap(benches),
-    }
-
-
-def select_winners(settings: list[Setting]) -> list[dict[str, Any]]:
-    """Pick a winner for each split by RULE, which sees val figures only; the first of equals.
-
-    Where val and test are the same images there is none. `run` is the winner's best seed on val.
-    """
-    by_split: dict[str, list[Setting]] = defaultdict(list)
+    by_split: dict[object, list[Setting]] = defaultdict(list)
     for setting in settings:
-        if setting.val is not None:
-            by_split[setting.split_hash].append(setting)
+        by_split[setting.split_hash, setting.names].append(setting)
     winners = []
-    for split_hash, members in by_split.items():
-        by_name = {setting.name: setting for setting in members}
-        best = choose_winner([setting.val for setting in members if setting.val is not None])
-        winner = by_name[best.name]
+    for members in by_split.values():
+        ranked = [setting for setting in members if setting.val is not None]
+        if not ranked:
+            continue
+        best = choose_winner([setting.val for setting in ranked if setting.val is not None])
+        winner = next(setting for setting in ranked if setting.name == best.name)
         seed = choose_winner([run.val for run in winner.runs if run.val is not None])
         winners.append(
-            {
-                "split": winner.split,
-                "split_hash": split_hash,
-                "setting": winner.name,
-                "run": seed.name,
-                "val_macro_auc": best.macro_auc,
-                "val_malignant_sensitivity": best.malignant_sensitivity,
-                "of": len(members),
-                "unranked": [
-                    setting.name
-                    for setting in settings
-                    if setting.val is None and setting.split_hash == split_hash
-                ],
-            }
+            Winner(
+                split=winner.split,
+                split_hash=winner.split_hash,
+                setting=winner.name,
+                run=seed.name,
+                focus=winner.names.focus,
+                val_macro_auc=best.macro_auc,
+                val_focus_sensitivity=best.focus_sensitivity,
+                of=len(ranked),
+                unranked=tuple(setting.name for setting in members if setting.val is None),
+            )
         )
     return winners
-
-
-def _describe_all(benches: list[Bench], comparisons: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a setting; letters are numbered where one split's settings have several test sets."""
-    titles = [bench.settings[0].split for bench in benches]
-    several = len(set(titles)) < len(titles)
-    return [
-        row
-        for number, bench in enumerate(benches, 1)
-        for row in _describe(bench, comparisons, str(number) if several else "")
-    ]
-
-
-def _describe(bench: Bench, comparisons: list[dict[str, Any]], number: str) -> list[dict[str, Any]]:
-    """A row a setting: what it is, its figures over the seeds, and its sets."""
-    letters = {figure: sets_of(bench, comparisons, figure, number) for figure in COMPARED}
-    rows = []
-    for place, setting in enumerate(bench.settings):
-        first = setting.runs[0].row
-        row = {name: first[name] for name in ("split", "experiment", "model", "annotations")}
-        row |= {"setting": setting.name, "strategy": setting.strategy, "seeds": setting.seeds}
-        row |= {"runs": [run.name for run in setting.runs], "n_test": first["n_test"]}
-        row["val_macro_auc"] = None if setting.val is None else setting.val.macro_auc
-        for figure in COMPARED:
-            row[figure] = with_seeds(bench, figure, place) | {"set": letters[figure][place]}
-        for figure in ("balanced_accuracy", "malignant_called_normal", "ece"):
-            row[figure] = setting.metrics("test", figure)
-        for part in ("per_class", "per_center", "confusion"):
-            row[part] = setting.metrics("test", part)
-        for part in ("clinical", "looks", "lesion_maps", "shortcuts"):
-            row[part] = setting.metrics(part)
-        row["together"] = _together(setting)
-        rows.append(row)
-    return rows
-
-
-def _together(setting: Setting) -> dict[str, Any] | None:
-    """Test figures of the seeds' mean probabilities: of one model made of several networks."""
-    if len(setting.runs) == 1:
-        return None
-    test, probs = setting.test, np.mean(setting.probs, axis=0)
-    found = scores(test.labels, probs, test.groups, test.centers)
-    return {name: found[name] for name in TOGETHER}
-
-
-def _as_csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

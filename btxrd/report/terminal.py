@@ -1,100 +1,129 @@
-"""A summary as text, for the terminal."""
+"""A summary as text for the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.summary import Summary, SummaryRow
 from btxrd.execution.status import LOG
 from btxrd.pages import duration
-from btxrd.report.conclusions import answers
+from btxrd.report.columns import Column, columns_of
+from btxrd.report.comparison_sets import COMPARED
+from btxrd.report.conclusions import conclusions
 from btxrd.report.runs import short_names
 
-FIGURES = ("accuracy", "macro_auc")
+WIDTH = 20  # of a metric with its interval
 
 
-def as_text(folder: Path, content: dict[str, Any], paths: dict[str, Path]) -> str:
-    """Lay out a summary: a row a run, what failed and where its log is, winners, seeds.
+def as_text(folder: Path, summary: Summary, paths: dict[str, Path]) -> str:
+    """Format a summary: a row per run, failures with their logs, winners, and seeds.
 
     Args:
-        folder: of the summary.
-        content: of summary.json.
-        paths: of the folders of runs, by name.
+        folder: Folder of the summary.
+        summary: Its content.
+        paths: Folders of the runs, by name.
     """
-    rows = content["runs"]
-    common, names = short_names([row["run"] for row in rows])
-    titles = [row["split"] or "-" for row in rows]
-    width, splits = (max(map(len, ["split", *texts])) for texts in (names, titles))
-    head = f"{'run':<{width}}  {'split':<{splits}}  {'state':<11}  {'accuracy':<20}"
-    lines = ["", f"{head}  macro AUC (95 % interval)"]
-    for name, title, row in zip(names, titles, rows, strict=True):
-        place = f"{name:<{width}}  {title:<{splits}}  {row['state']:<11}"
-        lines.append(f"{place}  {_outcome(row)}")
-    if common:
-        lines.append(f"(each with {common})")
-    lines += ["", _standing(rows, content["at_once"])]
-    broken = [row for row in rows if row["state"] in ("failed", "damaged") or _is_refused(row)]
-    if broken:
-        lines += ["", "Failed:"]
-        for row in broken:
-            log = paths[row["run"]] / LOG
-            lines += [f"  {row['run']}", f"    {row['error']}"]
-            lines += ["    left untouched" if _is_refused(row) else f"    {log}"]
-    lines += ["", f"Winner by {content['selection_rule']}:"]
-    for split, found in answers(content):
-        lines.append(f"  {split}")
-        lines += [f"    {answer.question:<39} {answer.short}" for answer in found]
-    if not content["winners"]:
-        lines.append("  none: no run was evaluated on a val of its own")
-    several = [row for row in content["settings"] if len(row["seeds"]) > 1]
+    lines = ["", *_table(summary), "", _progress(summary.runs, summary.at_once)]
+    lines += _failures(summary.runs, paths)
+    lines += ["", *_findings(summary)]
+    several = [row for row in summary.settings if len(row.seeds) > 1]
     if several:
         lines += ["", "Over seeds, mean and standard deviation on test:"]
         lines += [_over_seeds(row) for row in several]
     return "\n".join([*lines, "", f"{folder / 'report.html'}"])
 
 
-def _is_refused(row: dict[str, Any]) -> bool:
-    return str(row["error"]).startswith("refused")
+def _table(summary: Summary) -> list[str]:
+    shown = [
+        column
+        for column in columns_of(row.class_names for row in summary.settings)
+        if column.metric.in_terminal
+    ]
+    rows = summary.runs
+    common, names = short_names([row.run for row in rows])
+    titles = [row.split or "-" for row in rows]
+    width, splits = (max(map(len, ["split", *texts])) for texts in (names, titles))
+    heads = [f"{column.heading:<{WIDTH}}" for column in shown]
+    head = "  ".join([f"{'run':<{width}}", f"{'split':<{splits}}", f"{'state':<11}", *heads])
+    lines = [f"{head.rstrip()} (95% CI)"]
+    for name, title, row in zip(names, titles, rows, strict=True):
+        begin = f"{name:<{width}}  {title:<{splits}}  {row.state:<11}"
+        lines.append(f"{begin}  {_outcome(row, shown)}".rstrip())
+    if common:
+        lines.append(f"(each with {common})")
+    return lines
 
 
-def _outcome(row: dict[str, Any]) -> str:
-    if row["macro_auc"] is not None or row["accuracy"] is not None:
-        shown = [
-            f"{row[name]:.3f} ({row[f'{name}_low']:.3f}-{row[f'{name}_high']:.3f})"
-            if row[name] is not None
-            else "-"
-            for name in FIGURES
-        ]
-        return f"{shown[0]:<20}  {shown[1]}"
-    if row["state"] in ("running", "interrupted"):
-        left = (
-            "" if row["seconds_left"] is None else f", at most {duration(row['seconds_left'])} left"
-        )
-        return f"epoch {row['epochs']} of {row['of_epochs']}{left}"
+def _outcome(row: SummaryRow, shown: Sequence[Column]) -> str:
+    if row.metrics:
+        cells = [_cell(row.metrics.get(column.key), column.metric.as_percent) for column in shown]
+        return "  ".join(f"{cell:<{WIDTH}}" for cell in cells)
+    if row.state in ("running", "interrupted"):
+        left = "" if row.seconds_left is None else f", at most {duration(row.seconds_left)} left"
+        return f"epoch {row.epochs} of {row.of_epochs}{left}"
     return ""
 
 
-def _standing(rows: list[dict[str, Any]], at_once: int) -> str:
-    """One line: how many runs are where, and how long the rest may take."""
-    states = [row["state"] for row in rows]
+def _cell(found: Estimate | None, as_percent: bool) -> str:
+    if found is None or found.value is None:
+        return "-"
+
+    def show(value: float) -> str:
+        return f"{value:.1%}" if as_percent else f"{value:.3f}"
+
+    if found.low is None or found.high is None:
+        return show(found.value)
+    return f"{show(found.value)} ({show(found.low)}-{show(found.high)})"
+
+
+def _progress(rows: Sequence[SummaryRow], at_once: int) -> str:
+    """Return one line: the number of runs in each state, and how long the others may take."""
+    states = [row.state for row in rows]
     counts = {state: states.count(state) for state in dict.fromkeys(states)}
     text = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     text = f"{len(rows)} runs: {text}"
-    took = [row["seconds"] for row in rows if row["state"] == "complete"]
+    took = [row.seconds or 0 for row in rows if row.state == "complete"]
     if "running" not in counts or not took:
         return text
     typical = sum(took) / len(took)
     left = [
-        row["seconds_left"] if row["seconds_left"] is not None else typical
+        row.seconds_left if row.seconds_left is not None else typical
         for row in rows
-        if row["state"] in ("running", "missing", "interrupted")
+        if row.state in ("running", "missing", "interrupted")
     ]
     return f"{text}; about {duration(sum(left) / at_once)} left"
 
 
-def _over_seeds(row: dict[str, Any]) -> str:
-    shown = [
-        f"{name.replace('_', ' ')} {row[name]['value']:.3f} +- {row[name]['sd']:.3f}"
-        for name in FIGURES
-        if row[name]["value"] is not None
-    ]
-    seeds = ", ".join(map(str, row["seeds"]))
-    return f"  {row['setting']}, {row['split']}, seeds {seeds}: {', '.join(shown)}"
+def _failures(rows: Sequence[SummaryRow], paths: dict[str, Path]) -> list[str]:
+    broken = [row for row in rows if row.state in ("failed", "damaged") or _is_refused(row)]
+    lines = ["", "Failed:"] if broken else []
+    for row in broken:
+        lines += [f"  {row.run}", f"    {row.error}"]
+        lines += ["    left untouched" if _is_refused(row) else f"    {paths[row.run] / LOG}"]
+    return lines
+
+
+def _is_refused(row: SummaryRow) -> bool:
+    return str(row.error).startswith("refused")
+
+
+def _findings(summary: Summary) -> list[str]:
+    if not summary.winners:
+        return ["Winner: none, since no run was evaluated on a val partition of its own"]
+    lines = [f"Winner by {summary.selection_rule}:"]
+    for split, found in conclusions(summary):
+        lines.append(f"  {split}")
+        width = max(len(one.question) for one in found)
+        lines += [f"    {one.question:<{width}}  {one.short}" for one in found]
+    return lines
+
+
+def _over_seeds(row: SettingRow) -> str:
+    shown = []
+    for column in columns_of([row.class_names]):
+        found = row.compared.get(column.key) if column.key in COMPARED else None
+        if found is not None and found.value is not None and found.sd is not None:
+            shown.append(f"{column.heading} {found.value:.3f} +- {found.sd:.3f}")
+    seeds = ", ".join(map(str, row.seeds))
+    return f"  {row.setting}, {row.split}, seeds {seeds}: {', '.join(shown)}"

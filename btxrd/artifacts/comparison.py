@@ -1,0 +1,215 @@
+"""The parts of summary.json about settings: their metrics, comparisons and generalisation gaps."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from btxrd.artifacts import codec
+from btxrd.artifacts.classes import ClassNames
+from btxrd.artifacts.metrics import (
+    CenterMetrics,
+    ClassMetrics,
+    Clinical,
+    Count,
+    Estimate,
+    Estimates,
+    Localisation,
+    VariantMetrics,
+    spread,
+)
+
+
+@dataclass(frozen=True)
+class SettingEstimate(Estimate):
+    """A metric that settings are compared by: the mean over the seeds.
+
+    Attributes:
+        sd: Standard deviation over the seeds; None for one seed.
+        set: Letters of the compact letter display. Two settings of one split that share a letter
+            are not significantly different.
+    """
+
+    sd: float | None = None
+    set: str = ""
+
+
+@dataclass(frozen=True)
+class SettingRow:
+    """A setting: runs that differ in the seed alone. Its metrics are means over the seeds.
+
+    On disk, the metrics are keys of the setting itself, and so are those of a class or center.
+
+    Attributes:
+        split: Title of the split.
+        experiment: Config group option.
+        model: Backbone and attention layer.
+        annotations: Title of the annotations.
+        setting: Its name.
+        strategy: Of the split.
+        seeds: Of its runs.
+        runs: Names of its runs.
+        n_test: Number of test cases.
+        classes: Class names in the order of the labels.
+        focus: See `ClassNames`.
+        background: See `ClassNames`.
+        val_macro_auc: Macro AUC on val; None if it takes no part in the selection.
+        compared: Metrics that settings are compared by, of the test partition.
+        values: The other headline metrics. One that was added to btxrd later is absent.
+        per_class: By class name.
+        per_center: By center.
+        confusion: Number of cases; rows are true classes, columns are predicted ones.
+        clinical: Calibration and operating point.
+        gradcam: Grad-CAM localisation by subset of the test tumours.
+        lesion_maps: The same for the model's own lesion maps.
+        shortcuts: Metrics on masked images and of baselines without pixel input, by variant.
+        ensemble: Metrics of the seeds' mean probabilities; None for one seed.
+    """
+
+    split: str
+    experiment: str | None
+    model: str
+    annotations: str
+    setting: str
+    strategy: str
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
+    n_test: Count
+    classes: tuple[str, ...]
+    focus: str
+    background: str | None
+    val_macro_auc: float | None
+    compared: dict[str, SettingEstimate]
+    values: Estimates
+    per_class: dict[str, ClassMetrics]
+    per_center: dict[str, CenterMetrics]
+    confusion: list[list[Count]]
+    clinical: Clinical | None
+    gradcam: dict[str, Localisation]
+    lesion_maps: dict[str, Localisation] | None
+    shortcuts: dict[str, VariantMetrics]
+    ensemble: Estimates | None
+
+    @property
+    def class_names(self) -> ClassNames:
+        """The classes that the metrics are about."""
+        return ClassNames(self.classes, self.focus, self.background)
+
+    def metric(self, name: str) -> Estimate | None:
+        """Return a headline metric; None if the runs do not have it."""
+        return self.compared.get(name) or self.values.get(name)
+
+    def as_content(self) -> codec.Content:
+        """Return the content of the object on disk."""
+        content: codec.Content = msgspec.to_builtins(self)
+        content["values"] = content.pop("compared") | content["values"]
+        found = spread(content | {"n": self.n_test})
+        del found["n"]
+        return found
+
+
+@dataclass(frozen=True)
+class ClassDifference:
+    """Difference in the AUC of one class; see `Difference`."""
+
+    value: float | None
+    p: float | None
+    p_cases: float | None
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's exact test on cases: how many one setting alone predicts right."""
+
+    only_one: int
+    only_other: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A metric of one setting minus that of the other.
+
+    Attributes:
+        p: With groups as units, and with the variance of seeds if some setting has several; None
+            if it was not tested.
+        p_cases: As if each case were independent, without the variance of seeds.
+        p_holm: `p`, adjusted for all pairs of the summary.
+        significant: Whether `p_holm` is below 0.05.
+        seed_sd: Standard deviation of the difference due to seeds alone; None if no setting of
+            the test set has several seeds.
+        seed_share: Share of the variance of the difference that is due to seeds.
+        per_class: AUC of each class; macro AUC only.
+        mcnemar: Accuracy of two settings with one seed each only.
+    """
+
+    p: float | None
+    p_cases: float | None
+    p_holm: float | None
+    significant: bool
+    seed_sd: float | None
+    seed_share: float | None
+    per_class: dict[str, ClassDifference] | None = None
+    mcnemar: McNemar | None = None
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Two settings on the same test cases.
+
+    Attributes:
+        split: Title of the split; both, if they differ.
+        one: Name of the first setting.
+        other: Name of the second one.
+        runs: The first run of each.
+        n: Number of test cases.
+        groups: Number of groups among them.
+        seeds: Number of seeds of each.
+        differences: By metric; on disk, keys of the comparison itself.
+    """
+
+    split: str
+    one: str
+    other: str
+    runs: tuple[str, str]
+    n: int
+    groups: int
+    seeds: tuple[int, int]
+    differences: dict[str, Difference]
+
+
+@dataclass(frozen=True)
+class MetricGap:
+    """A metric at centers seen in training and at unseen ones.
+
+    Attributes:
+        seen: On the test partition of the stratified split.
+        unseen: At the centers without training cases.
+        gap: `seen` minus `unseen`.
+        class_balanced_gap: The same with equal class weights on both sides.
+        prior_shift: `gap` minus `class_balanced_gap`, which is due to class frequencies.
+    """
+
+    seen: float | None
+    unseen: float | None
+    gap: Estimate
+    class_balanced_gap: Estimate
+    prior_shift: Estimate
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Two settings that differ in the split alone; `metrics` are keys of the gap itself on disk.
+
+    Attributes:
+        setting: Name of the one on the stratified split.
+        split: Title of the split with unseen centers.
+        seeds: Of both.
+        runs: The first run of each.
+        metrics: By metric.
+    """
+
+    setting: str
+    split: str
+    seeds: tuple[tuple[int, ...], tuple[int, ...]]
+    runs: tuple[str, str]
+    metrics: dict[str, MetricGap]

@@ -1,0 +1,160 @@
+"""summary.json and summary.csv: the runs of a sweep, the winners and the comparisons."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from btxrd.artifacts import codec
+from btxrd.artifacts.comparison import Gap, PairedComparison, SettingRow
+from btxrd.artifacts.metrics import Count, Estimates
+from btxrd.runtime.files import write_text
+
+SUMMARY_JSON, SUMMARY_CSV = "summary.json", "summary.csv"
+ENDS = {"": "value", "_low": "low", "_high": "high"}  # endings of the three columns of a metric
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """A run: a row of summary.csv, and of `runs` in summary.json.
+
+    On disk, each metric has three columns: `NAME`, `NAME_low` and `NAME_high`. They are in the
+    place of the field `metrics`, and empty for a run without this metric.
+
+    Attributes:
+        run: Its name.
+        state: That of its status, `missing` or `damaged`.
+        experiment: Config group option; None if none was chosen, or nothing is known.
+        model: Backbone and attention layer.
+        split: Title of the split.
+        annotations: Title of the annotations.
+        seed: Of the run.
+        n_test: Number of test cases.
+        metrics: Headline metrics of the test partition.
+        seconds: Duration of all attempts.
+        error: Why the run is not complete, or not used.
+        split_hash: Hash of split.csv.
+        epochs: Number of epochs done.
+        of_epochs: Number of epochs at most.
+        seconds_left: Longest time that a running one may still take.
+    """
+
+    run: str
+    state: str = "missing"
+    experiment: str | None = None
+    model: str | None = None
+    split: str | None = None
+    annotations: str | None = None
+    seed: int | None = None
+    n_test: Count | None = None
+    metrics: Estimates = field(default_factory=dict)
+    seconds: float | None = None
+    error: str | None = None
+    split_hash: str | None = None
+    epochs: int | None = None
+    of_epochs: int | None = None
+    seconds_left: float | None = None
+
+    def cells(self, metrics: Sequence[str]) -> codec.Content:
+        """Return the cells by column; one of a metric that the run lacks is None."""
+        found: codec.Content = {}
+        for item in fields(self):
+            if item.name != "metrics":
+                found[item.name] = getattr(self, item.name)
+                continue
+            for name in metrics:
+                one = self.metrics.get(name)
+                for ending, end in ENDS.items():
+                    found[name + ending] = None if one is None else getattr(one, end)
+        return found
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The setting that was selected on val among those of one split.
+
+    Attributes:
+        split: Title of the split.
+        split_hash: Hash of split.csv.
+        setting: Its name.
+        run: Its best seed on val.
+        focus: Class of `val_focus_sensitivity`, whose key on disk has the name of the class.
+        val_macro_auc: Mean over the seeds.
+        val_focus_sensitivity: Mean over the seeds.
+        of: Number of settings that it was selected from.
+        unranked: Settings of the split that lack a val metric.
+    """
+
+    split: str
+    split_hash: str
+    setting: str
+    run: str
+    focus: str
+    val_macro_auc: float
+    val_focus_sensitivity: float
+    of: int
+    unranked: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Summary(codec.Artifact):
+    """Content of summary.json. btxrd writes it and never reads it, so older formats need no reader.
+
+    Attributes:
+        rebuild: Command that writes this summary again.
+        commands: Arguments that the sweeps were started with.
+        selection_rule: How the winners were selected; empty if no run was scored.
+        metrics: Names of the headline metrics, in the order of the columns of summary.csv.
+        winners: One for each split with a val partition of its own.
+        settings: In the order of their metrics on val, by test set.
+        comparisons: Every two settings on the same test cases.
+        generalisation_gap: Every two settings that differ in the split alone.
+        at_once: Number of parallel runs.
+        runs: In the order of the plan.
+    """
+
+    FORMAT: ClassVar[int] = 2
+
+    rebuild: str
+    commands: tuple[str, ...]
+    selection_rule: str
+    metrics: tuple[str, ...]
+    winners: tuple[Winner, ...]
+    settings: tuple[SettingRow, ...]
+    comparisons: tuple[PairedComparison, ...]
+    generalisation_gap: tuple[Gap, ...]
+    at_once: int
+    runs: tuple[SummaryRow, ...]
+
+    def as_content(self) -> codec.Content:
+        """Return the content of the file."""
+        content: codec.Content = msgspec.to_builtins(self)
+        for winner in content["winners"]:
+            winner[f"val_{winner['focus']}_sensitivity"] = winner.pop("val_focus_sensitivity")
+        content["settings"] = [setting.as_content() for setting in self.settings]
+        content["comparisons"] = [
+            _without(pair, "differences") | pair["differences"] for pair in content["comparisons"]
+        ]
+        content["generalisation_gap"] = [
+            _without(gap, "metrics") | gap["metrics"] for gap in content["generalisation_gap"]
+        ]
+        return content | {"runs": [row.cells(self.metrics) for row in self.runs]}
+
+
+def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != key}
+
+
+def write_summary(folder: Path, summary: Summary) -> None:
+    """Write summary.csv and summary.json."""
+    text = io.StringIO()
+    columns = list(SummaryRow("").cells(summary.metrics))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.cells(summary.metrics) for row in summary.runs)
+    write_text(folder / SUMMARY_CSV, text.getvalue())
+    codec.write(folder / SUMMARY_JSON, summary)

@@ -1,0 +1,45 @@
+"""The headline metrics as columns of tables, for the classes of all runs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from btxrd.artifacts.classes import ClassNames
+from btxrd.evaluation.metrics import METRICS, Metric
+
+
+@dataclass(frozen=True)
+class Column:
+    """A headline metric.
+
+    Attributes:
+        key: Its key in files.
+        heading: As tables show it.
+        metric: Its entry in `METRICS`.
+    """
+
+    key: str
+    heading: str
+    metric: Metric
+
+    def is_about(self, names: ClassNames) -> bool:
+        """Return whether the metric exists for some classes under this key."""
+        return self.metric.exists_for(names) and self.metric.key(names) == self.key
+
+
+def columns_of(classes: Iterable[ClassNames]) -> list[Column]:
+    """Return a column for each headline metric, in the order of `METRICS`.
+
+    A metric that is named after classes has one column for each set of class names.
+    """
+    sets = list(dict.fromkeys(classes))
+    found: dict[str, Column] = {}
+    for metric in METRICS:
+        if not metric.headline:
+            continue
+        for names in sets:
+            if metric.exists_for(names):
+                column = Column(metric.key(names), metric.heading(names), metric)
+                found.setdefault(column.key, column)
+        if not sets and "{" not in metric.name:
+            found[metric.name] = Column(metric.name, metric.title, metric)
+    return list(found.values())

@@ -1,0 +1,162 @@
+"""Settings on the same test cases: their metrics over the seeds, resampled together."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from btxrd.artifacts.classes import ClassNames
+from btxrd.artifacts.comparison import SettingEstimate
+from btxrd.evaluation import paired_tests
+from btxrd.evaluation.bootstrap import bootstrap_weights, estimate, with_sample
+from btxrd.evaluation.formulas import macro_auc, mean
+from btxrd.evaluation.metrics import Floats
+from btxrd.evaluation.paired_tests import Parts, mean_parts
+from btxrd.report.settings import Setting
+
+COMPARED = ("macro_auc", "accuracy")
+
+
+@dataclass(frozen=True)
+class SeedVariance:
+    """How much a metric varies between seeds on one test set.
+
+    Attributes:
+        sd: Pooled over the settings with several seeds; 0 if there is none.
+        df: Its degrees of freedom; 0 if it is unknown.
+    """
+
+    sd: float = 0.0
+    df: int = 0
+
+    def variance(self, *settings: Setting) -> float:
+        """Return the variance of the difference, or of the sum, of the means of settings."""
+        return self.sd**2 * sum(1 / len(setting.runs) for setting in settings)
+
+    def noise(self, count: int, *settings: Setting, stream: int = 0) -> Floats:
+        """Draw (1 + count,) values with this variance; the first, for the sample, is 0.
+
+        Streams are independent.
+        """
+        if self.df == 0:
+            return np.zeros(1 + count)
+        draws = np.random.default_rng((0, stream)).standard_t(self.df, count)
+        return np.append(0, draws * np.sqrt(self.variance(*settings)))
+
+
+class SettingMetric:
+    """A metric of a setting: its mean over the seeds, resampled, with influence values.
+
+    Attributes:
+        setting: The setting.
+        seeds: (seeds,) the metric of each run.
+        resampled: (1 + resamples,) mean over the seeds, that of the sample first.
+        influence: One value per case, mean over the seeds.
+    """
+
+    def __init__(self, setting: Setting, metric: str, weights: Floats) -> None:
+        """Compute the metric.
+
+        Args:
+            setting: Its test cases are those of `weights`.
+            metric: One of `COMPARED`.
+            weights: (1 + resamples, n), the sample first.
+        """
+        labels = setting.test.labels
+        self.setting = setting
+        if metric == "macro_auc":
+            by_seed = [macro_auc(labels, probs, weights) for probs in setting.probs]
+            of_seeds = [paired_tests.macro_auc_parts(labels, probs) for probs in setting.probs]
+        else:
+            right = [probs.argmax(axis=1) == labels for probs in setting.probs]
+            by_seed = [mean(hits, weights) for hits in right]
+            of_seeds = [paired_tests.accuracy_parts(labels, probs) for probs in setting.probs]
+        self.seeds = np.array([values[0] for values in by_seed])
+        self.resampled: Floats = np.asarray(np.mean(by_seed, axis=0))
+        self.influence: Parts = mean_parts(of_seeds)
+
+    @property
+    def sd(self) -> float | None:
+        """Over the seeds; None for one seed, or if the metric is undefined."""
+        return float(self.seeds.std(ddof=1)) if self.has_spread else None
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether the variance between its seeds is known."""
+        return len(self.seeds) > 1 and not np.isnan(self.seeds).any()
+
+
+@dataclass(frozen=True)
+class ComparisonSet:
+    """The settings that are tested on the same cases."""
+
+    settings: list[Setting]
+
+    @property
+    def names(self) -> ClassNames:
+        """The classes, which are the same for all settings."""
+        return self.settings[0].names
+
+    @cached_property
+    def weights(self) -> Floats:
+        """(1 + resamples, n) of the cases."""
+        return with_sample(bootstrap_weights(self.settings[0].test.groups))
+
+    @cached_property
+    def metrics(self) -> dict[str, list[SettingMetric]]:
+        """Each compared metric of each setting."""
+        return {
+            metric: [SettingMetric(setting, metric, self.weights) for setting in self.settings]
+            for metric in COMPARED
+        }
+
+    @cached_property
+    def auc_of_classes(self) -> list[list[Parts]]:
+        """AUC of each class, for each setting: mean over its seeds."""
+        truths = [self.settings[0].test.labels == label for label in range(len(self.names))]
+        return [
+            [
+                mean_parts([paired_tests.auc_parts(truth, p[:, k]) for p in setting.probs])
+                for k, truth in enumerate(truths)
+            ]
+            for setting in self.settings
+        ]
+
+    def seed_variance(self, metric: str) -> SeedVariance:
+        """Return how much a metric varies between seeds, pooled over the settings."""
+        several = [one.seeds for one in self.metrics[metric] if one.has_spread]
+        df = sum(len(seeds) - 1 for seeds in several)
+        if df == 0:
+            return SeedVariance()
+        squares = sum(float(((seeds - seeds.mean()) ** 2).sum()) for seeds in several)
+        return SeedVariance(float(np.sqrt(squares / df)), df)
+
+    def estimate(self, metric: str, position: int, letters: str) -> SettingEstimate:
+        """Return a metric of a setting: the mean over the seeds, and their standard deviation.
+
+        Args:
+            metric: One of `COMPARED`.
+            position: Of the setting.
+            letters: Of the setting in the compact letter display.
+        """
+        one = self.metrics[metric][position]
+        noise = self.seed_variance(metric).noise(len(self.weights) - 1, one.setting)
+        found = estimate(np.clip(one.resampled + noise, 0, 1))
+        return SettingEstimate(found.value, found.low, found.high, one.sd, letters)
+
+
+def comparison_sets(settings: Sequence[Setting]) -> list[ComparisonSet]:
+    """Group the settings whose test cases, labels, groups and classes are equal.
+
+    The settings of a group are in the order of their metrics on val.
+    """
+    equal: dict[tuple[bytes, ClassNames], list[Setting]] = defaultdict(list)
+    for setting in settings:
+        equal[setting.test.identity].append(setting)
+    return [ComparisonSet(sorted(members, key=_rank)) for members in equal.values()]
+
+
+def _rank(setting: Setting) -> float:
+    return 0.0 if setting.val is None else -setting.val.macro_auc
