@@ -36,7 +36,8 @@ def main() -> int:
     for folder, run_dirs in runs_of.items():
         for run_dir in run_dirs:
             is_scored, message = score_run(run_dir)
-            print(f"{run_dir}: {message}", flush=True)
+            name = folder if run_dir == folder else run_dir.relative_to(folder)
+            print(f"{name}: {message}", flush=True)
             is_well &= is_scored
         if run_dirs != [folder]:
             is_well &= _summarize(folder)
