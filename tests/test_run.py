@@ -160,7 +160,7 @@ def test_stopped_sweep_has_a_summary_and_goes_on_where_it_was(data, tmp_path):
     assert "interrupted" in (tmp_path / "out" / "summary.csv").read_text()
 
     def goes_on():
-        return "Going on after epoch" in (run_dir / "run.log").read_text()
+        return "Resuming after epoch" in (run_dir / "run.log").read_text()
 
     assert not goes_on()
     assert stop_when(goes_on, tmp_path, *command) == 128 + signal.SIGTERM

@@ -72,7 +72,7 @@ def test_runs_are_jobs_and_a_requeued_one_goes_on(start, cluster, tmp_path):
     assert attempts == [2, 1]
     log = (run_dir / "run.log").read_text()
     assert "Interrupted; the same command goes on from here" in log
-    assert "Going on after epoch" in log
+    assert "Resuming after epoch" in log
     assert read_status(run_dir)["worker"]["threads"] == 1
 
 
@@ -86,7 +86,7 @@ def test_a_job_that_is_told_to_save_is_queued_again(signal, start, cluster, tmp_
     printed, _ = sweep.communicate(timeout=240)
     assert sweep.returncode == 0, printed
     assert read_status(run_dir)["attempts"] == 2
-    assert "Going on after epoch" in (run_dir / "run.log").read_text()
+    assert "Resuming after epoch" in (run_dir / "run.log").read_text()
 
 
 def test_a_failed_run_on_the_cluster_is_a_failed_run(start, tmp_path):
