@@ -19,11 +19,11 @@ from btxrd.data.augmentation import Augmentation
 from btxrd.data.batches import TrainingBatches
 from btxrd.data.dataset import Dataset, load_dataset
 from btxrd.data.splits import split_hash, split_rows
-from btxrd.evaluation.card import write_card
+from btxrd.evaluation.formulas import cross_entropy, macro_auc
 from btxrd.evaluation.gradcam import gradcam_maps
-from btxrd.evaluation.infer import evaluate_run
+from btxrd.evaluation.infer import infer
 from btxrd.evaluation.inference import predict
-from btxrd.evaluation.metrics import cross_entropy, figures
+from btxrd.evaluation.score import score
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.phantom.write import ensure_phantom
@@ -75,8 +75,8 @@ def train_eval(
     history = _train(model, config, dataset.sealed(), sidecar, run_dir, interruption)
     if config.evaluate:
         best, _ = load_checkpoint(run_dir / CHECKPOINTS)
-        evaluate_run(to_device(best, device), dataset, config.split.title, run_dir)
-        write_card(run_dir)
+        infer(to_device(best, device), dataset, run_dir)
+        score(run_dir)
     objective = best_epoch(history).val_macro_auc
     return Outcome(describe(device), sidecar.split_hash, _none_if_nan(objective))
 
@@ -166,9 +166,9 @@ def _train(
         eager = torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()
         with eager:
             probs = predict(model, dataset.pixels, val)
-        found = figures(labels[val], probs, np.ones((1, len(val))))
-        loss = cross_entropy(labels[val], probs)
-        return Validation(loss, float(found["accuracy"][0]), float(found["macro_auc"][0]))
+        area = float(macro_auc(labels[val], probs, np.ones((1, len(val))))[0])
+        accuracy = float((probs.argmax(axis=1) == labels[val]).mean())
+        return Validation(cross_entropy(labels[val], probs), accuracy, area)
 
     def keep_best(row: HistoryRow) -> None:
         val = {name: _none_if_nan(value) for name, value in asdict(row).items() if "val_" in name}
