@@ -20,6 +20,7 @@ from btxrd.artifacts.tables import (
 from btxrd.config.schema import DataConfig, SplitConfig
 from btxrd.data.batches import Normalisation
 from btxrd.data.dataset import Dataset, load_dataset
+from btxrd.evaluation import infer as inference_step
 from btxrd.evaluation.gradcam import gradcam_maps, lesion_maps, score_maps
 from btxrd.evaluation.infer import choose_examples, infer
 from btxrd.evaluation.inference import predict
@@ -217,12 +218,27 @@ def test_examples_are_the_most_confident_of_their_outcome(inferred):
     }
 
 
-def test_pictures_are_of_the_examples(inferred):
-    """Kills: the old names of outcomes; a picture is beside each kind that occurs."""
+def test_pictures_show_gradcam_of_the_predicted_class(inferred, tmp_path, monkeypatch):
+    """Kills: pictures of the true class, of other images, or with the outlines of others."""
     dataset, rows = inferred.dataset, inferred.dataset.rows("test")
+    drawn = {}
+    monkeypatch.setattr(
+        inference_step, "draw_overlay", lambda path, *shown: drawn.update({path.stem: shown})
+    )
+    infer(inferred.model, dataset, tmp_path)
     probs = predict(inferred.model, dataset.pixels, rows)
     test = dataset.cases.iloc[rows].assign(
         predicted=probs.argmax(axis=1), confidence=probs.max(axis=1)
     )
-    found = {path.stem for path in (inferred.run_dir / "gradcam").iterdir()}
-    assert found == set(choose_examples(test, dataset.class_names))
+    examples = choose_examples(test, dataset.class_names)
+    written = {path.stem for path in (inferred.run_dir / "gradcam").iterdir()}
+    assert written == set(drawn) == set(examples)
+    assert any("false_negative" in name for name in drawn)
+    for name, (image, maps, lesion, title) in drawn.items():
+        row = examples[name]
+        assert (image == dataset.pixels[row]).all()
+        assert (lesion is None) == (row not in dataset.masks(rows))
+        target = np.array([test.loc[row, "predicted"]])
+        (want,) = gradcam_maps(inferred.model, dataset.pixels, np.array([row]), target)
+        assert maps["Grad-CAM of the predicted class"] == pytest.approx(want, abs=1e-6)
+        assert title.startswith(test.loc[row, "image_id"])
