@@ -5,7 +5,7 @@ This module loads no torch.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,10 +24,33 @@ from btxrd.config.messages import nearest
 from btxrd.config.schema import Config, check
 from btxrd.errors import InputError
 
+OURS = "hydra_plugins.btxrd_launcher.BatchLauncher"
+LOCAL = {"default": None, "basic": 1, "joblib": -1}  # hydra/launcher -> n_jobs
+
+
+@dataclass
+class LocalLauncher:
+    """Options of hydra/launcher for runs on this machine.
+
+    Attributes:
+        n_jobs: Upper limit of parallel runs; -1 means as many as fit, and None as many as is
+            measured to be fastest.
+    """
+
+    _target_: str = OURS
+    n_jobs: int | None = None
+
 
 def register_schema() -> None:
-    """Let `schema` in a defaults list stand for the typed config."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    """Let `schema` in a defaults list stand for the typed config, and offer our launchers.
+
+    They replace Hydra's own `basic`, and the `joblib` of its plugin if that is installed.
+    """
+    Plugins.instance()  # plugins store their options when they are first looked for
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for name, n_jobs in LOCAL.items():
+        store.store(group="hydra/launcher", name=name, node=LocalLauncher(n_jobs=n_jobs))
 
 
 def parse(config: DictConfig) -> Config:

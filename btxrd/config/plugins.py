@@ -14,9 +14,9 @@ from hydra.experimental.callback import Callback
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from btxrd.config.compose import hydra_over_conf, job_spec, parse
+from btxrd.config.compose import OURS, hydra_over_conf, job_spec, parse
 from btxrd.config.jobspec import Context, JobSpec
-from btxrd.config.request import OURS, Point, Request, compose_one_of
+from btxrd.config.request import Point, Request, compose_one_of
 from btxrd.errors import InputError
 
 Result = float | None | Exception  # objective of a run, or why it has none

@@ -12,12 +12,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from btxrd.config.commandline import CommandLine
-from btxrd.config.compose import compose, compose_point, hydra_over_conf, job_spec, parse
+from btxrd.config.compose import OURS, compose, compose_point, hydra_over_conf, job_spec, parse
 from btxrd.config.jobspec import JobSpec
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
-
-OURS = "hydra_plugins.btxrd_launcher.BatchLauncher"
 
 
 @dataclass(frozen=True)
@@ -227,8 +225,8 @@ def _launcher(base: DictConfig) -> Launcher:
     if str(node._target_) != OURS:
         of_slurm = str(node._target_).endswith(".SlurmLauncher")
         return Launcher(name, is_local=False, is_of_slurm=of_slurm, gpus=node.get("gpus_per_node"))
-    if n_jobs is not None and (not isinstance(n_jobs, int) or n_jobs == 0):
-        raise InputError(f"hydra.launcher.n_jobs={n_jobs}: must be a number of runs, or -1 for all")
+    if n_jobs == 0:
+        raise InputError("hydra.launcher.n_jobs=0: must be a number of runs, or -1 for all")
     return Launcher(name, is_local=True, n_jobs=n_jobs)
 
 

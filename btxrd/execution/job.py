@@ -56,10 +56,11 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Work:
-    """A run to do; `spec` describes it once it starts."""
+    """A run to do; `spec` describes it once it starts, and `number` tells its log lines apart."""
 
     run_dir: Path
     spec: Callable[[], JobSpec]
+    number: int | None = None
 
 
 def do_points(
@@ -79,7 +80,7 @@ def do_points(
     """
     if plan.launcher.is_local:
         works = [
-            Work(at, partial(point.spec, at, number, in_parallel=sweep.at_once > 1))
+            Work(at, partial(point.spec, at, number, in_parallel=sweep.at_once > 1), number)
             for number, (at, point) in enumerate(points, first)
         ]
         states = do_runs(works, sweep, use_gpus=plan.use_gpus)
@@ -126,6 +127,8 @@ def _do(work: Work, sweep: Sweep, placement: Placement) -> str:
     run_dir = work.run_dir
     if sweep.stop() != Stop.NO or has_failed(run_dir, sweep.launched):
         return state_of(run_dir)
+    if work.number is not None:
+        print(f"#{work.number}: {run_dir}", flush=True)
     job = work.spec()
     state = _supervise(run_dir, job, placement, sweep.stop)
     if state == "failed":
