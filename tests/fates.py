@@ -34,6 +34,10 @@ def waits():
     open(sys.argv[1] + "/waiting", "w").close()
     time.sleep(120)
 
+def refuses():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    waits()
+
 FATES = {
     "completes": completes,
     "raises": raises,
@@ -42,6 +46,7 @@ FATES = {
     "lacks memory": lambda: [0] * 10**15,
     "leaves": lambda: os._exit(7),
     "waits": waits,
+    "refuses": refuses,
 }
 
 class Fate:
