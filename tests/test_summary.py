@@ -16,7 +16,6 @@ from btxrd.report.settings import settings_of
 from btxrd.report.summary import select_winners, summarize
 from btxrd.runtime.files import lock
 
-
 LEADING = ("run", "state", "experiment", "model", "split", "annotations", "seed", "n_test")
 
 
