@@ -12,19 +12,32 @@ nox.options.default_venv_backend = (
 nox.options.sessions = ["tests", "lint", "types"]
 
 
+# A worker of pytest-xdist for each core that this process may use. A worker that has no test left
+# takes some from another one.
+PARALLEL = ("-n", str(len(os.sched_getaffinity(0))), "--dist", "worksteal")
+
+
 @nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
-    """Run the tests; `nox -s tests -- -m slow` runs the long ones."""
+    """Run the tests that are not slow, in parallel; `-- tests/test_run.py` runs some of them."""
     session.install("-e", ".[dev]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
+
+
+@nox.session(reuse_venv=True)
+def slow(session: nox.Session) -> None:
+    """Run the slow tests."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-m", "slow", *session.posargs)
 
 
 @nox.session(reuse_venv=True)
 def lint(session: nox.Session) -> None:
-    """Check style and formatting with ruff."""
-    session.install("ruff>=0.9")
+    """Check style and formatting with ruff, and the imports between rooms with import-linter."""
+    session.install("ruff>=0.9", "import-linter>=2.1")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
 
 
 @nox.session(reuse_venv=True)
