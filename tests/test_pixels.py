@@ -183,3 +183,45 @@ def test_damaged_cache_is_built_again(films, tmp_path):
     (kept,) = (tmp_path / "cache").glob("pixels-*.npy")
     kept.write_bytes(kept.read_bytes()[:500])
     assert (load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN) == first).all()
+
+
+SETTINGS = {"size": 48, "clahe_clip": 2.0, "clahe_tiles": 8, "keep_aspect": False}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"size": 40}, {"clahe_clip": 9.0}, {"clahe_tiles": 2}, {"keep_aspect": True}],
+    ids=str,
+)
+def test_each_setting_has_pixels_of_its_own_in_the_cache(films, tmp_path, changed):
+    """Kills a cache whose key forgets a setting."""
+    plain = load_pixels(films, cache=tmp_path / "shared", **SETTINGS)
+    other = load_pixels(films, cache=tmp_path / "shared", **SETTINGS | changed)
+    anew = load_pixels(films, cache=tmp_path / "fresh", **SETTINGS | changed)
+    assert np.array_equal(other, anew)
+    assert not np.array_equal(other, plain)
+
+
+def test_pixels_are_those_of_the_given_contents_in_the_given_order(films, tmp_path):
+    """Kills a cache whose key forgets the digests, or their order."""
+    plain = load_pixels(films, cache=tmp_path, **SETTINGS)
+    turned = load_pixels(films[::-1], cache=tmp_path, **SETTINGS)
+    assert np.array_equal(turned, plain[::-1])
+    named = [
+        load_pixels(films, cache=tmp_path, digests=digests, **SETTINGS).filename
+        for digests in (["a", "b", "c"], ["a", "b", "d"])
+    ]
+    assert named[0] != named[1]
+
+
+def test_masks_of_another_size_aspect_or_frame_have_arrays_of_their_own(tmp_path):
+    """Kills a cache of masks whose key forgets one of them."""
+    square = np.array([[10.0, 10.0], [60.0, 10.0], [60.0, 60.0], [10.0, 60.0]])
+    outlines = [Outline(100, 80, (square,))]
+    asked = [
+        (outlines, 50, False), (outlines, 40, False), (outlines, 50, True),
+        ([Outline(100, 90, (square,))], 50, False), ([Outline(110, 80, (square,))], 50, False),
+    ]  # fmt: skip
+    for of, size, keep in asked:
+        (mask,) = load_masks(of, size, keep_aspect=keep, cache=tmp_path)
+        assert np.array_equal(mask, lesion_mask(of[0], size, keep))

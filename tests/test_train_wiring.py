@@ -24,6 +24,7 @@ from btxrd.config.schema import (
 from btxrd.data.augmentation import Augmentation
 from btxrd.data.dataset import Dataset
 from btxrd.model.classifier import BTXRDClassifier
+from btxrd.runtime.device import make_reproducible
 from btxrd.train_eval import _train
 
 SIZE, COUNT = 32, 30
@@ -170,3 +171,32 @@ def test_the_checkpoint_names_its_epoch_and_its_val_metrics(given, tmp_path):
     sidecar = read_sidecar(tmp_path)
     assert sidecar.epoch == 4
     assert sidecar.val == {"val_loss": 0.3, "val_accuracy": 0.4, "val_macro_auc": None}
+
+
+def test_the_sidecar_describes_how_images_were_prepared(given, dataset):
+    """Kills a checkpoint that is used with other pixels than it was trained on."""
+    config = Config(
+        model=ModelConfig(backbone="test_resnet", image_size=48),
+        data=DataConfig(root="root", clahe_clip=3.5, clahe_tiles=4, aspect="keep"),
+        split=SplitConfig(strategy="kfold", fold=2),
+        annotations=AnnotationsConfig(kind="none"),
+    )
+    model = given().model
+    sidecar = module._sidecar(model, config, dataset, "the fingerprint")
+    normalisation = model.normalisation
+    assert sidecar.preprocessing == Preprocessing(
+        3.5, 4, normalisation.mean, normalisation.std, "keep"
+    )
+    assert (sidecar.image_size, sidecar.fingerprint) == (48, "the fingerprint")
+    assert sidecar.split == "kfold (fold 2 of 5)"
+    assert sidecar.class_names == dataset.class_names
+    assert sidecar.arguments == model.arguments
+
+
+def test_a_run_computes_reproducibly_and_evaluates_in_float32():
+    """Kills TF32, autotuning, and a seed that is not set."""
+    make_reproducible(23)
+    assert torch.initial_seed() == 23
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cudnn.benchmark
