@@ -19,7 +19,7 @@ PARALLEL = ("-n", str(len(os.sched_getaffinity(0))), "--dist", "worksteal")
 
 @nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
-    """Run the tests that are not slow; `nox -s tests -- tests/test_run.py` runs some of them."""
+    """Run the tests that are not slow, in parallel; `-- tests/test_run.py` runs some of them."""
     session.install("-e", ".[dev]")
     session.run("pytest", *PARALLEL, *session.posargs)
 

@@ -54,7 +54,7 @@ def peak_of(films: int) -> float:
             del stored
             arrays[name] = np.load(Path(folder) / name, mmap_mode="r")
         every, labels = np.arange(films), np.arange(films) % 3
-        model = BTXRDClassifier("resnet10t", pretrained=False).eval()
+        model = BTXRDClassifier("resnet10t", 3, pretrained=False).eval()
         batches = TrainingBatches(
             arrays["pixels"],
             every,

@@ -27,7 +27,7 @@ from btxrd.model.classifier import BTXRDClassifier
 from btxrd.model.factory import create_model
 from btxrd.runtime.cores import cores
 from btxrd.runtime.device import choose_device, make_reproducible
-from btxrd.training.acceleration import compile_where_earned, keep_freed_memory, place
+from btxrd.training.acceleration import compile_if_worthwhile, keep_freed_memory, to_device
 from btxrd.training.loop import Validation, fit
 from btxrd.training.loss import Objective
 from btxrd.training.step import Step, adamw
@@ -56,6 +56,7 @@ class Network:
         """The network as a long training has it, with random weights."""
         model = create_model(
             backbone=self.backbone,
+            num_classes=3,
             pretrained=False,
             dropout=self.dropout,
             attn_layer=self.attention,
@@ -63,7 +64,7 @@ class Network:
             lesion_map=lesion_map,
             pooling=pooling,
         )
-        compile_where_earned(place(model, device), "auto", 60_000, self.size)
+        compile_if_worthwhile(to_device(model, device), "auto", 60_000, self.size)
         return model.train()
 
     def batches(
@@ -220,7 +221,9 @@ def _epochs(root: Path, device: torch.device) -> Iterator[Row]:
         target="<= 0.8" if on_cpu else "<= 0.5",
     )
 
-    plain_model = create_model(backbone=B0.backbone, pretrained=False, dropout=B0.dropout)
+    plain_model = create_model(
+        backbone=B0.backbone, num_classes=3, pretrained=False, dropout=B0.dropout
+    )
     plain_step = PlainStep(plain_model.to(device).train())
     plain_films = PlainFilms(films, model.normalisation)
     plain = DataLoader(plain_films, B0.batch_size, shuffle=True, num_workers=cores())

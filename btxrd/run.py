@@ -9,7 +9,10 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from btxrd.config.commandline import CommandLine
 
 # Imports stand where they are needed: help loads no Hydra, and planning a sweep loads no torch.
 
@@ -31,66 +34,57 @@ def main() -> int:
 
 
 def _launch() -> int:
-    import hydra
-
-    from btxrd.config.choices import conf_dir
+    from btxrd.config.commandline import parse_arguments
     from btxrd.config.compose import register_schema
-    from btxrd.execution.baselines import backup_checkpoints
-    from btxrd.execution.launch import check, launch
-    from btxrd.execution.planning import plan_command_line
+    from btxrd.execution.planning import plan
 
+    typed = parse_arguments(sys.argv[1:])
     register_schema()
-    start = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)
-    plan = plan_command_line()
-    if plan is None:  # Hydra answers: --cfg, --info, ...
-        start()
+    if typed.shows:
+        _show(typed)
         return 0
-    found = check(plan.runs, fail_fast=plan.fail_fast)
-    if not plan.is_sweep and found.complete:
+    wanted = plan(typed)
+    from btxrd.execution.job import do_one
+    from btxrd.execution.launch import backup_checkpoints, check, launch
+
+    found = check(wanted.runs, fail_fast=wanted.fail_fast)
+    if not wanted.is_sweep and found.complete:
         return 0
     backup_checkpoints(Path("checkpoints"))
-    typed = sys.argv[1:]
-
-    at_once = plan.at_once(found)
-
-    def begin() -> None:
-        sys.argv[1:] = plan.pinned(typed, at_once)
-        start()
-
-    if not plan.is_sweep:
-        begin()
-        return 0
+    if not wanted.is_sweep:
+        ((run_dir, point),) = wanted.points.items()
+        return 0 if do_one(run_dir, point.spec(run_dir)) == "complete" else 1
 
     def write_summary() -> bool:
         from btxrd.report.summary import summarize  # loads pandas and SciPy
 
-        return summarize([plan.folder], plan.folder, images=plan.images)
+        return summarize([wanted.folder], wanted.folder, images=wanted.images)
 
-    runs = [] if plan.is_search else list(plan.runs)
-    return launch(
-        plan.folder,
-        runs,
-        found,
-        begin,
-        at_once=at_once,
-        may_restart=plan.n_jobs is not None or at_once > 1,
-        command=shlex.join(typed),
-        images=plan.images,
-        summarize=write_summary,
-    )
+    at_once = wanted.at_once(found)
+    return launch(wanted, found, at_once, shlex.join(sys.argv[1:]), job, write_summary)
+
+
+def _show(typed: "CommandLine") -> None:
+    """Let Hydra show a config, its plugins or its own help; wrong input is said in one line."""
+    import hydra
+
+    from btxrd.config.choices import conf_dir
+    from btxrd.config.compose import compose, hydra_over_conf
+
+    if typed.shows_config:
+        with hydra_over_conf(typed.config_dir) as loader:
+            compose(loader, typed)
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
 
 
 def job(config: Any) -> float | None:
-    """Do one run, in the folder that Hydra has made for it; returns its objective on val."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from btxrd.config.compose import job_of
+    """Do one run, in the process that a launcher plugin has made for it; return its objective."""
+    from btxrd.config.compose import register_schema
+    from btxrd.config.plugins import job_of
     from btxrd.execution.job import do_job
 
-    hydra_config = HydraConfig.get()
-    run_dir = Path(hydra_config.runtime.output_dir)
-    spec, context = job_of(config, hydra_config)
-    return do_job(run_dir, spec, context)
+    register_schema()
+    return do_job(*job_of(config))
 
 
 if __name__ == "__main__":

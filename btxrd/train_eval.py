@@ -5,35 +5,33 @@ import math
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from btxrd.artifacts.sidecar import CHECKPOINTS, Preprocessing, Sidecar
 from btxrd.artifacts.status import Outcome
-from btxrd.artifacts.tables import PARTITIONS
+from btxrd.artifacts.tables import PARTITIONS, SPLIT, HistoryRow, write_table
 from btxrd.config.schema import Config
 from btxrd.data.augmentation import Augmentation
 from btxrd.data.batches import TrainingBatches
-from btxrd.data.constants import CLASSES
 from btxrd.data.dataset import Dataset, load_dataset
-from btxrd.data.splits import split_hash, split_table
-from btxrd.evaluation.card import write_card
+from btxrd.data.splits import split_hash, split_rows
+from btxrd.evaluation.formulas import cross_entropy, macro_auc
 from btxrd.evaluation.gradcam import gradcam_maps
-from btxrd.evaluation.infer import evaluate_run
+from btxrd.evaluation.infer import infer
 from btxrd.evaluation.inference import predict
-from btxrd.evaluation.metrics import cross_entropy, figures
+from btxrd.evaluation.score import score
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.phantom.write import ensure_phantom
 from btxrd.runtime.device import choose_device, describe, make_reproducible, precision
-from btxrd.runtime.files import write_bytes
 from btxrd.runtime.interruption import Interruption
-from btxrd.training.acceleration import compile_where_earned, place
-from btxrd.training.guidance import lesions_to_learn
-from btxrd.training.loop import Epoch, Validation, best_epoch, fit
+from btxrd.training.acceleration import compile_if_worthwhile, to_device
+from btxrd.training.guidance import training_masks
+from btxrd.training.loop import Validation, best_epoch, fit
 from btxrd.training.loss import ClassLoss, Objective
 
 log = logging.getLogger(__name__)
@@ -46,62 +44,73 @@ def train_eval(
     fingerprint: str,
     interruption: Interruption | None = None,
 ) -> Outcome:
-    """Train one classifier and evaluate it; all that it leaves is in `run_dir`.
+    """Train one classifier and evaluate it. All files are written into `run_dir`.
 
     Args:
-        config: checked.
-        build_model: makes the classifier, given `num_classes`.
-        run_dir: of the run; a training that was cut off there goes on.
-        fingerprint: of the config, for the checkpoint.
-        interruption: when to heed a signal.
+        config: A checked config.
+        build_model: Function that builds the classifier, given `num_classes` and `lesion_map`.
+        run_dir: Folder of the run. An interrupted training in it is resumed.
+        fingerprint: Fingerprint of the config, for the checkpoint.
+        interruption: Handler of the signals that end the run.
 
     Returns:
-        What status.json records of it.
+        What status.json records of the run.
 
     Raises:
-        InputError: for data, weights or a device that cannot be used.
+        InputError: If data, weights or device cannot be used.
     """
     device = choose_device(config.device)
     log.info("%s on %s", os.path.relpath(run_dir), describe(device))
     ensure_phantom(config.data)
     dataset = load_dataset(config.data, config.split, config.model.image_size)
-    _introduce(dataset, run_dir)
+    _write_split(dataset, run_dir)
 
     make_reproducible(config.seed)
     learns_lesions = config.annotations.kind == "lesion"
-    model = place(build_model(num_classes=len(CLASSES), lesion_map=learns_lesions), device)
+    classes = dataset.class_names
+    model = to_device(build_model(num_classes=len(classes), lesion_map=learns_lesions), device)
     # A layer that gives no map fails here, not after the training.
     list(gradcam_maps(model.eval(), dataset.pixels, np.array([0]), np.array([0])))
-    sidecar = {
-        "arguments": model.arguments,
-        "classes": list(CLASSES),
-        "image_size": config.model.image_size,
-        "preprocessing": {
-            "clahe_clip": config.data.clahe_clip,
-            "clahe_tiles": config.data.clahe_tiles,
-            "aspect": config.data.aspect,
-            **asdict(model.normalisation),
-        },
-        "fingerprint": fingerprint,
-        "split": config.split.title,
-        "split_hash": split_hash(dataset.cases),
-    }
+    sidecar = _sidecar(model, config, dataset, fingerprint)
     history = _train(model, config, dataset.sealed(), sidecar, run_dir, interruption)
     if config.evaluate:
-        best, _ = load_checkpoint(run_dir / "checkpoints")
-        evaluate_run(place(best, device), dataset, config.split.title, run_dir)
-        write_card(run_dir)
+        best, _ = load_checkpoint(run_dir / CHECKPOINTS)
+        infer(to_device(best, device), dataset, run_dir)
+        score(run_dir)
     objective = best_epoch(history).val_macro_auc
-    return Outcome(
-        describe(device),
-        split_hash(dataset.cases),
-        None if math.isnan(objective) else objective,
+    return Outcome(describe(device), sidecar.split_hash, _none_if_nan(objective))
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _sidecar(model: BTXRDClassifier, config: Config, dataset: Dataset, fingerprint: str) -> Sidecar:
+    """Describe the model of a run, as yet without an epoch."""
+    classes = dataset.class_names
+    return Sidecar(
+        arguments=model.arguments,
+        classes=classes.names,
+        focus=classes.focus,
+        background=classes.background,
+        image_size=config.model.image_size,
+        preprocessing=Preprocessing(
+            clahe_clip=config.data.clahe_clip,
+            clahe_tiles=config.data.clahe_tiles,
+            mean=model.normalisation.mean,
+            std=model.normalisation.std,
+            aspect=config.data.aspect,
+        ),
+        fingerprint=fingerprint,
+        split=config.split.title,
+        split_hash=split_hash(dataset.cases),
+        epoch=0,
     )
 
 
-def _introduce(dataset: Dataset, run_dir: Path) -> None:
-    """Write split.csv, and say what there is."""
-    write_bytes(run_dir / "split.csv", split_table(dataset.cases))
+def _write_split(dataset: Dataset, run_dir: Path) -> None:
+    """Write split.csv, and log the sizes of the partitions and the warnings."""
+    write_table(run_dir, SPLIT, split_rows(dataset.cases))
     sizes = ", ".join(f"{len(dataset.rows(name))} {name}" for name in PARTITIONS)
     log.info("%d cases: %s", len(dataset.cases), sizes)
     for line in dataset.warnings:
@@ -112,25 +121,25 @@ def _train(
     model: BTXRDClassifier,
     config: Config,
     dataset: Dataset,
-    sidecar: dict[str, Any],
+    sidecar: Sidecar,
     run_dir: Path,
     interruption: Interruption | None,
-) -> list[Epoch]:
-    """Fit `model`; the best epoch goes into checkpoints/, with what `sidecar` holds."""
+) -> list[HistoryRow]:
+    """Fit `model`. The best epoch is written to checkpoints/, beside its `sidecar`."""
     recipe, guidance = config.training, config.annotations
     labels, val = dataset.labels, dataset.rows("val")
-    masks, said = lesions_to_learn(
+    masks, warnings = training_masks(
         dataset, guidance.kind, guidance.sham, config.seed, config.data.root
     )
-    for line in said:
+    for line in warnings:
         log.warning(line)
-    drawn = {item.name: getattr(recipe, item.name) for item in fields(Augmentation)}
+    augmentation = {item.name: getattr(recipe, item.name) for item in fields(Augmentation)}
     batches = TrainingBatches(
         dataset.pixels,
         dataset.rows("train"),
         labels,
         model.normalisation,
-        Augmentation(**drawn),
+        Augmentation(**augmentation),
         masks=masks,
         dim=guidance.dim if guidance.kind == "guided" else None,
         with_lesions=guidance.kind in ("lesion", "cam"),
@@ -146,25 +155,24 @@ def _train(
     )
 
     epochs = min(recipe.epochs, recipe.patience + 1)  # it may stop early
-    to_come = epochs * batches.batches * batches.batch_size
+    remaining = epochs * batches.batches * batches.batch_size
     size = config.model.image_size
-    is_compiled = compile_where_earned(
-        model, config.compile, to_come, size, twice=guidance.kind == "cam"
+    is_compiled = compile_if_worthwhile(
+        model, config.compile, remaining, size, twice=guidance.kind == "cam"
     )
 
     def validate() -> Validation:
-        # To compile the network once more, for float32, would not be earned back.
+        # Eager mode: compiling a second, float32 graph costs more time than it saves.
         eager = torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()
         with eager:
             probs = predict(model, dataset.pixels, val)
-        found = figures(labels[val], probs, np.ones((1, len(val))))
-        loss = cross_entropy(labels[val], probs)
-        return Validation(loss, float(found["accuracy"][0]), float(found["macro_auc"][0]))
+        area = float(macro_auc(labels[val], probs, np.ones((1, len(val))))[0])
+        accuracy = float((probs.argmax(axis=1) == labels[val]).mean())
+        return Validation(cross_entropy(labels[val], probs), accuracy, area)
 
-    def keep_best(epoch: Epoch) -> None:
-        val_figures = {name: value for name, value in asdict(epoch).items() if "val_" in name}
-        kept = sidecar | {"epoch": epoch.epoch, "val": val_figures}
-        save_checkpoint(run_dir / "checkpoints", model, kept)
+    def keep_best(row: HistoryRow) -> None:
+        val = {name: _none_if_nan(value) for name, value in asdict(row).items() if "val_" in name}
+        save_checkpoint(run_dir / CHECKPOINTS, model, replace(sidecar, epoch=row.epoch, val=val))
 
     counts = torch.from_numpy(batches.class_counts)
     class_loss = ClassLoss(counts, recipe.imbalance, recipe.label_smoothing).to(model.device)
@@ -173,7 +181,9 @@ def _train(
         batches,
         validate,
         keep_best,
-        objective=Objective(class_loss, guidance.kind, guidance.weight),
+        objective=Objective(
+            class_loss, guidance.kind, guidance.weight, dataset.class_names.background_label
+        ),
         epochs=recipe.epochs,
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,

@@ -5,11 +5,12 @@ where it would have loaded the training, and so before it loads torch.
 """
 
 import csv
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from checkout import environment
 
 FATES = """
 import ctypes, importlib.util, os, re, signal, sys, time
@@ -19,9 +20,9 @@ class Made:
         return None
 
     def exec_module(self, module):
-        module.train_eval = lambda config, *_: {
-            "device": "none", "split_hash": "none", "val_macro_auc": config.training.lr
-        }
+        from btxrd.artifacts.status import Outcome
+
+        module.train_eval = lambda config, *_: Outcome("none", "none", config.training.lr)
 
 def completes():
     return importlib.util.spec_from_loader("btxrd.train_eval", Made())
@@ -33,6 +34,10 @@ def waits():
     open(sys.argv[1] + "/waiting", "w").close()
     time.sleep(120)
 
+def refuses():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    waits()
+
 FATES = {
     "completes": completes,
     "raises": raises,
@@ -41,6 +46,7 @@ FATES = {
     "lacks memory": lambda: [0] * 10**15,
     "leaves": lambda: os._exit(7),
     "waits": waits,
+    "refuses": refuses,
 }
 
 class Fate:
@@ -70,7 +76,7 @@ def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "btxrd.run", "-m", "evaluate=false", *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder), "SLURM_CPUS_PER_TASK": "2"},  # cores
+        env=environment(PYTHONPATH=str(folder), SLURM_CPUS_PER_TASK="2"),  # cores
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

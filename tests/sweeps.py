@@ -1,26 +1,107 @@
-"""Sweeps that are written by hand: the files of runs, without a training."""
+"""Sweeps without a training: the files of runs, written through their dataclasses."""
 
 import csv
 import json
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from btxrd.data.constants import CLASSES
-from btxrd.evaluation.bootstrap import scores
-from btxrd.evaluation.calibration import clinical_reading
+from btxrd.artifacts.classes import ClassNames
+from btxrd.artifacts.config import write_config
+from btxrd.artifacts.metrics import (
+    Estimate,
+    Localisation,
+    MapCounts,
+    MapScore,
+    RunMetrics,
+    read_metrics,
+    write_metrics,
+)
+from btxrd.artifacts.status import RunStatus, Worker, write_status
+from btxrd.artifacts.summary import write_summary
+from btxrd.artifacts.tables import HISTORY, PREDICTIONS, PROBABILITY, SPLIT, write_table
+from btxrd.config.schema import (
+    AnnotationsConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    SplitConfig,
+    TrainingConfig,
+)
+from btxrd.evaluation.bootstrap import partition_metrics
+from btxrd.evaluation.calibration import calibrate
 from btxrd.evaluation.selection import Validation
 from btxrd.evaluation.shortcuts import score_shortcuts
-from btxrd.report.summary import summarize
+from btxrd.report.comparison_sets import comparison_sets
+from btxrd.report.runs import read_runs
+from btxrd.report.settings import settings_of
+from btxrd.report.summary import summary_of as summary_of_runs
+from btxrd.report.terminal import as_text
 
 VAL, TEST = 40, 60
+NAMES = ClassNames(("normal", "benign", "malignant"), "malignant", "normal")
 
 
-def draw(labels, power, seed):
+def draw(labels, power, seed, k=3):
     """Probabilities that are right more often with more power, in [0, 1]."""
-    noise = np.random.default_rng(seed).dirichlet((1, 1, 1), len(labels))
-    return noise * (1 - power) + np.eye(3)[labels] * power
+    noise = np.random.default_rng(seed).dirichlet((1,) * k, len(labels))
+    return (noise * (1 - power) + np.eye(k)[labels] * power).round(9)
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """Cases of a partition, each with `copies` equal cases in its group."""
+
+    labels: np.ndarray
+    probs: np.ndarray
+    ids: np.ndarray
+    groups: np.ndarray
+    centers: np.ndarray
+    names: ClassNames = NAMES
+
+    def table(self, partition):
+        classes = self.names.names
+        found = pd.DataFrame(self.probs, columns=[PROBABILITY.format(name) for name in classes])
+        return found.assign(
+            image_id=self.ids,
+            partition=partition,
+            label=[classes[label] for label in self.labels],
+            center=self.centers,
+            group=self.groups,
+        )
+
+    def where(self, chosen):
+        arrays = (self.labels, self.probs, self.ids, self.groups, self.centers)
+        return Cases(*(array[chosen] for array in arrays), self.names)
+
+
+@cache
+def cases_of(prefix, n, power, *, noise=0, centers=(1,), copies=1, names=NAMES):
+    k = len(names)
+    labels = np.arange(n) % k
+    probs, index = draw(labels, power, noise, k), np.repeat(np.arange(n), copies)
+    return Cases(
+        labels[index],
+        probs[index],
+        np.array([f"{prefix}{place}" for place in range(n * copies)]),
+        np.array([f"{prefix}{place}" for place in index]),
+        np.array([centers[place // k % len(centers)] for place in index]),
+        names,
+    )
+
+
+def config_of(split, backbone="resnet50", *, groups="whole", seed=4, centers=(2, 3), **training):
+    held_out = [center for center in centers if center > 1] or [2, 3]
+    return Config(
+        ModelConfig(backbone=backbone, attn_layer="cbam"),
+        DataConfig(root="data"),
+        SplitConfig(split, groups=groups, held_out=held_out),
+        AnnotationsConfig("none"),
+        TrainingConfig(**{"epochs": 10, **training}),
+        seed=seed,
+    )
 
 
 def write_run(
@@ -37,69 +118,120 @@ def write_run(
     backbone="resnet50",
     cases=(VAL, TEST),
     centers=None,
+    copies=1,
+    names=NAMES,
+    **training,
 ):
     """Write the files of a run; `skill` is that on val and on test, `noise` seeds what is drawn."""
     centers = centers or ((2, 3) if split == "center" else (1,))
     run_dir = sweep_dir / name
-    run_dir.mkdir(parents=True)
-    config = {
-        "model": {"backbone": backbone, "attn_layer": "cbam"},
-        "split": {"strategy": split, "groups": groups, "held_out": list(centers)},
-        "annotations": {"kind": "none"},
-        "training": {"epochs": 10},
-        "seed": seed,
-        "evaluate": True,
-        "choices": {"experiment": "E9"},
-    }
-    (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
-    status = {"state": state, "seconds": 12.5, "error": error}
-    status |= {"started": "2026-01-31T12:00:00.000+00:00", "worker": {"pid": 7, "host": "here"}}
-    status["split_hash"] = f"{split}-{groups}"
-    (run_dir / "status.json").write_text(json.dumps(status))
+    config = config_of(split, backbone, groups=groups, seed=seed, centers=centers, **training)
+    write_config(run_dir, config, {"experiment": "E9"})
+    status = RunStatus(
+        state, "f", "2026-01-31T12:00:00.000+00:00", seconds=12.5, error=error,
+        worker=Worker("here", 7), split_hash=f"{split}-{groups}",
+    )  # fmt: skip
+    write_status(run_dir, status)
     if state != "complete":
-        return
-    tables, metrics = [], {}
-    for partition, n, power in zip(("val", "test"), cases, skill, strict=True):
-        labels = np.arange(n) % 3
-        probs = draw(labels, power, noise).round(9)
-        names = np.array([f"{split}-{partition}{index}" for index in range(n)])
-        center = np.array([centers[index // 3 % len(centers)] for index in range(n)])
-        metrics[partition] = scores(labels, probs, names, center)
-        table = pd.DataFrame(probs, columns=[f"prob_{name}" for name in CLASSES])
-        table = table.assign(image_id=names, partition=partition, center=center, group=names)
-        tables.append(table.assign(label=[CLASSES[label] for label in labels]))
-    columns = ["image_id", "partition", "label", *(f"prob_{name}" for name in CLASSES)]
-    val = Validation.of(tables[0][columns])
-    metrics["clinical"] = clinical_reading(val, labels, probs, names, center)
-    ways = {
-        "lesion_painted_out": draw(labels, 0, 5),
-        "border_painted_out": probs,
-        "center_and_size": draw(labels, 0, 6),
+        return run_dir
+    val, test = (
+        cases_of(
+            f"{split}-{partition}", n, power, noise=noise, centers=centers, copies=copies,
+            names=names,
+        )
+        for partition, n, power in zip(("val", "test"), cases, skill, strict=True)
+    )  # fmt: skip
+    write_scored(run_dir, None if split == "random" else val, test)
+    write_history(run_dir, 2)
+    return run_dir
+
+
+def write_scored(run_dir, val, test):
+    """Write split.csv, predictions.csv and metrics.json of a run; val is test if it is None."""
+    tables = [test.table("test")] + ([] if val is None else [val.table("val")])
+    write_table(run_dir, SPLIT, pd.concat(tables))
+    write_table(run_dir, PREDICTIONS, pd.concat(tables), test.names.names)
+    write_metrics(run_dir, metrics_of(val, test))
+
+
+@cache
+def partition_of(cases):
+    return partition_metrics(cases.labels, cases.probs, cases.groups, cases.centers, cases.names)
+
+
+@cache
+def metrics_of(val, test):
+    names, k = test.names, len(test.names)
+    clinical = None
+    if val is not None:
+        chosen_on = Validation.of(val.table("val"), names.names)
+        clinical = calibrate(chosen_on, test.labels, test.probs, test.groups, test.centers, names)
+    variants = {
+        "unmodified": test.probs,
+        "lesion_masked": draw(test.labels, 0, 5, k),
+        "border_masked": test.probs,
+        "center_and_size": draw(test.labels, 0, 6, k),
     }
-    metrics["shortcuts"] = score_shortcuts(labels, probs, names, ways)
-    metrics["looks"] = {"all": looks()}
-    predictions = pd.concat(tables)
-    predictions[columns].to_csv(run_dir / "predictions.csv", index=False)
-    predictions.to_csv(run_dir / "split.csv", index=False)
-    epochs = pd.DataFrame({"epoch": [1, 2], "val_loss": [1.0, 0.9], "val_macro_auc": [0.6, 0.7]})
-    epochs.assign(seconds=6.0).to_csv(run_dir / "history.csv", index=False)
-    (run_dir / "metrics.json").write_text(json.dumps(metrics))
+    return RunMetrics(
+        names.names,
+        names.focus,
+        names.background,
+        partition_of(test if val is None else val),
+        partition_of(test),
+        clinical,
+        {"all": localisation()},
+        None,
+        score_shortcuts(test.labels, test.probs, test.groups, variants),
+    )
 
 
-def looks(peak=0.4):
-    """What metrics.json says of maps."""
-    score = {"value": peak, "low": peak - 0.1, "high": peak + 0.1}
-    score |= {"by_chance": 0.02, "of_others": 0.1}
-    maps = {"ok": 38, "empty": 1, "saturated": 1}
-    return {"n": 40, "maps": maps} | dict.fromkeys(("peak_inside", "energy_inside", "iou"), score)
+def write_history(run_dir, epochs, seconds=6.0):
+    number = np.arange(1, epochs + 1)
+    rows = pd.DataFrame({"epoch": number, "val_loss": 1 / number, "val_macro_auc": 0.6})
+    rest = dict.fromkeys(("lr", "train_loss", "val_accuracy", "images_per_second"), 0.5)
+    write_table(run_dir, HISTORY, rows.assign(seconds=seconds, **rest))
+
+
+def localisation(peak=0.4, width=0.1, of_others=0.1, ok=38, empty=1):
+    """Grad-CAM localisation of 40 tumours."""
+    score = MapScore(peak, peak - width, peak + width, 0.02, of_others)
+    return Localisation(40, MapCounts(ok, empty, 1), score, score, score)
+
+
+def edit_metrics(run_dir, **changes):
+    """Change fields of metrics.json."""
+    write_metrics(run_dir, replace(read_metrics(run_dir), **changes))
+
+
+def edit_val(run_dir, area, sensitivity):
+    """Change what a run is selected by."""
+    val = read_metrics(run_dir).val
+    focus = val.per_class["malignant"]
+    focus = replace(focus, values=focus.values | {"sensitivity": Estimate(sensitivity, 0, 1)})
+    values = val.values | {"macro_auc": Estimate(area, 0, 1)}
+    per_class = val.per_class | {"malignant": focus}
+    edit_metrics(run_dir, val=replace(val, values=values, per_class=per_class))
+
+
+def summary_in_memory(sweep_dir):
+    """Summarise a sweep without a file or a page."""
+    runs = read_runs(sweep_dir)
+    return summary_of_runs(runs, comparison_sets(settings_of(runs)))
 
 
 def summary_of(sweep_dir):
-    """Summarize, and read summary.json."""
-    summarize([sweep_dir], sweep_dir)
-    return json.loads((sweep_dir / "summary.json").read_text())
+    """Return the content of summary.json."""
+    return json.loads(json.dumps(summary_in_memory(sweep_dir).as_content(), allow_nan=False))
 
 
-def read_rows(sweep_dir):
+def text_of(sweep_dir):
+    """Return what the terminal shows."""
+    summary = summary_in_memory(sweep_dir)
+    return as_text(sweep_dir, summary, {row.run: sweep_dir / row.run for row in summary.runs})
+
+
+def rows_of(sweep_dir):
+    """Return the rows of summary.csv by run."""
+    write_summary(sweep_dir, summary_in_memory(sweep_dir))
     with (sweep_dir / "summary.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+        return {row["run"]: row for row in csv.DictReader(file)}

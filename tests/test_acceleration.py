@@ -9,7 +9,7 @@ from btxrd.errors import InputError
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.runtime.device import autocast, precision
 from btxrd.training import acceleration
-from btxrd.training.acceleration import compile_where_earned, place
+from btxrd.training.acceleration import compile_if_worthwhile, to_device
 from btxrd.training.loss import Objective
 from btxrd.training.step import Step, adamw
 
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 def classifier(**arguments):
     torch.manual_seed(0)
-    return place(BTXRDClassifier("resnet10t", pretrained=False, **arguments), CPU)
+    return to_device(BTXRDClassifier("resnet10t", 3, pretrained=False, **arguments), CPU)
 
 
 CBAM = {"block_args": {"attn_layer": "cbam"}}
@@ -31,24 +31,24 @@ def reason(caplog):
     def ask(model, wanted="auto", images=10**9, size=224):
         caplog.clear()
         with caplog.at_level(logging.INFO, "btxrd.training.acceleration"):
-            done = compile_where_earned(model, wanted, images, size)
+            done = compile_if_worthwhile(model, wanted, images, size)
         (line,) = [record.message for record in caplog.records if record.name.startswith("btxrd")]
-        assert done == (not line.startswith("Nothing is compiled: "))
-        return None if done else line.removeprefix("Nothing is compiled: ")
+        assert done == (not line.startswith("torch.compile not used: "))
+        return None if done else line.removeprefix("torch.compile not used: ")
 
     return ask
 
 
 def test_what_is_compiled_follows_from_the_training_to_come(reason, monkeypatch):
     monkeypatch.setattr(acceleration, "cores", lambda: 2)
-    monkeypatch.setattr(acceleration, "_why_it_does_not_work", lambda _: None)
+    monkeypatch.setattr(acceleration, "_compile_error", lambda _: None)
     assert reason(classifier(**CBAM), images=2_000) is None
     assert reason(classifier(**CBAM), images=500, size=448) is None
-    too_few = "1999 images of 224 px to come would not earn it back, 2000 would"
+    too_few = "1999 training images at 224 px remain; compiling pays off from 2000"
     assert reason(classifier(**CBAM), images=1_999) == too_few
     assert reason(classifier(**CBAM), images=10, wanted="always") is None
     assert reason(classifier(**CBAM), wanted="never") == "compile=never"
-    assert reason(classifier()) == "on a CPU only attention in a ResNet's blocks gains by it"
+    assert "only attention modules in a ResNet's blocks gain" in reason(classifier())
 
 
 def test_a_machine_that_cannot_compile_is_said_to(reason, monkeypatch):
@@ -58,13 +58,13 @@ def test_a_machine_that_cannot_compile_is_said_to(reason, monkeypatch):
     monkeypatch.setattr(acceleration.torch, "compile", broken)
     assert reason(classifier(**CBAM)) == "torch.compile does not work here (no C++ compiler)"
     with pytest.raises(InputError, match=r"compile=always: torch.compile does not work here"):
-        compile_where_earned(classifier(), "always", 1, 224)
+        compile_if_worthwhile(classifier(), "always", 1, 224)
 
 
 @pytest.mark.slow
 def test_compiled_attention_gives_the_same_logits_and_gradients():
     plain, model = classifier(**CBAM), classifier(**CBAM)
-    assert compile_where_earned(model, "always", 1, 64)
+    assert compile_if_worthwhile(model, "always", 1, 64)
     images = torch.rand(4, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     for network in (plain, model):
         network(images).square().sum().backward()
@@ -76,13 +76,13 @@ def test_compiled_attention_gives_the_same_logits_and_gradients():
 
 @pytest.mark.slow
 def test_compiled_attention_learns_in_bfloat16_as_it_does_eager(monkeypatch):
-    for room in ("device", "step"):
-        monkeypatch.setattr(f"btxrd.{room}.precision", lambda _: torch.bfloat16)
+    for module in ("runtime.device", "training.step"):
+        monkeypatch.setattr(f"btxrd.{module}.precision", lambda _: torch.bfloat16)
     losses = {}
     for wanted in ("never", "always"):
         torch.manual_seed(0)
-        model = place(BTXRDClassifier("resnet50", pretrained=False, **CBAM), CPU).train()
-        compile_where_earned(model, wanted, 1, 96)
+        model = to_device(BTXRDClassifier("resnet50", 3, pretrained=False, **CBAM), CPU).train()
+        compile_if_worthwhile(model, wanted, 1, 96)
         step = Step(model, Objective(nn.CrossEntropyLoss()), adamw(model, 3e-4), CPU)
         images = torch.rand(8, 3, 96, 96, generator=torch.Generator().manual_seed(0))
         labels = torch.arange(8) % 3
@@ -93,7 +93,7 @@ def test_compiled_attention_learns_in_bfloat16_as_it_does_eager(monkeypatch):
 def net(groups=1):
     torch.manual_seed(0)
     layers = [nn.Conv2d(4, 4, 3, groups=groups), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)]
-    return place(nn.Sequential(*layers), CPU)
+    return to_device(nn.Sequential(*layers), CPU)
 
 
 @pytest.mark.parametrize(("groups", "expected"), [(4, torch.float32), (1, torch.bfloat16)])
@@ -105,8 +105,8 @@ def test_only_depthwise_convolutions_stay_in_float32(groups, expected, monkeypat
 
 
 def test_float16_scales_gradients_and_steps_only_on_finite_ones(monkeypatch):
-    for room in ("device", "step"):
-        monkeypatch.setattr(f"btxrd.{room}.precision", lambda _: torch.float16)
+    for module in ("runtime.device", "training.step"):
+        monkeypatch.setattr(f"btxrd.{module}.precision", lambda _: torch.float16)
     model = net()
     step = Step(
         model, Objective(nn.CrossEntropyLoss()), torch.optim.SGD(model.parameters(), 0.1), CPU
@@ -132,4 +132,4 @@ def test_precision_is_what_the_device_computes_in(monkeypatch):
 
 def test_a_network_whose_loss_differentiates_twice_is_not_compiled():
     with pytest.raises(InputError, match=r"compile=always: the loss on Grad-CAM differentiates"):
-        compile_where_earned(classifier(), "always", 10**9, 224, twice=True)
+        compile_if_worthwhile(classifier(), "always", 10**9, 224, twice=True)

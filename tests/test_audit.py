@@ -9,9 +9,12 @@ import sys
 import pandas as pd
 import pytest
 
-from btxrd.audit.findings import PUBLISHED, audit
+from btxrd.artifacts import codec
+from btxrd.artifacts.audit import AuditReport
+from btxrd.audit.findings import audit
 from btxrd.audit.page import as_text, verdicts, write_audit
 from btxrd.config.schema import DataConfig, SplitConfig
+from btxrd.data.constants import PUBLISHED_COUNTS
 from btxrd.phantom.write import write_phantom
 
 SPLIT = SplitConfig(strategy="stratified")
@@ -28,8 +31,8 @@ def audited(request, folder):
     root = folder / request.param
     write_phantom(root, 100, 7, request.param)
     planted = json.loads((root / "phantom.json").read_text())["planted"]
-    found, findings = audit(DataConfig(root=str(root), cache=str(folder / "cache")), SPLIT)
-    write_audit(folder / f"{request.param}-audit", found, findings)
+    found, report = audit(DataConfig(root=str(root), cache=str(folder / "cache")), SPLIT)
+    write_audit(folder / f"{request.param}-audit", found, report)
     written = json.loads((folder / f"{request.param}-audit" / "audit.json").read_text())
     return written, (folder / f"{request.param}-audit" / "audit.html").read_text(), planted
 
@@ -38,10 +41,10 @@ def test_json_names_what_was_planted(audited):
     written, _, planted = audited
     pairs = sorted([pair["one"], pair["other"]] for pair in written["duplicates"])
     assert pairs == sorted(planted.get("duplicates", []))
-    assert sorted(written["faults"].get("films", {})) == sorted(planted.get("films", []))
-    assert sorted(written["faults"].get("outlines", {})) == sorted(planted.get("outlines", []))
-    faults = sum(len(lines) for lines in written["faults"].values())
-    assert faults == sum(
+    assert sorted(written["errors"].get("films", {})) == sorted(planted.get("films", []))
+    assert sorted(written["errors"].get("outlines", {})) == sorted(planted.get("outlines", []))
+    errors = sum(len(lines) for lines in written["errors"].values())
+    assert errors == sum(
         len(planted.get(name, [])) for name in ("rows", "films", "outlines", "no film")
     )
 
@@ -52,7 +55,7 @@ def test_counts_are_those_of_the_usable_cases(audited):
     assert counted == written["cases"]
     by_size = written["groups"]["groups"]["by_size"]
     assert sum(int(size) * number for size, number in by_size.items()) == written["cases"]
-    assert sum(written["films"]["modes"].values()) == written["cases"]
+    assert sum(written["images"]["modes"].values()) == written["cases"]
 
 
 def test_whole_groups_leak_nothing_and_single_cases_do(audited):
@@ -71,7 +74,7 @@ def test_page_is_one_file_that_shows_it_all(audited):
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     for pair in written["duplicates"]:
         assert f"{pair['one']} ({pair['labels'][0]}" in page
-    for lines in written["faults"].values():
+    for lines in written["errors"].values():
         assert all(name.split(" in row ")[0] in page for name in lines)
     assert page.count("<svg") == 4
     assert "nan" not in re.sub(r"center=nan|data:[^\"]*", "", page).lower().split()
@@ -79,23 +82,24 @@ def test_page_is_one_file_that_shows_it_all(audited):
 
 def test_what_is_wrong_comes_first(audited):
     written, page, planted = audited
-    lines = verdicts(written)
+    report = AuditReport.from_content(written)
+    lines = verdicts(report)
     assert lines[0][0] == (not planted)
     assert all(line in page for _, line in lines)
-    assert all(line in as_text(written) for _, line in lines)
+    assert all(line in as_text(report) for _, line in lines)
 
 
 def test_splits_that_cannot_be_made_say_why(phantom, tmp_path):
     manifest = tmp_path / "short.csv"
     manifest.write_text("image_id,partition\nIMG000001,train\n")
     split = SplitConfig(strategy="manifest", manifest=str(manifest))
-    _, findings = audit(DataConfig(root=str(phantom), cache=str(tmp_path)), split)
-    last = findings["splits"][-1]
-    assert last["split"] == "manifest (short.csv)"
-    assert "lists 1 of" in last["refused"]
+    _, report = audit(DataConfig(root=str(phantom), cache=str(tmp_path)), split)
+    last = report.splits[-1]
+    assert last.split == "manifest (short.csv)"
+    assert "lists 1 of" in last.refused
     assert any(
         "manifest (short.csv) would be refused" in line
-        for well, line in verdicts(findings)
+        for well, line in verdicts(report)
         if not well
     )
 
@@ -122,22 +126,33 @@ def test_command_line_writes_both_files_and_says_where(phantom, tmp_path):
 
 def test_counts_of_btxrd_are_the_published_ones(real_table):
     counts = real_table.groupby(["center", "label"]).size()
-    for center, row in PUBLISHED.items():
+    for center, row in PUBLISHED_COUNTS.items():
         assert counts[center].tolist() == list(row)
 
 
 def test_sample_is_without_fault(sample, tmp_path):
-    _, findings = audit(DataConfig(root=str(sample), cache=str(tmp_path)), SPLIT)
-    assert findings["faults"] == {}
-    assert len(findings["duplicates"]) == 2
-    assert findings["splits"][0]["points_from_whole"] < 1
+    _, report = audit(DataConfig(root=str(sample), cache=str(tmp_path)), SPLIT)
+    assert report.errors == {}
+    assert len(report.duplicates) == 2
+    assert report.splits[0].points_from_whole < 1
 
 
 @pytest.mark.parametrize("cases", [1, 3, 10])
 def test_tiny_data_are_audited(phantom, tmp_path, cases):
     root = shutil.copytree(phantom, tmp_path / "data")
     pd.read_excel(root / "dataset.xlsx")[:cases].to_excel(root / "dataset.xlsx", index=False)
-    found, findings = audit(DataConfig(root=str(root), cache=str(tmp_path / "c")), SPLIT)
-    write_audit(tmp_path / "out", found, findings)
-    assert findings["cases"] == cases
+    found, report = audit(DataConfig(root=str(root), cache=str(tmp_path / "c")), SPLIT)
+    write_audit(tmp_path / "out", found, report)
+    assert report.cases == cases
     assert (tmp_path / "out" / "audit.html").is_file()
+
+
+def test_report_of_format_1_is_read(audited, tmp_path):
+    written, _, _ = audited
+    old_names = {"errors": "faults", "warnings": "remarks", "images": "films"}
+    old = {old_names.get(key, key): value for key, value in written.items() if key != "format"}
+    pairs = [{**pair, "likeness": pair["detail_correlation"]} for pair in old["duplicates"]]
+    for pair in pairs:
+        del pair["detail_correlation"]
+    (tmp_path / "audit.json").write_text(json.dumps(old | {"duplicates": pairs}))
+    assert codec.read(tmp_path / "audit.json", AuditReport) == AuditReport.from_content(written)

@@ -1,17 +1,20 @@
+import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from hydra._internal.utils import get_args_parser
+from checkout import environment
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from btxrd.config.choices import choices_of
-from btxrd.config.compose import register_schema
+from btxrd.config.compose import hydra_over_conf, register_schema
 from btxrd.config.messages import explain
 from btxrd.errors import InputError
+from btxrd.execution.fingerprint import fingerprint
 from btxrd.execution.planning import plan_run, plan_sweep
 from btxrd.execution.preflight import Findings
 
@@ -30,7 +33,7 @@ def schema():
 
 
 def config(*overrides):
-    (composed,) = plan_run(list(overrides), "config", None).runs.values()
+    (composed,) = plan_run(list(overrides)).runs.values()
     return composed
 
 
@@ -46,12 +49,12 @@ def test_experiment_is_the_one_of_the_grid(name):
 
 def test_studies_compose_and_vary_what_they_say():
     once = ["seed=0", "split=stratified", *BTXRD]
-    study = plan_sweep(["experiment=study/guidance", *once], "config", None)
+    study = plan_sweep(["experiment=study/guidance", *once])
     kinds = {(run.annotations.kind, run.annotations.sham) for run in study.runs.values()}
     assert len(study.runs) == len(kinds) == 10
-    study = plan_sweep(["experiment=study/pooling", *once], "config", None)
+    study = plan_sweep(["experiment=study/pooling", *once])
     assert len({repr((run.annotations, run.model)) for run in study.runs.values()}) == 8
-    study = plan_sweep(["experiment=study/recipe", *once], "config", None)
+    study = plan_sweep(["experiment=study/recipe", *once])
     recipes = {repr((run.training, run.model, run.data)) for run in study.runs.values()}
     assert len(study.runs) == len(recipes) == 16
     best = config("experiment=best/lite0", *BTXRD)
@@ -68,7 +71,7 @@ def test_a_sham_needs_guidance():
 
 
 def test_glob_gives_exactly_the_grid():
-    plan = plan_sweep(["experiment=glob(*)", "split=stratified,center"], "config", None)
+    plan = plan_sweep(["experiment=glob(*)", "split=stratified,center"])
     assert [run_dir.name for run_dir in plan.runs] == [
         f"experiment={name},split={split}" for name in GRID for split in ("stratified", "center")
     ]
@@ -89,14 +92,14 @@ def test_command_line_wins_over_the_recipe_of_the_data():
 
 def test_same_name_of_two_runs_is_refused():
     with pytest.raises(InputError, match="share the folder"):
-        plan_sweep(["data=btxrd", "data.root=a,b"], "config", None)
+        plan_sweep(["data=btxrd", "data.root=a,b"])
 
 
 def test_long_or_empty_names_are_refused():
     with pytest.raises(InputError, match="too long"):
-        plan_sweep([f"split.held_out=[{','.join('2' * 130)}]"], "config", None)
+        plan_sweep([f"split.held_out=[{','.join('2' * 130)}]"])
     with pytest.raises(InputError, match="nothing to sweep over"):
-        plan_sweep([], "config", None)
+        plan_sweep([])
 
 
 WRONG = {
@@ -134,61 +137,112 @@ def test_wrong_value_is_one_line(override, in_sweep):
     overrides = override.split(",") + (["evaluate=true,false"] if in_sweep else [])
     plan = plan_sweep if in_sweep else plan_run
     with pytest.raises((InputError, HydraException, OmegaConfBaseException)) as got:
-        plan(overrides, "config", None)
+        plan(overrides)
     message = explain(got.value)
     assert "\n" not in message
     assert re.fullmatch(WRONG[override], message.split("; See http")[0]), message
 
 
-def test_a_path_never_leaves_the_sweep():
-    with pytest.raises(InputError, match="a path would become part of a folder's name"):
-        plan_sweep(["model.gradcam_layer=../../a,../../b"], "config", None)
-
-
 @pytest.mark.parametrize(
-    "typed", [["-m", "seed=0,1"], ["seed=0,1", "-m"], ["seed=0", "-m", "--config-dir", "x"], ["-m"]]
+    ("typed", "names"),
+    [
+        (["experiment=best/lite0"], ["experiment=best.lite0"]),
+        (
+            ["model.gradcam_layer=../../a,/b"],
+            ["model.gradcam_layer=......a", "model.gradcam_layer=.b"],
+        ),
+        (["seed=1", "hydra.sweep.subdir=x/y/${seed}"], ["x.y.1"]),
+    ],
 )
-def test_pin_stands_beside_the_overrides(typed):
-    plan = plan_sweep(["seed=0,1"], "config", None)
-    pinned = plan.pinned(typed, 1)
-    assert [word for word in pinned if word != plan.pin] == typed
-    parsed = get_args_parser().parse_args(pinned)
-    assert parsed.multirun
-    assert plan.pin in parsed.overrides
+def test_a_run_is_one_folder_directly_under_its_sweep(typed, names):
+    plan = plan_sweep([*typed, "hydra.sweep.dir=out"])
+    assert [str(run_dir) for run_dir in plan.runs] == [f"out/{name}" for name in names]
+
+
+def test_a_sweep_folder_is_never_a_run_folder():
+    with pytest.raises(InputError, match=r"hydra.sweep.subdir=../..: must be the name"):
+        plan_sweep(["hydra.sweep.subdir=../.."])
+
+
+def test_runs_that_differ_by_a_slash_alone_are_refused():
+    with pytest.raises(InputError, match=r"share the folder model.gradcam_layer=a.b"):
+        plan_sweep(["model.gradcam_layer=a/b,a.b"])
+
+
+def test_a_run_in_nested_folders_of_an_earlier_version_stays_there(tmp_path):
+    old = tmp_path / "experiment=best" / "lite0"
+    old.mkdir(parents=True)
+    (old / "status.json").write_text("{}")
+    plan = plan_sweep(["experiment=best/lite0,best/lite2", f"hydra.sweep.dir={tmp_path}"])
+    assert list(plan.runs) == [old, tmp_path / "experiment=best.lite2"]
 
 
 def test_an_interpolation_is_resolved_for_each_point():
-    plan = plan_sweep(["seed=1,2", "data.root='films-${seed}'"], "config", None)
+    plan = plan_sweep(["seed=1,2", "data.root='films-${seed}'"])
     assert [config.data.root for config in plan.runs.values()] == ["films-1", "films-2"]
 
 
-def test_joblib_is_told_how_many_runs_there_is_room_for():
-    plan = plan_sweep(["seed=0,1,2", "hydra/launcher=joblib", "device=cpu"], "config", None)
-    at_once = plan.at_once(Findings())
-    assert 1 <= at_once <= 3
-    pinned = plan.pinned(["-m", "hydra.launcher.n_jobs=64", "seed=0,1,2"], at_once)
-    told = pinned.index(f"hydra.launcher.n_jobs={at_once}")
-    assert told > pinned.index("hydra.launcher.n_jobs=64")
-
-
 @pytest.mark.parametrize(
-    ("typed", "is_free"),
-    [([], True), (["hydra/launcher=basic"], False), (["hydra/launcher=joblib"], False)],
+    ("typed", "n_jobs"),
+    [
+        ([], None),
+        (["hydra/launcher=basic"], 1),
+        (["hydra/launcher=joblib"], -1),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"], 3),
+    ],
 )
-def test_how_many_runs_at_once_is_open_unless_a_launcher_is_named(typed, is_free):
-    plan = plan_sweep(["seed=0,1", *typed], "config", None)
-    assert plan.is_free == is_free
-    if is_free:
-        assert "hydra/launcher=joblib" not in " ".join(plan.pinned(["-m", "seed=0,1"], 1))
-        assert plan.pinned(["-m", "seed=0,1"], 2)[-2:] == [
-            "hydra/launcher=joblib",
-            "hydra.launcher.n_jobs=2",
-        ]
+def test_how_many_parallel_runs_is_measured_unless_a_launcher_is_named(typed, n_jobs):
+    launcher = plan_sweep(["seed=0,1", *typed]).launcher
+    assert (launcher.is_local, launcher.n_jobs) == (True, n_jobs)
+
+
+def test_joblib_does_as_many_runs_as_there_are_cores(monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")
+    plan = plan_sweep(["seed=0,1,2", "hydra/launcher=joblib", "device=cpu"])
+    assert plan.at_once(Findings()) == 2
+
+
+def test_each_run_is_composed_once(monkeypatch):
+    composed = []
+    with hydra_over_conf(None) as loader:
+        compose = loader.load_configuration
+
+        def counting(config_name, overrides, *rest, **named):
+            composed.append(overrides)
+            return compose(config_name, overrides, *rest, **named)
+
+        monkeypatch.setattr(loader, "load_configuration", counting)
+        plan = plan_sweep(["seed=0,1,2"])
+        for run_dir, point in plan.points.items():
+            assert point.spec(run_dir).config.seed == point.config.seed
+    assert len(composed) == 1 + 3
+
+
+def test_the_process_of_a_run_gets_what_hydra_composed(tmp_path):
+    plan = plan_sweep(["seed=4", "+hydra.job.env_set.A=b", f"hydra.sweep.dir={tmp_path}"])
+    ((run_dir, point),) = plan.points.items()
+    spec = point.spec(run_dir, 7, in_parallel=True)
+    assert spec.environment == {"A": "b"}
+    assert spec.logging["handlers"]["file"]["filename"] == str(run_dir / "run.log")
+    assert spec.logging["formatters"]["simple"]["format"].startswith("#7 ")
+    assert spec.record["overrides.yaml"] == "- seed=4\n"
+    assert "seed: 4\n" in spec.record["config.yaml"]
+    assert "hydra:" not in spec.record["config.yaml"]
+    assert f"output_dir: {run_dir}" in spec.record["hydra.yaml"]
+    assert spec.choices["split"] == "stratified"
+
+
+FINGERPRINTS = json.loads((Path(__file__).parent / "golden" / "fingerprints.json").read_text())
+
+
+@pytest.mark.parametrize("typed", FINGERPRINTS)
+def test_fingerprints_of_the_shipped_experiments_are_those_of_version_0_1(typed):
+    assert fingerprint(config(*typed.split())) == FINGERPRINTS[typed]
 
 
 def test_one_wrong_point_stops_the_whole_sweep():
     with pytest.raises(InputError, match=r"model.dropout=2.0"):
-        plan_sweep(["model.dropout=0.1,2"], "config", None)
+        plan_sweep(["model.dropout=0.1,2"])
 
 
 @pytest.mark.parametrize("argument", ["--help", "--cfg=job"])
@@ -196,7 +250,11 @@ def test_showing_loads_no_torch(argument, tmp_path):
     code = f"import sys; sys.argv = ['x', '{argument}']; from btxrd.run import main; main(); "
     code += "sys.exit('torch' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "efficientnet_b0" in done.stdout

@@ -3,7 +3,7 @@ import pytest
 
 from btxrd.data.dataset import load_dataset
 from btxrd.errors import InputError
-from btxrd.training.guidance import lesions_to_learn
+from btxrd.training.guidance import training_masks
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def dataset(compose):
 
 
 def masks_of(dataset, kind="lesion", sham="none", seed=0):
-    masks, said = lesions_to_learn(dataset, kind, sham, seed, "somewhere")
+    masks, said = training_masks(dataset, kind, sham, seed, "somewhere")
     assert said == []
     return masks
 
@@ -51,13 +51,13 @@ def test_sham_outlines_on_normals_leave_those_of_tumours(dataset):
 def test_no_outline_at_all_is_refused(dataset):
     dataset.lesions.clear()
     with pytest.raises(InputError, match=r"annotations.kind=cam: somewhere.* outlines no training"):
-        lesions_to_learn(dataset, "cam", "none", 0, "somewhere")
+        training_masks(dataset, "cam", "none", 0, "somewhere")
 
 
 def test_tumours_without_an_outline_are_counted(dataset):
     train = dataset.rows("train")
     stem = dataset.cases["stem"].iloc[train[dataset.labels[train] > 0][0]]
     del dataset.lesions[stem]
-    masks, (line,) = lesions_to_learn(dataset, "lesion", "none", 0, "somewhere")
+    masks, (line,) = training_masks(dataset, "lesion", "none", 0, "somewhere")
     assert line.startswith("1 of ")
     assert len(masks) == np.sum(dataset.labels[train] > 0) - 1

@@ -14,7 +14,7 @@ from btxrd.errors import InputError
 from btxrd.phantom.flaws import KINDS
 from btxrd.phantom.write import write_phantom
 
-REMARKS = {
+WARNINGS = {
     "I;16": "I;16 films, turned to grey",
     "RGBA": "RGBA films, turned to grey",
     "LA": "LA films, turned to grey",
@@ -49,11 +49,11 @@ def test_what_was_planted_is_found_and_nothing_else(planted, folder):
     pairs = found.pairs[["one", "other", "contradict"]].to_numpy().tolist()
     assert sorted(pair[:2] for pair in pairs) == sorted(flaws.get("duplicates", []))
     assert [pair[:2] for pair in pairs if pair[2]] == flaws.get("contradictory", [])
-    assert found.remarks == {REMARKS[name]: flaws[name] for name in REMARKS if name in flaws}
-    rows = [name.split(" in row ")[0] for name in found.faults["rows"]]
+    assert found.warnings == {WARNINGS[name]: flaws[name] for name in WARNINGS if name in flaws}
+    rows = [name.split(" in row ")[0] for name in found.errors["rows"]]
     assert sorted(rows) == sorted(flaws.get("rows", []))
     for name, kind in FAULTS.items():
-        assert sorted(found.faults[kind]) == sorted(flaws.get(name, []))
+        assert sorted(found.errors[kind]) == sorted(flaws.get(name, []))
 
 
 def test_a_duplicate_joins_two_patients(planted, folder):
@@ -80,8 +80,8 @@ def test_an_audit_goes_on_where_a_case_is_there_twice(phantom, tmp_path):
     nested = root / "Annotations" / "Annotations" / outline.name
     nested.write_text(outline.read_text().replace("tumor", "other"))
     found = inspect(root, tmp_path / "cache", strict=False)
-    assert list(found.faults["cases with two films"]) == [film.stem]
-    assert list(found.faults["cases with two outlines"]) == [outline.stem]
+    assert list(found.errors["cases with two films"]) == [film.stem]
+    assert list(found.errors["cases with two outlines"]) == [outline.stem]
     assert film.stem not in set(found.cases["stem"])
     assert outline.stem not in found.outlines
 
@@ -107,5 +107,5 @@ def test_films_with_two_labels_are_named_and_left_out_on_request(folder):
     assert set(whole.cases["stem"]) - set(without.cases["stem"]) == set(pair)
     (line,) = [line for line in whole.warnings if line.startswith("One film, two labels")]
     assert all(stem in line for stem in pair)
-    _, findings = audit(dropped, split)
-    assert findings["splits"][0]["whole"]["leakage"]["groups"] == 0
+    _, report = audit(dropped, split)
+    assert report.splits[0].whole.leakage.groups == 0

@@ -1,17 +1,29 @@
-import json
+from functools import partial
 
 import pytest
 import timm
 import torch
 
+from btxrd.artifacts import codec
+from btxrd.artifacts.sidecar import Preprocessing, Sidecar
 from btxrd.errors import InputError
-from btxrd.model import pretrained
+from btxrd.model import factory, pretrained
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.model.factory import create_model
 from btxrd.model.pooling import SPREAD, LesionPooling
 
 CBAM = {"attn_layer": "cbam"}
+create_model = partial(factory.create_model, num_classes=3)
+
+
+def sidecar_of(model, **changes):
+    facts = {
+        "arguments": model.arguments, "classes": ("a", "b", "c"), "focus": "c", "background": "a",
+        "image_size": 64, "preprocessing": Preprocessing(2.0, 8, (0.5,), (0.2,)),
+        "fingerprint": "f", "split": "random", "split_hash": "h", "epoch": 3,
+        "val": {"val_loss": 0.5, "val_macro_auc": None},
+    }  # fmt: skip
+    return Sidecar(**facts | changes)
 
 
 def test_cbam_reaches_every_block_of_a_resnet():
@@ -117,24 +129,26 @@ def test_what_does_not_go_together_is_named(arguments, message):
 
 def test_checkpoint_gives_the_same_logits(tmp_path):
     model = create_model(backbone="resnet18", attn_layer="cbam", pretrained=False).eval()
-    save_checkpoint(tmp_path, model, {"arguments": model.arguments})
-    again, _ = load_checkpoint(tmp_path)
+    save_checkpoint(tmp_path, model, sidecar_of(model))
+    again, sidecar = load_checkpoint(tmp_path)
     images = torch.randn(2, 3, 64, 64)
     assert torch.equal(again(images), model(images))
+    assert sidecar == sidecar_of(model)
 
 
 @pytest.mark.parametrize("damage", ["weights", "sidecar", "other"])
 def test_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
     model = create_model(backbone="resnet18", pretrained=False)
-    save_checkpoint(tmp_path, model, {"arguments": model.arguments})
+    save_checkpoint(tmp_path, model, sidecar_of(model))
     if damage == "weights":
         (tmp_path / "best.safetensors").write_bytes(b"short")
     elif damage == "sidecar":
         (tmp_path / "best.json").write_text("{")
     else:
-        other = {"arguments": model.arguments | {"backbone": "resnet50"}}
-        (tmp_path / "best.json").write_text(json.dumps(other))
-    with pytest.raises(InputError, match="holds no usable") as got:
+        other = model.arguments | {"backbone": "resnet50"}
+        codec.write(tmp_path / "best.json", sidecar_of(model, arguments=other))
+    message = "best.json: is damaged" if damage == "sidecar" else "contains no usable"
+    with pytest.raises(InputError, match=message) as got:
         load_checkpoint(tmp_path)
     assert "\n" not in str(got.value)
 
@@ -202,7 +216,7 @@ def test_a_film_is_scored_by_the_mean_of_both_readings():
 
 def test_pooling_survives_a_checkpoint(tmp_path):
     model = create_model(backbone="resnet10t", pretrained=False, pooling="lesion").eval()
-    save_checkpoint(tmp_path, model, {"arguments": model.arguments})
+    save_checkpoint(tmp_path, model, sidecar_of(model))
     again, _ = load_checkpoint(tmp_path)
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(model(images), again(images))

@@ -8,7 +8,7 @@ from btxrd.data.batches import Batch
 from btxrd.evaluation.gradcam import gradcam_maps
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.training.loss import (
-    POSITIVE,
+    LESION_WEIGHT,
     ClassLoss,
     Objective,
     class_maps,
@@ -76,7 +76,7 @@ def test_lesion_loss_is_small_on_the_lesion_alone():
 
 def test_lesion_loss_by_hand():
     logits = torch.zeros(2, 1, 8, 8)
-    entropy = np.log(2) * (124 + 4 * POSITIVE) / 128
+    entropy = np.log(2) * (124 + 4 * LESION_WEIGHT) / 128
     dice = (2 * 2 + 1) / (64 + 4 + 1)
     assert lesion_loss(logits, a_lesion()).item() == pytest.approx(entropy + 1 - dice, abs=1e-5)
 
@@ -107,7 +107,7 @@ def test_energy_loss_is_the_share_off_the_lesion_and_passes_normals():
 def model(request):
     torch.manual_seed(0)
     classifier = BTXRDClassifier(
-        "resnet10t", pretrained=False, lesion_map=True, pooling=request.param
+        "resnet10t", 3, pretrained=False, lesion_map=True, pooling=request.param
     )
     pooled = classifier.lesion_head if request.param == "lesion" else None
     last = classifier.backbone.fc if pooled is None else pooled.classify
@@ -124,7 +124,7 @@ def test_maps_in_training_are_those_of_evaluation(model):
     hook = model.gradcam_target_layer.register_forward_hook(lambda _, __, out: kept.append(out))
     logits = model(images)
     hook.remove()
-    maps = class_maps(model, logits, labels, kept[0])
+    maps = class_maps(model, logits, labels, kept[0], 0)
     assert maps.max() > 0
     for ours, theirs in zip(maps[:, 0], shown, strict=True):
         grown = functional.interpolate(ours[None, None], (64, 64), mode="bilinear")[0, 0]
@@ -141,18 +141,18 @@ def test_the_map_of_a_mixed_film_is_that_of_the_tumour_in_it(model):
         hook = model.gradcam_target_layer.register_forward_hook(lambda *got: kept.append(got[2]))
         logits = model.eval()(images)
         hook.remove()
-        return class_maps(model, logits, labels, kept[0])
+        return class_maps(model, logits, labels, kept[0], 0)
 
     assert torch.allclose(maps(mixed), maps(torch.tensor([1, 2, 2, 0])))
 
 
 def test_maps_of_a_transformer_can_be_learnt_from():
-    model = BTXRDClassifier("vit_tiny_patch16_224", pretrained=False, img_size=32)
+    model = BTXRDClassifier("vit_tiny_patch16_224", 3, pretrained=False, img_size=32)
     nn.init.uniform_(model.backbone.head.weight, 0, 0.1)
     lesions = torch.zeros(2, 1, 32, 32)
     lesions[..., :16] = 1
     batch = Batch(torch.rand(2, 3, 32, 32), torch.tensor([1, 2]), lesions)
-    loss = Objective(nn.CrossEntropyLoss(), "cam", 1.0)(model, batch)
+    loss = Objective(nn.CrossEntropyLoss(), "cam", 1.0, 0)(model, batch)
     loss.backward()
     assert model.backbone.blocks[0].attn.qkv.weight.grad.abs().max() > 0
 
@@ -166,14 +166,14 @@ def test_guidance_lowers_its_loss(model, kind):
     batch = Batch(images, torch.tensor([1, 2, 1, 2]), lesions)
 
     def guided():
-        plain = Objective(nn.CrossEntropyLoss(), kind, 0.0)(model, batch)
-        return (Objective(nn.CrossEntropyLoss(), kind, 1.0)(model, batch) - plain).item()
+        plain = Objective(nn.CrossEntropyLoss(), kind, 0.0, 0)(model, batch)
+        return (Objective(nn.CrossEntropyLoss(), kind, 1.0, 0)(model, batch) - plain).item()
 
     before = guided()
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
     for _ in range(25):
         optimiser.zero_grad()
-        Objective(nn.CrossEntropyLoss(), kind, 5.0)(model, batch).backward()
+        Objective(nn.CrossEntropyLoss(), kind, 5.0, 0)(model, batch).backward()
         optimiser.step()
     assert guided() < 0.6 * before
 
@@ -191,7 +191,7 @@ def test_each_of_several_readings_learns_the_class_by_itself():
 )
 def test_a_lesion_map_has_a_place_for_every_16_pixels_and_leaves_the_logits_alone(backbone):
     size = 224 if "vit" in backbone else 64
-    model = BTXRDClassifier(backbone, pretrained=False, lesion_map=True).eval()
+    model = BTXRDClassifier(backbone, 3, pretrained=False, lesion_map=True).eval()
     images = torch.rand(1, 3, size, size)
     with torch.inference_mode():
         logits, maps = model(images, with_lesions=True)

@@ -5,7 +5,7 @@ import os
 import fates
 import pytest
 
-from btxrd.execution.placement import Placement, runs_at_once, slot, visible_gpus
+from btxrd.execution.placement import Placement, placements, runs_at_once, visible_gpus
 from btxrd.execution.status import read_status
 from btxrd.runtime.cores import cores, threads
 
@@ -48,31 +48,22 @@ def test_gpus_are_left_alone_where_runs_do_not_use_them(machine):
     assert runs_at_once(-1, 20, 1, use_gpus=False) == 8
 
 
-def test_slots_share_gpus_evenly_and_no_core_twice(machine, tmp_path):
+def test_parallel_runs_share_gpus_evenly_and_no_core_twice(machine):
     machine(9, "4,7")
-    with (
-        slot(tmp_path, 4, use_gpus=True) as one,
-        slot(tmp_path, 4, use_gpus=True) as two,
-        slot(tmp_path, 4, use_gpus=True) as three,
-        slot(tmp_path, 4, use_gpus=True) as four,
-    ):
-        places = [one, two, three, four]
-        assert sorted(place.gpu for place in places) == ["4", "4", "7", "7"]
-        assert sum(place.threads for place in places) <= 9
-        assert len({place.lock for place in places}) == 4
-    with slot(tmp_path, 4, use_gpus=True) as again:
-        assert again.gpu == one.gpu
+    places = placements(4, use_gpus=True)
+    assert sorted(place.gpu for place in places) == ["4", "4", "7", "7"]
+    assert [place.threads for place in places] == [2, 2, 2, 2]
 
 
-def test_a_run_by_itself_has_the_whole_machine(machine, tmp_path):
+def test_a_run_by_itself_has_the_whole_machine(machine):
     machine(9, "4,7")
-    with slot(tmp_path, 1, use_gpus=True) as place:
-        assert place == Placement(threads=9)
-        assert "CUDA_VISIBLE_DEVICES" not in place.environment
+    (place,) = placements(1, use_gpus=True)
+    assert place == Placement(threads=9)
+    assert "CUDA_VISIBLE_DEVICES" not in place.environment
 
 
 def test_environment_of_a_run_names_its_gpu_and_threads():
-    environment = Placement(3, "1", 0).environment
+    environment = Placement(3, "1", in_parallel=True).environment
     assert environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert environment["OMP_NUM_THREADS"] == "3"
 
@@ -113,7 +104,7 @@ def test_runs_under_joblib_say_what_they_got(shrunk, tmp_path, monkeypatch):
     _, errors = sweep.communicate(timeout=60)
     assert sweep.returncode == 0, errors
     run_dirs = [path.parent for path in tmp_path.glob("out/*/status.json")]
-    workers = [read_status(run_dir)["worker"] for run_dir in run_dirs]
+    workers = [read_status(run_dir).worker for run_dir in run_dirs]
     assert len(workers) == 3
-    assert {worker["gpu"] for worker in workers} == {"0", "1"}
-    assert {worker["threads"] for worker in workers} == {1}
+    assert {worker.gpu for worker in workers} == {"0", "1"}
+    assert {worker.threads for worker in workers} == {1}

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from sweeps import write_run
 
-from btxrd.artifacts.plan import write_plan
+from btxrd.artifacts.plan import SweepPlan, write_plan
+from btxrd.artifacts.status import RunError
 from btxrd.report.summary import summarize
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -18,8 +19,8 @@ OPTIONS = (
     "--enable-logging=stderr",
 )  # fmt: skip
 SECTIONS = (
-    "settings", "differences", "gap", "use", "curves", "looks", "shortcuts",
-    "failures", "run", "again",
+    "settings", "comparisons", "gap", "calibration", "curves", "gradcam", "shortcuts",
+    "incomplete", "environment", "reproduce",
 )  # fmt: skip
 
 
@@ -37,10 +38,10 @@ def sweep(tmp_path_factory):
                           centers=(1, 2) if split == "stratified" else (2, 3))  # fmt: skip
                 (folder / run / "gradcam").mkdir()
                 Image.new("RGB", (840, 456), "teal").save(folder / run / "gradcam/benign_hit.png")
-    error = {"type": "InputError", "message": "films/a.jpeg: is broken", "traceback": ""}
+    error = RunError("InputError", "films/a.jpeg: is broken")
     write_run(folder, "experiment=broken,seed=0,split=center", state="failed", error=error)
     names = [path.parent.name for path in folder.glob("*/status.json")]
-    write_plan(folder, [*names, "never"], command="-m 'experiment=glob(*)'")
+    write_plan(folder, SweepPlan((*names, "never"), command="-m 'experiment=glob(*)'"))
     summarize([folder], folder)
     return folder
 
@@ -50,14 +51,15 @@ def page(sweep):
     return (sweep / "report.html").read_text()
 
 
-def test_the_answers_come_first(page):
-    asked = ("Which model?", "How sure?", "Does it hold at an unseen center?",
-             "Does it look at the lesion?", "Does it use what is not the lesion?")  # fmt: skip
+def test_main_findings_come_first(page):
+    asked = ("Which setting is the winner?", "Is the winner significantly better?",
+             "Does its performance hold at unseen centers?", "Does Grad-CAM localise the lesion?",
+             "Does it use shortcuts?", "How many malignant tumours are missed?")  # fmt: skip
     places = [page.index(question) for question in asked]
     assert places == sorted(places)
     assert places[-1] < page.index('id="settings"')
-    assert "one of 2 that cannot be told apart" in page
-    assert "no: it loses" in page
+    assert "not significantly different from 1 other setting" in page
+    assert "no: macro AUC is" in page
 
 
 def test_the_rule_stands_above_the_table(page):
@@ -91,7 +93,7 @@ def test_pictures_can_be_left_out(sweep, page, tmp_path):
     without = (tmp_path / "report.html").read_text()
     assert "data:image/jpeg" in page
     assert "data:image/jpeg" not in without
-    assert "Films are left out" in without
+    assert "shows no radiographs" in without
 
 
 def in_browser(page, script, tmp_path, width=1280):

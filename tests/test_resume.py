@@ -8,6 +8,7 @@ import time
 
 import pandas as pd
 import pytest
+from checkout import environment
 from fates import wait_for
 
 from btxrd.execution.status import read_status
@@ -23,7 +24,11 @@ def run_until(found, folder, *arguments):
     """Start a run, and kill it with all its processes once a file is there."""
     command = [sys.executable, "-m", "btxrd.run", *arguments, "hydra.run.dir=out"]
     running = subprocess.Popen(
-        command, cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env=environment(),
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
     )
     patience = time.monotonic() + 120
     while not found.exists() and running.poll() is None and time.monotonic() < patience:
@@ -42,9 +47,9 @@ def test_a_killed_run_ends_as_one_that_was_not(after, guided_run, shrunk, tmp_pa
     run_dir, command = tmp_path / "out", [*shrunk, "annotations=guided"]
     for found in (after, "predictions.csv"):
         assert run_until(run_dir / found, tmp_path, *command) == -signal.SIGKILL
-        wait_for(lambda: read_status(run_dir)["state"] == "interrupted")
+        wait_for(lambda: read_status(run_dir).state == "interrupted")
     assert run_until(tmp_path / "never", tmp_path, *command) == 0
-    assert read_status(run_dir)["attempts"] == 3
+    assert read_status(run_dir).attempts == 3
     for name in FILES:
         assert (run_dir / name).read_bytes() == (guided_run.run_dir / name).read_bytes(), name
     histories = [pd.read_csv(of / "history.csv") for of in (run_dir, guided_run.run_dir)]

@@ -11,16 +11,17 @@ import time
 from pathlib import Path
 
 import pytest
+from checkout import environment
 
 from btxrd.execution.status import read_status
 
 TINY = ["training.epochs=1", "model.image_size=32", "model.backbone=resnet18"]
 
 
-def btxrd(folder, *arguments, **environment):
+def btxrd(folder, *arguments, **variables):
     command = [sys.executable, "-m", "btxrd.run", *arguments]
     settings = {"cwd": folder, "capture_output": True, "text": True, "timeout": 300}
-    return subprocess.run(command, env=os.environ | environment, **settings)
+    return subprocess.run(command, env=environment(**variables), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def runs_of(folder):
 def test_failing_runs_do_not_stop_the_others_and_show_in_the_exit_status(sweep):
     folder, _, done = sweep
     assert done.returncode == 1, done.stderr
-    states = {name: read_status(run_dir)["state"] for name, run_dir in runs_of(folder).items()}
+    states = {name: read_status(run_dir).state for name, run_dir in runs_of(folder).items()}
     assert sorted(states.values()) == ["complete", "complete", "failed", "failed"]
     for name, state in states.items():
         assert (state == "failed") == ("nonsense" in name)
@@ -77,7 +78,7 @@ def test_old_baselines_are_kept(sweep):
 
 def test_second_launch_leaves_complete_runs_as_they_are(sweep):
     folder, command, _ = sweep
-    complete = [run for run in runs_of(folder).values() if read_status(run)["state"] == "complete"]
+    complete = [run for run in runs_of(folder).values() if read_status(run).state == "complete"]
     files = [path for run_dir in complete for path in run_dir.rglob("*") if path.is_file()]
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
     again = btxrd(folder, *command)
@@ -86,7 +87,7 @@ def test_second_launch_leaves_complete_runs_as_they_are(sweep):
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files} == before
     assert {path for run in complete for path in run.rglob("*") if path.is_file()} == set(files)
     failed = next(run for name, run in runs_of(folder).items() if "nonsense" in name)
-    assert read_status(failed)["attempts"] == 2
+    assert read_status(failed).attempts == 2
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,9 @@ def test_finished_sweep_loads_no_torch(finished):
     folder, command = finished
     code = f"import sys; sys.argv = ['run', *{command!r}]; from btxrd.run import main; main(); "
     code += "sys.exit('torch' in sys.modules)"
-    again = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    again = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment(), capture_output=True, text=True
+    )
     assert again.returncode == 0, again.stderr
     assert "complete already" in again.stdout
 
@@ -142,7 +145,7 @@ def test_single_run_goes_into_outputs(data, tmp_path):
 def stop_when(is_time, folder, *arguments):
     """Start a command, and ask it to end once `is_time`; returns its exit status."""
     command = [sys.executable, "-m", "btxrd.run", *arguments]
-    running = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
     patience = time.monotonic() + 120
     while not is_time() and running.poll() is None and time.monotonic() < patience:
         time.sleep(0.1)
@@ -156,16 +159,16 @@ def test_stopped_sweep_has_a_summary_and_goes_on_where_it_was(data, tmp_path):
     run_dir = tmp_path / "out" / "one"
     begun = run_dir / "checkpoints" / "last.pt"
     assert stop_when(begun.is_file, tmp_path, *command) == 128 + signal.SIGTERM
-    assert read_status(run_dir)["state"] == "interrupted"
+    assert read_status(run_dir).state == "interrupted"
     assert "interrupted" in (tmp_path / "out" / "summary.csv").read_text()
 
     def goes_on():
-        return "Going on after epoch" in (run_dir / "run.log").read_text()
+        return "Resuming after epoch" in (run_dir / "run.log").read_text()
 
     assert not goes_on()
     assert stop_when(goes_on, tmp_path, *command) == 128 + signal.SIGTERM
     assert goes_on()
-    assert read_status(run_dir)["attempts"] == 2
+    assert read_status(run_dir).attempts == 2
 
 
 def damage_film(root):
@@ -232,6 +235,12 @@ def test_wheel_carries_its_conf(tmp_path):
     target = tmp_path / "site"
     subprocess.run([*pip, "install", "-q", "--no-deps", wheel, "--target", target], check=True)
     (tmp_path / "empty").mkdir()
-    done = btxrd(tmp_path / "empty", "--cfg", "job", PYTHONPATH=str(target))
+    done = subprocess.run(
+        [sys.executable, "-m", "btxrd.run", "--cfg", "job"],
+        cwd=tmp_path / "empty",
+        env=os.environ | {"PYTHONPATH": str(target)},  # the wheel, and not this checkout
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert "backbone: efficientnet_b0" in done.stdout

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from btxrd.config.schema import DataConfig, SplitConfig
-from btxrd.data.constants import BENIGN, CLASSES, MALIGNANT, SITES
+from btxrd.data.constants import BENIGN_SUBTYPES, CLASSES, MALIGNANT_SUBTYPES, SITES
 from btxrd.data.dataset import load_dataset
 from btxrd.evaluation.shortcuts import (
     FILMLESS,
@@ -152,7 +152,7 @@ def test_baselines_without_film_are_fitted_on_train_alone(dataset):
 
 
 def test_baselines_without_film_do_not_see_what_restates_the_label(dataset):
-    restating = ["tumor", *CLASSES[1:], *BENIGN, *MALIGNANT]
+    restating = ["tumor", *CLASSES[1:], *BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES]
     blind = dataset.cases.drop(columns=restating)
     rows = dataset.rows("test")
     before = predict_without_film(dataset, rows)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from checkout import environment
 from slurm_cluster import slurm_cluster, why_not
 
 from btxrd.execution.status import read_status
@@ -26,7 +26,7 @@ def cluster(tmp_path_factory):
     if reason := why_not():
         pytest.skip(f"no Slurm: {reason}")
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as variables:
-        yield os.environ | variables
+        yield environment(**variables)
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ def test_runs_are_jobs_and_a_requeued_one_goes_on(start, cluster, tmp_path):
     printed, _ = sweep.communicate(timeout=240)
     assert sweep.returncode == 0, printed
     assert [row["state"] for row in rows_of(tmp_path).values()] == ["complete", "complete"]
-    attempts = [read_status(tmp_path / "out" / f"seed-{seed}")["attempts"] for seed in (0, 1)]
+    attempts = [read_status(tmp_path / "out" / f"seed-{seed}").attempts for seed in (0, 1)]
     assert attempts == [2, 1]
     log = (run_dir / "run.log").read_text()
-    assert "Interrupted; the same command goes on from here" in log
-    assert "Going on after epoch" in log
-    assert read_status(run_dir)["worker"]["threads"] == 1
+    assert "Interrupted; the same command resumes this run" in log
+    assert "Resuming after epoch" in log
+    assert read_status(run_dir).worker.threads == 1
 
 
 @pytest.mark.slow
@@ -85,8 +85,8 @@ def test_a_job_that_is_told_to_save_is_queued_again(signal, start, cluster, tmp_
     subprocess.run(["scancel", f"--signal={signal}", job], env=cluster, check=True)
     printed, _ = sweep.communicate(timeout=240)
     assert sweep.returncode == 0, printed
-    assert read_status(run_dir)["attempts"] == 2
-    assert "Going on after epoch" in (run_dir / "run.log").read_text()
+    assert read_status(run_dir).attempts == 2
+    assert "Resuming after epoch" in (run_dir / "run.log").read_text()
 
 
 def test_a_failed_run_on_the_cluster_is_a_failed_run(start, tmp_path):

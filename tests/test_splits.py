@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from btxrd.artifacts.tables import SPLIT, table_content
 from btxrd.config.schema import SplitConfig
 from btxrd.data.groups import join_groups, likely_patients
 from btxrd.data.leakage import check_split, leakage, proportions
-from btxrd.data.splits import assign_partitions, split_hash, split_table
+from btxrd.data.splits import assign_partitions, split_hash, split_rows
 from btxrd.errors import InputError
 
 NO_PAIRS = pd.DataFrame({"one": [], "other": []}, dtype=str)
@@ -118,7 +119,10 @@ def test_absent_class_and_unknown_center_are_named(grouped):
 
 def test_hash_is_that_of_the_file(grouped):
     cases = dealt(grouped, "stratified")
-    assert split_hash(cases) == hashlib.sha256(split_table(cases)).hexdigest()[:16]
+    assert (
+        split_hash(cases)
+        == hashlib.sha256(table_content(SPLIT, split_rows(cases))).hexdigest()[:16]
+    )
     moved = cases.assign(partition=np.where(cases.index == 0, "none", cases["partition"]))
     assert split_hash(moved) != split_hash(cases)
 
@@ -130,7 +134,7 @@ def manifest(grouped, tmp_path):
     path = tmp_path / "theirs.csv"
 
     def written(edit=lambda table: table):
-        path.write_bytes(split_table(cases))
+        path.write_bytes(table_content(SPLIT, split_rows(cases)))
         edit(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
         return dealt(grouped, "manifest", manifest=str(path))
 

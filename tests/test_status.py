@@ -5,12 +5,16 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from btxrd.artifacts.plan import read_plan, write_plan
+from btxrd.artifacts.plan import SweepPlan, read_plan, write_plan
+from btxrd.artifacts.status import Outcome
 from btxrd.errors import InputError
-from btxrd.execution.baselines import backup_checkpoints
 from btxrd.execution.fingerprint import _content, fingerprint
+from btxrd.execution.launch import backup_checkpoints
 from btxrd.execution.record import begin, record
 from btxrd.execution.status import is_complete, read_status
+from btxrd.execution.stop import record_launch
+
+ON_CPU = Outcome("cpu (a machine)", "hash", None)
 
 
 def attempt(run_dir, config, choices, work):
@@ -76,11 +80,11 @@ def test_fingerprint_names_films_and_outlines_by_content(config, phantom, tmp_pa
 def test_complete_is_written_after_the_work(config, tmp_path):
     def work():
         assert json.loads((tmp_path / "status.json").read_text())["state"] == "running"
-        return {"device": "cpu (a machine)"}
+        return ON_CPU
 
     assert attempt(tmp_path, config, {"model": "m"}, work) == "complete"
     status = read_status(tmp_path)
-    assert (status["state"], status["device"]) == ("complete", "cpu (a machine)")
+    assert (status.state, status.device) == ("complete", "cpu (a machine)")
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["choices"] == {"model": "m"}
     assert is_complete(tmp_path, config)
 
@@ -91,9 +95,9 @@ def test_failure_is_recorded_with_its_traceback(config, tmp_path, caplog):
 
     assert attempt(tmp_path, config, {}, work) == "failed"
     status = read_status(tmp_path)
-    assert (status["state"], status["error"]["type"]) == ("failed", "InputError")
-    assert status["error"]["message"] == "films/a.jpeg: is broken"
-    assert "in work" in status["error"]["traceback"]
+    assert (status.state, status.error.type) == ("failed", "InputError")
+    assert status.error.message == "films/a.jpeg: is broken"
+    assert "in work" in status.error.traceback
     assert caplog.text.count("\n") == 1
     assert not is_complete(tmp_path, config)
 
@@ -104,9 +108,9 @@ def test_interrupt_is_recorded_and_passed_on(config, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         attempt(tmp_path, config, {}, work)
-    assert read_status(tmp_path)["state"] == "interrupted"
-    attempt(tmp_path, config, {}, lambda: {"device": "cpu"})
-    assert read_status(tmp_path)["attempts"] == 2
+    assert read_status(tmp_path).state == "interrupted"
+    attempt(tmp_path, config, {}, lambda: ON_CPU)
+    assert read_status(tmp_path).attempts == 2
 
 
 def test_other_config_does_not_go_on_from_what_is_there(config, tmp_path):
@@ -125,7 +129,7 @@ def test_other_config_does_not_go_on_from_what_is_there(config, tmp_path):
 
 
 def test_complete_run_of_another_config_is_refused_with_what_differs(config, tmp_path):
-    attempt(tmp_path, config, {}, lambda: {"device": "cpu"})
+    attempt(tmp_path, config, {}, lambda: ON_CPU)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     other = changed(replace(config, seed=3, device="cpu"), "training", epochs=9)
     with pytest.raises(InputError) as got:
@@ -135,9 +139,15 @@ def test_complete_run_of_another_config_is_refused_with_what_differs(config, tmp
 
 
 def test_plan_remembers_runs_of_earlier_calls(tmp_path):
-    write_plan(tmp_path, ["a", "b"])
-    write_plan(tmp_path, ["b", "c"])
-    assert read_plan(tmp_path).runs == ["a", "b", "c"]
+    record_launch(tmp_path, ["a", "b"])
+    record_launch(tmp_path, ["b", "c"])
+    assert read_plan(tmp_path).runs == ("a", "b", "c")
+
+
+def test_a_run_that_was_planned_in_nested_folders_is_planned_once(tmp_path):
+    write_plan(tmp_path, SweepPlan(("experiment=best/lite0", "experiment=best/lite2")))
+    record_launch(tmp_path, ["experiment=best.lite0", "experiment=best/lite2"])
+    assert read_plan(tmp_path).runs == ("experiment=best/lite2", "experiment=best.lite0")
 
 
 def test_old_baselines_are_copied_once(tmp_path):

@@ -6,15 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
-from sweeps import TEST, read_rows, summary_of, write_run
+from sweeps import NAMES, TEST, edit_val, read_rows, summary_of, write_history, write_run
 
-from btxrd.artifacts.plan import write_plan
-from btxrd.data.constants import CLASSES
+from btxrd.artifacts.plan import SweepPlan, write_plan
+from btxrd.artifacts.status import RunError
 from btxrd.errors import InputError
-from btxrd.report.runs import COLUMNS, read_runs, short_names
+from btxrd.report.runs import read_runs, short_names
 from btxrd.report.settings import settings_of
 from btxrd.report.summary import select_winners, summarize
 from btxrd.runtime.files import lock
+
+LEADING = ("run", "state", "experiment", "model", "split", "annotations", "seed", "n_test")
 
 
 def winners_of(sweep_dir):
@@ -23,11 +25,11 @@ def winners_of(sweep_dir):
 
 @pytest.fixture
 def sweep(tmp_path):
-    write_plan(tmp_path, ["a", "b", "far", "broken", "never"])
+    write_plan(tmp_path, SweepPlan(("a", "b", "far", "broken", "never")))
     write_run(tmp_path, "a", skill=(0.30, 0.9))
     write_run(tmp_path, "b", skill=(0.45, 0.1), backbone="b")
     write_run(tmp_path, "far", split="center", skill=(0.3, 0.3))
-    error = {"type": "InputError", "message": "films/a.jpeg: is broken\nmore", "traceback": "..."}
+    error = RunError("InputError", "films/a.jpeg: is broken\nmore", "...")
     write_run(tmp_path, "broken", state="failed", error=error)
     return tmp_path
 
@@ -36,7 +38,7 @@ def test_every_run_has_a_row_the_failed_and_the_missing_too(sweep):
     assert not summarize([sweep], sweep)
     rows = {row["run"]: row for row in read_rows(sweep)}
     assert list(rows) == ["a", "b", "far", "broken", "never"]
-    assert tuple(rows["a"]) == COLUMNS
+    assert list(rows["a"])[:8] == list(LEADING)
     assert [row["state"] for row in rows.values()] == ["complete"] * 3 + ["failed", "missing"]
     assert rows["broken"]["error"] == "InputError: films/a.jpeg: is broken"
     assert rows["never"]["error"] == "never started"
@@ -50,7 +52,7 @@ def test_every_run_has_a_row_the_failed_and_the_missing_too(sweep):
 
 
 def test_winner_is_picked_on_val_and_for_each_split(sweep):
-    winners = {row["split"]: row["run"] for row in winners_of(sweep)}
+    winners = {winner.split: winner.run for winner in winners_of(sweep)}
     assert winners == {"stratified": "b", "center": "far"}  # a is far better on test
 
 
@@ -65,16 +67,12 @@ def test_winner_does_not_change_with_any_test_figure(sweep):
 
 def test_sensitivity_decides_between_equal_areas(sweep):
     for name, sensitivity in (("a", 0.9), ("b", 0.2)):
-        path = sweep / name / "metrics.json"
-        metrics = json.loads(path.read_text())
-        metrics["val"]["macro_auc"]["value"] = 0.8
-        metrics["val"]["per_class"]["malignant"]["sensitivity"]["value"] = sensitivity
-        path.write_text(json.dumps(metrics))
-    assert winners_of(sweep)[0]["run"] == "a"
+        edit_val(sweep / name, 0.8, sensitivity)
+    assert winners_of(sweep)[0].run == "a"
 
 
 def test_sweep_without_a_complete_run_has_a_summary_too(tmp_path):
-    write_plan(tmp_path, ["a"])
+    write_plan(tmp_path, SweepPlan(("a",)))
     assert not summarize([tmp_path], tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text())["winners"] == []
 
@@ -86,10 +84,10 @@ def test_folder_without_runs_is_refused_and_left_alone(tmp_path):
 
 
 def test_complete_sweep_says_so(tmp_path, capsys):
-    write_plan(tmp_path, ["a"])
+    write_plan(tmp_path, SweepPlan(("a",)))
     write_run(tmp_path, "a")
     assert summarize([tmp_path], tmp_path)
-    assert "Which model?" in capsys.readouterr().out
+    assert "Which setting is the winner?" in capsys.readouterr().out
 
 
 def test_what_a_reader_must_know_of_a_split_stands_in_every_table(tmp_path):
@@ -123,8 +121,7 @@ def test_runs_that_differ_in_the_seed_are_one_setting(tmp_path, capsys):
 def start_run(sweep_dir, name, epochs):
     """A run that has done some epochs, of 30 seconds each."""
     write_run(sweep_dir, name, state="running")
-    history = pd.DataFrame({"epoch": range(1, epochs + 1), "seconds": 30.0})
-    history.to_csv(sweep_dir / name / "history.csv", index=False)
+    write_history(sweep_dir / name, epochs, seconds=30.0)
 
 
 def test_seeds_averaged_into_one_model_have_figures_of_their_own(tmp_path):
@@ -135,17 +132,17 @@ def test_seeds_averaged_into_one_model_have_figures_of_their_own(tmp_path):
         pd.read_csv(tmp_path / f"seed={seed}" / "predictions.csv").query("partition == 'test'")
         for seed in (0, 1, 2)
     ]
-    columns = [f"prob_{name}" for name in CLASSES]
+    columns = [f"prob_{name}" for name in NAMES.names]
     probs = np.mean([table[columns].to_numpy() for table in tables], axis=0)
-    labels = tables[0]["label"].map({name: i for i, name in enumerate(CLASSES)})
+    labels = tables[0]["label"].map({name: i for i, name in enumerate(NAMES.names)})
     expected = roc_auc_score(labels, probs / probs.sum(1, keepdims=True), multi_class="ovr")
-    assert row["together"]["macro_auc"]["value"] == pytest.approx(expected)
-    assert row["together"]["macro_auc"]["value"] > row["macro_auc"]["value"]
-    assert "Seeds averaged into one model" in (tmp_path / "report.html").read_text()
+    assert row["ensemble"]["macro_auc"]["value"] == pytest.approx(expected)
+    assert row["ensemble"]["macro_auc"]["value"] > row["macro_auc"]["value"]
+    assert "Seed ensemble" in (tmp_path / "report.html").read_text()
 
 
 def test_a_sweep_that_runs_shows_epochs_done_and_time_left(tmp_path, capsys):
-    write_plan(tmp_path, ["done", "going", "to come"], at_once=2)
+    write_plan(tmp_path, SweepPlan(("done", "going", "to come"), at_once=2))
     write_run(tmp_path, "done")
     start_run(tmp_path, "going", epochs=4)
     with lock(tmp_path / "going" / ".lock"):
@@ -163,7 +160,7 @@ def test_a_run_that_no_process_holds_is_set_down_as_interrupted(tmp_path):
     summarize([tmp_path], tmp_path)
     (row,) = read_rows(tmp_path)
     assert row["state"] == "interrupted"
-    assert row["error"] == "Killed: process 7 on here ended without a word"
+    assert row["error"] == "Killed: process 7 on here ended without recording why"
     status = json.loads((tmp_path / "cut" / "status.json").read_text())
     assert status["state"] == "interrupted"
 
@@ -171,7 +168,8 @@ def test_a_run_that_no_process_holds_is_set_down_as_interrupted(tmp_path):
 def test_a_refused_folder_is_no_winner_and_makes_the_sweep_incomplete(tmp_path, capsys):
     write_run(tmp_path, "best", skill=(0.9, 0.9), backbone="b")
     write_run(tmp_path, "good", skill=(0.3, 0.3))
-    write_plan(tmp_path, ["best", "good"], {"best": "holds a complete run of another config"})
+    refused = {"best": "holds a complete run of another config"}
+    write_plan(tmp_path, SweepPlan(("best", "good"), refused))
     assert not summarize([tmp_path], tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert [winner["run"] for winner in summary["winners"]] == ["good"]

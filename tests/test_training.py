@@ -108,7 +108,7 @@ def test_what_is_validated_and_kept_are_the_averaged_weights(tmp_path):
 
 
 def test_lower_layers_learn_more_slowly_and_each_weight_once():
-    model = BTXRDClassifier("resnet10t", pretrained=False, lesion_map=True)
+    model = BTXRDClassifier("resnet10t", 3, pretrained=False, lesion_map=True)
     optimiser = adamw(model, 0.1, 0.01, layer_decay=0.5)
     Schedule(optimiser, 0.1, 10, 0, 5).set(0)
     rate = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
@@ -177,7 +177,7 @@ def test_damaged_state_is_named(tmp_path):
 
 def test_training_does_not_go_on_with_other_data(tmp_path):
     train(tmp_path, epochs=2)
-    with pytest.raises(InputError, match=r"last.pt: is of a training on other films"):
+    with pytest.raises(InputError, match=r"last.pt: is of a training on other images"):
         train(tmp_path, data="another")
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from btxrd.artifacts.metrics import OLD_VARIANTS
 from btxrd.errors import InputError
-from btxrd.runtime.files import atomic_write
+from btxrd.runtime.files import write_bytes
 
 PARTITIONS = ("train", "val", "test")
 PROBABILITY = "prob_{}"  # column of a class
@@ -172,11 +172,16 @@ def write_table(
     run_dir: Path, table: Table, rows: pd.DataFrame, classes: Sequence[str] = ()
 ) -> None:
     """Write a CSV file of a run, whole or not at all, with the columns of its dataclass alone."""
+    write_bytes(run_dir / table.name, table_content(table, rows, classes))
+
+
+def table_content(table: Table, rows: pd.DataFrame, classes: Sequence[str] = ()) -> bytes:
+    """Return the content of a CSV file with the columns of its dataclass alone."""
     decimals = None if table.decimals is None else f"%.{table.decimals}f"
-    with atomic_write(run_dir / table.name) as temporary:
-        rows[columns_of(table, classes)].to_csv(
-            temporary, index=False, float_format=decimals, lineterminator="\n"
-        )
+    text = rows[columns_of(table, classes)].to_csv(
+        index=False, float_format=decimals, lineterminator="\n"
+    )
+    return str(text).encode()
 
 
 def labels_and_probs(

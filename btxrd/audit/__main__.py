@@ -28,12 +28,12 @@ def main() -> int:
         from btxrd.audit.page import as_text, write_audit
         from btxrd.errors import InputError
 
-        found, findings = audit(config.data, config.split)
+        found, report = audit(config.data, config.split)
         try:
-            write_audit(plan.folder, found, findings)
+            write_audit(plan.folder, found, report)
         except OSError as error:
             raise InputError(f"hydra.run.dir={plan.folder}: cannot be written ({error})") from error
-        print(as_text(findings))
+        print(as_text(report))
         print(plan.folder / "audit.html")
     return 0
 

@@ -1,17 +1,28 @@
-"""A data set -> what an audit says of it, as plain numbers and words."""
+"""Collect the findings of an audit of a data set."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from btxrd.artifacts.audit import (
+    Assignment,
+    AuditReport,
+    Counts,
+    DuplicatePair,
+    GroupSizes,
+    ImageFacts,
+    OutlineFacts,
+    Quantiles,
+    Shares,
+    SplitAudit,
+)
 from btxrd.artifacts.tables import PARTITIONS
 from btxrd.config.schema import DataConfig, SplitConfig
-from btxrd.data.constants import CLASSES
+from btxrd.data.constants import CLASS_NAMES, CLASSES, PUBLISHED_COUNTS
 from btxrd.data.dataset import assign_cases
 from btxrd.data.groups import can_tell_patients
 from btxrd.data.inspection import Inspection, inspect
@@ -19,68 +30,67 @@ from btxrd.data.leakage import check_split, leakage, proportions
 from btxrd.errors import InputError
 from btxrd.phantom.write import ensure_phantom
 
-# Yao et al., Scientific Data 12:88 (2025), table of centers: normal, benign, malignant.
-PUBLISHED = {1: (1593, 1110, 235), 2: (259, 214, 76), 3: (27, 201, 31)}
-PAPER_TEST = 0.2  # the share that the same paper draws at random
+PAPER_TEST = 0.2  # share of the test cases that Yao et al. (2025) draw at random
 QUANTILES = {"smallest": 0, "quarter": 0.25, "median": 0.5, "three quarters": 0.75, "largest": 1}
 
 
-def audit(data: DataConfig, split: SplitConfig) -> tuple[Inspection, dict[str, Any]]:
-    """Look at a data set, and deal its cases by every strategy.
+def audit(data: DataConfig, split: SplitConfig) -> tuple[Inspection, AuditReport]:
+    """Inspect a data set, and assign its cases by every strategy.
 
     Args:
-        data: the data set.
-        split: the shares, seed, folds and held-out centers of all strategies; a manifest is looked
-            at where it names one.
+        data: Config of the data set.
+        split: Shares, seed, folds and held-out centers of all strategies. Its manifest, if it
+            names one, is audited too.
 
     Returns:
-        What was inspected, and the content of audit.json.
+        The inspection, and the content of audit.json.
 
     Raises:
-        InputError: for data whose table or folders cannot be read at all.
+        InputError: If the table or the folders cannot be read at all.
     """
     ensure_phantom(data)
     found = inspect(Path(data.root), Path(data.cache), strict=False)
-    cases, looks = found.cases, found.survey.looks
+    cases, images = found.cases, found.survey.infos
     shares = [outline.share for outline in found.outlines.values()]
-    return found, {
-        "root": data.root,
-        "table": str(found.source),
-        "cases": len(cases),
-        "patients_can_be_told": can_tell_patients(cases),
-        "counts": _counts(cases),
-        "published": {center: _by_class(row) for center, row in PUBLISHED.items()},
-        "films": {
-            "width": _quantiles([look.width for look in looks]),
-            "height": _quantiles([look.height for look in looks]),
-            "modes": dict(Counter(look.mode for look in looks).most_common()),
-            "formats": dict(Counter(look.format for look in looks).most_common()),
-        },
-        "outlines": {
-            "tumours": int((cases["label"] > 0).sum()),
-            "outlined": len(shares),
-            "share_of_frame": _quantiles(shares),
-        },
-        "faults": {kind: lines for kind, lines in found.faults.items() if lines},
-        "remarks": dict(found.remarks),
-        "duplicates": _duplicates(found),
-        "groups": {"patients": _sizes(cases["patient"]), "groups": _sizes(cases["group"])},
-        "splits": [_split(found, data, one) for one in _splits(split, cases)],
-    }
+    return found, AuditReport(
+        root=data.root,
+        table=str(found.source),
+        cases=len(cases),
+        patients_can_be_told=can_tell_patients(cases),
+        counts=_counts(cases),
+        published={center: _by_class(row) for center, row in PUBLISHED_COUNTS.items()},
+        images=ImageFacts(
+            width=_quantiles([image.width for image in images]),
+            height=_quantiles([image.height for image in images]),
+            modes=dict(Counter(image.mode for image in images).most_common()),
+            formats=dict(Counter(image.format for image in images).most_common()),
+        ),
+        outlines=OutlineFacts(
+            tumours=int((cases["label"] != CLASS_NAMES.background_label).sum()),
+            outlined=len(shares),
+            share_of_frame=_quantiles(shares),
+        ),
+        errors={kind: lines for kind, lines in found.errors.items() if lines},
+        warnings=dict(found.warnings),
+        duplicates=_duplicates(found),
+        groups={"patients": _sizes(cases["patient"]), "groups": _sizes(cases["group"])},
+        splits=[_audit_split(found, data, one) for one in _splits(split, cases)],
+    )
 
 
-def _by_class(row: Any) -> dict[str, int]:
+def _by_class(row: Iterable[int]) -> dict[str, int]:
     return dict(zip(CLASSES, map(int, row), strict=True))
 
 
-def _counts(cases: pd.DataFrame) -> dict[int, dict[str, int]]:
-    return {
-        center: _by_class(np.bincount(cases.loc[cases["center"] == center, "label"], minlength=3))
-        for center in sorted(set(cases["center"].tolist()))
-    }
+def _counts(cases: pd.DataFrame) -> Counts:
+    counts = {}
+    for center in sorted(set(cases["center"].tolist())):
+        labels = cases.loc[cases["center"] == center, "label"]
+        counts[int(center)] = _by_class(np.bincount(labels, minlength=len(CLASSES)))
+    return counts
 
 
-def _quantiles(values: list[Any]) -> dict[str, float] | None:
+def _quantiles(values: Sequence[float]) -> Quantiles | None:
     if not values:
         return None
     return {name: float(np.quantile(values, at)) for name, at in QUANTILES.items()} | {
@@ -88,28 +98,34 @@ def _quantiles(values: list[Any]) -> dict[str, float] | None:
     }
 
 
-def _sizes(names: pd.Series) -> dict[str, Any]:
-    """How many groups there are, and how many of each size."""
+def _sizes(names: pd.Series) -> GroupSizes:
     sizes = names.value_counts()
-    return {
-        "number": len(sizes),
-        "cases_in_two_or_more": int(sizes[sizes > 1].sum()),
-        "by_size": {size: sizes.tolist().count(size) for size in sorted(set(sizes.tolist()))},
-    }
+    return GroupSizes(
+        number=len(sizes),
+        cases_in_two_or_more=int(sizes[sizes > 1].sum()),
+        by_size={size: sizes.tolist().count(size) for size in sorted(set(sizes.tolist()))},
+    )
 
 
-def _duplicates(found: Inspection) -> list[dict[str, Any]]:
-    facts = found.cases.set_index("stem")
-    pairs: list[dict[str, Any]] = []
-    for row in found.pairs.to_dict("records"):
-        ends = (row["one"], row["other"])
-        pairs.append(
-            {str(name): value for name, value in row.items()}
-            | {"labels": [CLASSES[facts.loc[stem, "label"]] for stem in ends]}
-            | {"centers": [int(facts.loc[stem, "center"]) for stem in ends]}
-            | {"one_patient": facts.loc[ends[0], "patient"] == facts.loc[ends[1], "patient"]}
+def _duplicates(found: Inspection) -> list[DuplicatePair]:
+    label, center, patient = (
+        dict(zip(found.cases["stem"], found.cases[name], strict=True))
+        for name in ("label", "center", "patient")
+    )
+    return [
+        DuplicatePair(
+            one=(one := str(row["one"])),
+            other=(other := str(row["other"])),
+            bits=int(row["bits"]),
+            detail_correlation=float(row["detail_correlation"]),
+            identical=bool(row["identical"]),
+            contradict=bool(row["contradict"]),
+            labels=(CLASSES[label[one]], CLASSES[label[other]]),
+            centers=(int(center[one]), int(center[other])),
+            one_patient=bool(patient[one] == patient[other]),
         )
-    return pairs
+        for row in found.pairs.to_dict("records")
+    ]
 
 
 def _splits(split: SplitConfig, cases: pd.DataFrame) -> Iterator[SplitConfig]:
@@ -126,43 +142,48 @@ def _splits(split: SplitConfig, cases: pd.DataFrame) -> Iterator[SplitConfig]:
         yield split
 
 
-def _split(found: Inspection, data: DataConfig, split: SplitConfig) -> dict[str, Any]:
-    """What one split does, with whole groups and without."""
-    row: dict[str, Any] = {"split": replace(split, groups="whole").title, "refused": None}
-    dealt = {}
-    for groups in ("whole", "none"):
-        one = replace(split, groups=groups)
-        try:
-            cases = dealt[groups] = assign_cases(found, data, one)
-        except InputError as error:
-            return row | {"refused": str(error)}
-        sizes = cases["partition"].value_counts()
-        row[groups] = {
-            "cases": {name: int(sizes.get(name, 0)) for name in PARTITIONS},
-            "class_shares": proportions(cases, ["label"]),
-            "leakage": asdict(leakage(cases, found.pairs)),
-        }
-        if groups == "whole":
-            try:
-                check_split(cases, one)
-            except InputError as error:
-                row["refused"] = str(error)
-    row["points_from_ungrouped"] = {
-        name: _points_apart(*(proportions(dealt[groups], columns) for groups in ("whole", "none")))
-        for name, columns in (("class", ["label"]), ("class_in_center", ["label", "center"]))
-    }
-    shares = row["whole"]["class_shares"]
-    (of_all,) = proportions(dealt["whole"].assign(partition="train"), ["label"]).values()
-    row["points_from_whole"] = _points_apart(shares, dict.fromkeys(shares, of_all))
-    return row
+def _audit_split(found: Inspection, data: DataConfig, split: SplitConfig) -> SplitAudit:
+    """Audit one split, with whole groups and without."""
+    audited = SplitAudit(replace(split, groups="whole").title)
+    try:
+        whole, none = (
+            assign_cases(found, data, replace(split, groups=groups)) for groups in ("whole", "none")
+        )
+    except InputError as error:
+        return replace(audited, refused=str(error))
+    try:
+        check_split(whole, replace(split, groups="whole"))
+    except InputError as error:
+        audited = replace(audited, refused=str(error))
+    (of_all,) = proportions(whole.assign(partition="train"), ["label"]).values()
+    shares = proportions(whole, ["label"])
+    return replace(
+        audited,
+        whole=_assignment(whole, found.pairs),
+        none=_assignment(none, found.pairs),
+        points_from_ungrouped={
+            name: _largest_difference(proportions(whole, columns), proportions(none, columns))
+            for name, columns in (("class", ["label"]), ("class_in_center", ["label", "center"]))
+        },
+        points_from_whole=_largest_difference(shares, dict.fromkeys(shares, of_all)),
+    )
 
 
-def _points_apart(one: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> float:
-    """Largest difference of a share in a partition, in points of 100; see `proportions`."""
-    apart = [
+def _assignment(cases: pd.DataFrame, pairs: pd.DataFrame) -> Assignment:
+    sizes = cases["partition"].value_counts()
+    return Assignment(
+        cases={name: int(sizes.get(name, 0)) for name in PARTITIONS},
+        class_shares=proportions(cases, ["label"]),
+        leakage=leakage(cases, pairs),
+    )
+
+
+def _largest_difference(one: Shares, other: Shares) -> float:
+    """Largest difference of a share in a partition, in percentage points; see `proportions`."""
+    differences = [
         abs(share - other[name].get(cell, 0))
         for name, cells in one.items()
         for cell, share in cells.items()
         if name in other
     ]
-    return 100 * max(apart)
+    return 100 * max(differences)

@@ -1,38 +1,39 @@
-"""What an audit found -> audit.html, audit.json, and a few lines of text."""
+"""Write the findings of an audit as audit.html, audit.json, and a few lines of text."""
 
 from pathlib import Path
-from typing import Any
 
+from btxrd.artifacts import codec
+from btxrd.artifacts.audit import AUDIT, AuditReport
 from btxrd.audit.pictures import plots, small_film
 from btxrd.data.constants import CLASSES
 from btxrd.data.inspection import Inspection
 from btxrd.pages import render
-from btxrd.runtime.files import write_json, write_text
+from btxrd.runtime.files import write_text
 
 SHOWN = 60  # pairs of duplicates, and outlines of each kind, that are drawn; audit.json lists all
 EXAMPLES = 3  # films of each class and center
 
 
-def write_audit(folder: Path, found: Inspection, findings: dict[str, Any]) -> None:
+def write_audit(folder: Path, found: Inspection, report: AuditReport) -> None:
     """Write audit.json and audit.html, one file with all its pictures."""
     page = render(
         "audit.html.j2",
         classes=CLASSES,
-        plots=plots(found, findings),
-        verdicts=verdicts(findings),
+        plots=plots(found, report),
+        verdicts=verdicts(report),
         pairs=[
-            (pair, _film(found, pair["one"]), _film(found, pair["other"]))
-            for pair in findings["duplicates"][:SHOWN]
+            (pair, _film(found, pair.one), _film(found, pair.other))
+            for pair in report.duplicates[:SHOWN]
         ],
         outlined={
             kind: [(name, _film(found, name)) for name in names[:SHOWN]]
-            for kind, names in findings["remarks"].items()
+            for kind, names in report.warnings.items()
             if kind.startswith("outlines") and set(names) <= set(found.outlines)
         },
         examples=_examples(found),
-        **findings,
+        **vars(report),
     )
-    write_json(folder / "audit.json", findings)
+    codec.write(folder / AUDIT, report)
     write_text(folder / "audit.html", page)
 
 
@@ -51,16 +52,16 @@ def _examples(found: Inspection) -> dict[str, list[tuple[str, str]]]:
     return chosen
 
 
-def verdicts(findings: dict[str, Any]) -> list[tuple[bool, str]]:
+def verdicts(report: AuditReport) -> list[tuple[bool, str]]:
     """What matters first: whether all is well, and a sentence."""
-    faults = sum(len(lines) for lines in findings["faults"].values())
-    pairs = findings["duplicates"]
-    contradicting = sum(pair["contradict"] for pair in pairs)
-    told = findings["patients_can_be_told"]
-    whole = [row["whole"]["leakage"] for row in findings["splits"] if "whole" in row]
-    parted = sum(leak["groups"] for leak in whole)
+    errors = sum(len(lines) for lines in report.errors.values())
+    pairs = report.duplicates
+    contradicting = sum(pair.contradict for pair in pairs)
+    told = report.patients_can_be_told
+    whole = [row.whole.leakage for row in report.splits if row.whole is not None]
+    parted = sum(leak.groups for leak in whole)
     found = [
-        (not faults, f"{faults or 'No'} faults would stop a run"),
+        (not errors, f"{errors or 'No'} errors{'; a run would stop' if errors else ''}"),
         (
             not contradicting,
             f"{len(pairs)} pairs of near-duplicates, {contradicting} of which contradict in label",
@@ -74,32 +75,27 @@ def verdicts(findings: dict[str, Any]) -> list[tuple[bool, str]]:
         ),
         (not parted, f"With whole groups {parted} groups are parted, over {len(whole)} splits"),
     ]
-    if "none" in findings["splits"][0]:
-        leak = findings["splits"][0]["none"]["leakage"]
-        share = leak["test_with_group"] / max(1, leak["test_cases"])
+    if (ungrouped := report.splits[0].none) is not None:
+        leak = ungrouped.leakage
+        share = leak.test_with_group / max(1, leak.test_cases)
         line = (
-            f"Case by case {leak['test_with_group']} of {leak['test_cases']} test cases "
+            f"Case by case {leak.test_with_group} of {leak.test_cases} test cases "
             f"({share:.0%}) of a stratified split would have a sibling in train"
         )
         found.append((True, line))
-    refused = [row for row in findings["splits"] if row["refused"]]
-    return found + [
-        (False, f"{row['split']} would be refused: {row['refused']}") for row in refused
-    ]
+    refused = [row for row in report.splits if row.refused]
+    return found + [(False, f"{row.split} would be refused: {row.refused}") for row in refused]
 
 
-def as_text(findings: dict[str, Any]) -> str:
+def as_text(report: AuditReport) -> str:
     """The page's first lines, and its table of leaks, for a terminal."""
-    lines = [f"{findings['cases']} cases in {findings['root']}"]
-    lines += [f"  {'ok' if well else '!!'}  {line}" for well, line in verdicts(findings)]
+    lines = [f"{report.cases} cases in {report.root}"]
+    lines += [f"  {'ok' if well else '!!'}  {line}" for well, line in verdicts(report)]
     names = ("with whole groups", "with groups=none")
     lines += ["", f"{'test cases with a sibling in train':36}{names[0]:>20}{names[1]:>20}"]
-    for row in findings["splits"]:
-        if "none" in row:
-            cells = [
-                f"{row[groups]['leakage']['test_with_group']} of "
-                f"{row[groups]['leakage']['test_cases']}"
-                for groups in ("whole", "none")
-            ]
-            lines.append(f"  {row['split']:34}{cells[0]:>20}{cells[1]:>20}")
+    for row in report.splits:
+        if row.whole is not None and row.none is not None:
+            leaks = (row.whole.leakage, row.none.leakage)
+            cells = [f"{leak.test_with_group} of {leak.test_cases}" for leak in leaks]
+            lines.append(f"  {row.split:34}{cells[0]:>20}{cells[1]:>20}")
     return "\n".join([*lines, ""])

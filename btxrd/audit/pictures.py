@@ -14,11 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from btxrd.artifacts.audit import AuditReport, Counts, GroupSizes
 from btxrd.data.annotations import Outline
 from btxrd.data.constants import CLASSES
 from btxrd.data.images import read_film
 from btxrd.data.inspection import Inspection
-from btxrd.data.survey import Look
+from btxrd.data.survey import ImageInfo
 
 HEIGHT, WIDEST = 200, 800  # pixels of a small film
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00")  # Okabe and Ito
@@ -39,13 +40,13 @@ def small_film(path: str, outline: Outline | None = None) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(content).decode()
 
 
-def plots(found: Inspection, findings: dict[str, Any]) -> dict[str, str]:
+def plots(found: Inspection, report: AuditReport) -> dict[str, str]:
     """Draw the plots of the page as SVG, by their caption."""
-    groups = findings["groups"]
+    groups = report.groups
     shares = [outline.share for outline in found.outlines.values()]
     drawn = {
-        "Cases by center and class": _svg(lambda axes: _draw_counts(axes, findings["counts"])),
-        "Size of the films": _svg(lambda axes: _draw_sizes(axes, found.survey.looks, found.cases)),
+        "Cases by center and class": _svg(lambda axes: _draw_counts(axes, report.counts)),
+        "Size of the films": _svg(lambda axes: _draw_sizes(axes, found.survey.infos, found.cases)),
         "Likely patients and groups by size": _svg(lambda axes: _draw_groups(axes, groups)),
     }
     if shares:
@@ -64,7 +65,7 @@ def _svg(draw: Callable[[Axes], None]) -> str:
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 
-def _draw_counts(axes: Axes, counts: dict[int, dict[str, int]]) -> None:
+def _draw_counts(axes: Axes, counts: Counts) -> None:
     bottom = np.zeros(len(counts))
     for name, colour, hatch in zip(CLASSES, COLOURS, ("", "//", "xx"), strict=False):
         heights = np.array([row[name] for row in counts.values()])
@@ -76,26 +77,26 @@ def _draw_counts(axes: Axes, counts: dict[int, dict[str, int]]) -> None:
     axes.legend(frameon=False)
 
 
-def _draw_sizes(axes: Axes, looks: tuple[Look, ...], cases: pd.DataFrame) -> None:
-    size = np.array([[look.width, look.height] for look in looks])
-    for place, center in enumerate(sorted(set(cases["center"]))):
+def _draw_sizes(axes: Axes, infos: tuple[ImageInfo, ...], cases: pd.DataFrame) -> None:
+    size = np.array([[info.width, info.height] for info in infos])
+    for index, center in enumerate(sorted(set(cases["center"]))):
         here = size[cases["center"].to_numpy() == center]
-        colour, mark = COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)]
+        colour, mark = COLOURS[index % len(COLOURS)], MARKS[index % len(MARKS)]
         label = f"center {center}"
         axes.scatter(here[:, 0], here[:, 1], s=9, c=colour, marker=mark, alpha=0.4, label=label)
     axes.set(xlabel="width (pixels)", ylabel="height (pixels)", xlim=(0, None), ylim=(0, None))
     axes.legend(frameon=False)
 
 
-def _draw_groups(axes: Axes, groups: dict[str, dict[str, Any]]) -> None:
-    for place, (name, sizes) in enumerate(groups.items()):
-        at = np.array(list(sizes["by_size"])) + (place - 0.5) * 0.4
+def _draw_groups(axes: Axes, groups: dict[str, GroupSizes]) -> None:
+    for index, (name, sizes) in enumerate(groups.items()):
+        at = np.array(list(sizes.by_size)) + (index - 0.5) * 0.4
         bars: dict[str, Any] = {
-            "color": COLOURS[place],
-            "hatch": ("", "//")[place],
+            "color": COLOURS[index],
+            "hatch": ("", "//")[index],
             "edgecolor": "white",
         }
-        axes.bar(at, list(sizes["by_size"].values()), 0.4, label=name, **bars)
+        axes.bar(at, list(sizes.by_size.values()), 0.4, label=name, **bars)
     axes.set(xlabel="cases in one", ylabel="number", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)

@@ -109,7 +109,7 @@ def _corners(shape: dict[str, Any], path: Path) -> npt.NDArray[np.float64]:
     return points
 
 
-def outline_fault(outline: Outline, stem: str, width: int, height: int) -> str | None:
+def outline_error(outline: Outline, stem: str, width: int, height: int) -> str | None:
     """Say why an outline does not belong to the film `stem` of `width` x `height`, or None."""
     if outline.film not in (None, stem):
         return f"imagePath names {outline.film}; must name {stem}"

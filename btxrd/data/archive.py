@@ -74,10 +74,10 @@ def _choose(content: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInf
     chosen: dict[str, zipfile.ZipInfo] = {}
     spelt: dict[str, str] = {}  # some systems hold A.jpeg and a.jpeg to be one file
     for entry in content.infolist():
-        fault = _fault(entry)
-        if fault:
+        error = _error(entry)
+        if error:
             raise InputError(
-                f"{archive}: the entry {entry.filename!r} {fault}; nothing is unpacked"
+                f"{archive}: the entry {entry.filename!r} {error}; nothing is unpacked"
             )
         target = _target(PurePosixPath(entry.filename))
         if target is None or entry.is_dir():
@@ -93,7 +93,7 @@ def _choose(content: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInf
     return chosen
 
 
-def _fault(entry: zipfile.ZipInfo) -> str | None:
+def _error(entry: zipfile.ZipInfo) -> str | None:
     """Say why an entry is not safe, or None."""
     name = entry.orig_filename
     if name.startswith("/") or ".." in PurePosixPath(name).parts:

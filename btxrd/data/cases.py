@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from btxrd.data.constants import (
-    BENIGN,
+    BENIGN_SUBTYPES,
     COLUMNS,
-    MALIGNANT,
+    MALIGNANT_SUBTYPES,
     REGIONS,
     REQUIRED_COLUMNS,
     SITES,
@@ -20,7 +20,8 @@ from btxrd.data.constants import (
 )
 from btxrd.errors import InputError
 
-FLAGS = (*SITES, *BENIGN, *MALIGNANT, *REGIONS, *VIEWS)  # 0 or 1 where they are there
+SUBTYPES = (*BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES)
+FLAGS = (*SITES, *SUBTYPES, *REGIONS, *VIEWS)  # 0, 1 or empty
 OLDEST = 120  # years
 MOST_CENTERS = 1_000_000
 HUGE = 2**63
@@ -43,7 +44,7 @@ def load_cases(root: Path) -> pd.DataFrame:
     """
     source = find_table(root)
     table = read_table(source)
-    for line in row_faults(table).values():
+    for line in row_errors(table).values():
         raise InputError(f"{source}: {line}")
     cases = typed(table)
     images, doubles = find_images(root)
@@ -128,7 +129,7 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
     return table.set_axis([str(name).strip() for name in table.columns], axis="columns")
 
 
-def row_faults(table: pd.DataFrame) -> dict[int, str]:
+def row_errors(table: pd.DataFrame) -> dict[int, str]:
     """Find the rows that cannot be used.
 
     Args:
@@ -137,12 +138,12 @@ def row_faults(table: pd.DataFrame) -> dict[int, str]:
     Returns:
         What is wrong first with each such row, naming its case, by the row's position; in order.
     """
-    faults: dict[int, str] = {}
+    errors: dict[int, str] = {}
 
     def note(wrong: pd.Series, describe: str, right: str) -> None:
         for row, values in table[wrong.to_numpy(bool)].iterrows():
             case = values["image_id"] or f"row {int(str(row)) + 2}"
-            faults.setdefault(int(str(row)), f"{case} {describe.format(**values)}; {right}")
+            errors.setdefault(int(str(row)), f"{case} {describe.format(**values)}; {right}")
 
     ids = table["image_id"]
     note(ids == "", "has no image_id", "each case needs one")
@@ -161,15 +162,15 @@ def row_faults(table: pd.DataFrame) -> dict[int, str]:
         filled = table[name].notna()
         flag = _numbers(table[name])
         note(filled & ~flag.isin((0, 1)), f"has {name}={{{name}}}", "must be 0 or 1")
-        if name in (*BENIGN, *MALIGNANT):
-            kind = "benign" if name in BENIGN else "malignant"
+        if name in SUBTYPES:
+            kind = "benign" if name in BENIGN_SUBTYPES else "malignant"
             agrees = numbers[kind] == 1
             note((flag == 1) & ~agrees, f"has {name}=1, {kind}={{{kind}}}", f"{name} is {kind}")
     if "age" in table.columns:
         age = _numbers(table["age"])
         wrong = table["age"].notna() & ~age.between(0, OLDEST)
         note(wrong, "has age={age}", f"must be a number of years up to {OLDEST}, or empty")
-    return dict(sorted(faults.items()))
+    return dict(sorted(errors.items()))
 
 
 def _numbers(values: pd.Series) -> pd.Series:
@@ -179,7 +180,7 @@ def _numbers(values: pd.Series) -> pd.Series:
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Type the rows of a table that has no faults, add `label`, and bring them in order."""
+    """Type the rows of a table that has no errors, add `label`, and bring them in order."""
     whole = {name: pd.to_numeric(table[name]).astype(int) for name in REQUIRED_COLUMNS[1:]}
     cases = table.assign(**whole)
     cases["label"] = np.where(cases["malignant"] == 1, 2, cases["benign"])

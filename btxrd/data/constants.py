@@ -1,7 +1,15 @@
-"""The words that several rooms and the files on disk share."""
+"""Constants of BTXRD: its classes, the columns of its table, and the files that it consists of."""
 
-CLASSES = ("normal", "benign", "malignant")  # label 0, 1, 2
-NORMAL = CLASSES.index("normal")
+from btxrd.artifacts.classes import ClassNames
+
+CLASS_NAMES = ClassNames(
+    names=("normal", "benign", "malignant"), focus="malignant", background="normal"
+)
+CLASSES = CLASS_NAMES.names  # label 0, 1, 2
+NORMAL = CLASSES.index("normal")  # label of the cases without a tumour
+
+# Yao et al., Scientific Data 12:88 (2025), table of centers: cases by center and label.
+PUBLISHED_COUNTS = {1: (1593, 1110, 235), 2: (259, 214, 76), 3: (27, 201, 31)}
 HEADLINE = (
     "accuracy", "balanced_accuracy", "macro_auc", "macro_f1", "brier", "ece",
     "malignant_called_normal",
@@ -16,14 +24,14 @@ SITES = (
     "hand", "ulna", "radius", "humerus", "foot", "tibia", "fibula", "femur", "hip bone",
     "ankle-joint", "knee-joint", "hip-joint", "wrist-joint", "elbow-joint", "shoulder-joint",
 )  # fmt: skip
-BENIGN = (
+BENIGN_SUBTYPES = (
     "osteochondroma", "multiple osteochondromas", "simple bone cyst", "giant cell tumor",
     "osteofibroma", "synovial osteochondroma", "other bt",
 )  # fmt: skip
-MALIGNANT = ("osteosarcoma", "other mt")
+MALIGNANT_SUBTYPES = ("osteosarcoma", "other mt")
 REGIONS = ("upper limb", "lower limb", "pelvis")
 VIEWS = ("frontal", "lateral", "oblique")
 COLUMNS = (
     "image_id", "center", "age", "gender", *SITES, "tumor", "benign", "malignant",
-    *BENIGN, *MALIGNANT, *REGIONS, *VIEWS,
+    *BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES, *REGIONS, *VIEWS,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a run works on: the cases dealt to partitions, their outlines, their pixels."""
+"""The data of a run: cases assigned to partitions, their outlines and their pixels."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from btxrd.artifacts.classes import ClassNames
 from btxrd.config.schema import DataConfig, SplitConfig
-from btxrd.data.constants import CLASSES
+from btxrd.data.constants import CLASS_NAMES, CLASSES
 from btxrd.data.groups import can_tell_patients
 from btxrd.data.inspection import Inspection, inspect
 from btxrd.data.leakage import check_split
@@ -20,20 +21,22 @@ SEALED = "sealed"
 
 @dataclass(frozen=True)
 class Dataset:
-    """The films of a run.
+    """The images of a run.
 
     Attributes:
-        cases: a row a film, in the order of ids: `load_cases` with `patient`, `group`, `partition`,
-            and `width` and `height` in pixels.
-        pixels: (n, S, S) uint8, a film a row of `cases`.
-        lesions: masks (S, S) uint8, 1 on the lesions, of the tumours with an outline, by stem.
-        warnings: a line for each kind of thing that was put right, or that a reader must know.
+        cases: One row per image, in the order of ids: `load_cases` with `patient`, `group`,
+            `partition`, and `width` and `height` in pixels.
+        pixels: (n, S, S) uint8, one image per row of `cases`.
+        lesions: Masks (S, S) uint8, 1 on the lesions, of the tumours with an outline, by stem.
+        warnings: One line for each kind of correction, and for what a reader must know.
+        class_names: Classes in the order of the labels.
     """
 
     cases: pd.DataFrame
     pixels: Stored
     lesions: dict[str, npt.NDArray[np.uint8]]
     warnings: tuple[str, ...]
+    class_names: ClassNames = CLASS_NAMES
 
     @property
     def identity(self) -> str:
@@ -87,9 +90,9 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
     cases = assign_cases(found, data, split)
     check_split(cases, split)
     digest = dict(zip(found.survey.paths, found.survey.digests, strict=True))
-    look = dict(zip(found.survey.paths, found.survey.looks, strict=True))
-    cases["width"] = [look[path].width for path in cases["path"]]
-    cases["height"] = [look[path].height for path in cases["path"]]
+    info = dict(zip(found.survey.paths, found.survey.infos, strict=True))
+    cases["width"] = [info[path].width for path in cases["path"]]
+    cases["height"] = [info[path].height for path in cases["path"]]
     pixels = load_pixels(
         cases["path"].tolist(),
         image_size,
@@ -129,7 +132,7 @@ def without_contradictions(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataF
 
 
 def _warnings(found: Inspection, data: DataConfig, split: SplitConfig) -> list[str]:
-    warnings = list(found.warnings)
+    warnings = list(found.warning_lines)
     if not can_tell_patients(found.cases):
         warnings.append("No age and gender in the table: films of one patient may be parted")
     label = dict(zip(found.cases["stem"], found.cases["label"], strict=True))

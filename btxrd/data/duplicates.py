@@ -25,11 +25,11 @@ def near_duplicates(cases: pd.DataFrame, survey: Survey) -> pd.DataFrame:
 
     Args:
         cases: with `stem` and `label`.
-        survey: of their films, in the same order; all without fault.
+        survey: of their films, in the same order; all without an error.
 
     Returns:
-        A row a pair: `one` and `other` (stems), `bits` (in which the hashes differ), `likeness`
-        (in detail, -1 to 1), `identical` (byte by byte), `contradict` (in label).
+        One row per pair: `one` and `other` (stems), `bits` (in which the hashes differ),
+        `detail_correlation` (-1 to 1), `identical` (byte by byte), `contradict` (in label).
     """
     one, other, bits = _candidates(survey.hashes)
     seen = {row: _seen(survey.thumbnails[row]) for row in {*one.tolist(), *other.tolist()}}
@@ -42,7 +42,7 @@ def near_duplicates(cases: pd.DataFrame, survey: Survey) -> pd.DataFrame:
             "one": stems[one],
             "other": stems[other],
             "bits": bits,
-            "likeness": detail.round(4),
+            "detail_correlation": detail.round(4),
             "identical": digests[one] == digests[other],
             "contradict": labels[one] != labels[other],
         }

@@ -1,6 +1,6 @@
-"""All that can be found in a data set before anything is trained on it.
+"""Inspect a data set before anything is trained on it.
 
-A run stops at the first fault; an audit lists them all.
+A run stops at the first error; an audit lists them all.
 """
 
 from collections import defaultdict
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from btxrd.data.annotations import Outline, find_outlines, outline_fault, read_outline
+from btxrd.data.annotations import Outline, find_outlines, outline_error, read_outline
 from btxrd.data.cases import (
     find_images,
     find_table,
     missing_image,
     read_table,
-    row_faults,
+    row_errors,
     typed,
 )
 from btxrd.data.duplicates import near_duplicates
@@ -31,17 +31,18 @@ TINY = 1e-4  # of the frame; 5 of the 50,176 pixels of a film at 224 x 224
 
 @dataclass
 class Inspection:
-    """What is in a data set.
+    """Content of a data set.
 
     Attributes:
-        source: the table.
-        cases: a row a usable case, in the order of ids: `load_cases` with `patient` and `group`.
-        survey: of their films, in the same order.
-        outlines: of the tumours, by stem.
-        pairs: near-duplicates, as `near_duplicates` gives them.
-        faults: what cannot be used: a line by the name of the row, film or outline, by kind.
-        remarks: what is put right, or must be known: names by kind.
-        strict: whether a fault is raised, and not kept.
+        source: Path to the table.
+        cases: One row per usable case, in the order of ids: `load_cases` with `patient` and
+            `group`.
+        survey: Survey of their images, in the same order.
+        outlines: Outlines of the tumours, by stem.
+        pairs: Near-duplicates, as returned by `near_duplicates`.
+        errors: What cannot be used: a message by the name of the row, image or outline, by kind.
+        warnings: What is corrected or left out: names by kind.
+        strict: Whether an error is raised instead of kept.
     """
 
     source: Path
@@ -50,59 +51,59 @@ class Inspection:
     survey: Survey = NO_FILMS
     outlines: dict[str, Outline] = field(default_factory=dict)
     pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
-    faults: dict[str, dict[str, str]] = field(default_factory=dict)
-    remarks: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    errors: dict[str, dict[str, str]] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def fault(self, kind: str, lines: dict[str, str]) -> None:
-        """Keep faults, or raise the first as InputError and count the others."""
+    def add_errors(self, kind: str, lines: dict[str, str]) -> None:
+        """Keep errors, or raise the first one as InputError, with the number of the others."""
         if lines and self.strict:
             more = f"; and {len(lines) - 1} more {kind}" if len(lines) > 1 else ""
             raise InputError(next(iter(lines.values())) + more)
-        self.faults[kind] = lines
+        self.errors[kind] = lines
 
-    def remark(self, kind: str, names: Iterable[str]) -> None:
-        """Keep names, if there are any."""
-        self.remarks[kind] += names
-        if not self.remarks[kind]:
-            del self.remarks[kind]
-
-    @property
-    def first_fault(self) -> str:
-        """The line of the first fault that was kept."""
-        return next((line for lines in self.faults.values() for line in lines.values()), "")
+    def add_warning(self, kind: str, names: Iterable[str]) -> None:
+        """Keep the names of what a warning is about, if there are any."""
+        self.warnings[kind] += names
+        if not self.warnings[kind]:
+            del self.warnings[kind]
 
     @property
-    def warnings(self) -> list[str]:
-        """A line for each kind of remark."""
-        return [f"{len(names)} {kind}, {names[0]} first" for kind, names in self.remarks.items()]
+    def first_error(self) -> str:
+        """Message of the first error that was kept."""
+        return next((line for lines in self.errors.values() for line in lines.values()), "")
+
+    @property
+    def warning_lines(self) -> list[str]:
+        """One line for each kind of warning."""
+        return [f"{len(names)} {kind}, {names[0]} first" for kind, names in self.warnings.items()]
 
 
 def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
-    """Look at the table, the films and the outlines of a data set, the quickest first.
+    """Inspect the table, the images and the outlines of a data set, the quickest first.
 
     Args:
-        root: of the data set.
-        cache: folder of what was found in films.
-        strict: raise the first fault; else leave out what has one.
+        root: Folder of the data set.
+        cache: Folder of the survey files.
+        strict: Raise the first error. Otherwise, leave out what has one.
 
     Raises:
-        InputError: where `strict`, for the first fault; always for a table or folder that is not
-            there or cannot be read at all.
+        InputError: If the table or a folder is missing or cannot be read at all; if `strict`, for
+            the first error.
     """
     source = find_table(root)
     found = Inspection(source, strict)
     table = read_table(source)
-    faulty = row_faults(table)
+    wrong = row_errors(table)
     stems = table["stem"].tolist()
-    found.fault(
+    found.add_errors(
         "rows",
-        {f"{stems[row]} in row {row + 2}": f"{source}: {line}" for row, line in faulty.items()},
+        {f"{stems[row]} in row {row + 2}": f"{source}: {line}" for row, line in wrong.items()},
     )
-    cases = typed(table.drop(index=list(faulty)))
+    cases = typed(table.drop(index=list(wrong)))
     listed = set(table["stem"])
     cases = _with_films(found, cases, listed, root, cache)
     if cases.empty:
-        raise InputError(f"{source}: has no case that can be used; {found.first_fault}")
+        raise InputError(f"{source}: has no case that can be used; {found.first_error}")
     _read_outlines(found, cases, listed, root)
     found.pairs = near_duplicates(cases, found.survey)
     cases["patient"] = likely_patients(cases)
@@ -117,31 +118,31 @@ def _with_films(
     """Cases whose films can be used, with their `path`."""
     images, doubles = find_images(root)
     doubles = {stem: line for stem, line in doubles.items() if stem in listed}
-    found.fault("cases with two films", doubles)
+    found.add_errors("cases with two films", doubles)
     absent = [stem for stem in cases["stem"] if stem not in images]
-    found.fault("cases without a film", {stem: missing_image(root, stem) for stem in absent})
-    strangers = sorted(set(images) - listed)
-    found.remark("films without a case, not used", strangers)
+    found.add_errors("cases without a film", {stem: missing_image(root, stem) for stem in absent})
+    unlisted = sorted(set(images) - listed)
+    found.add_warning("films without a case, not used", unlisted)
     cases = cases[~cases["stem"].isin([*absent, *doubles])]
     cases = cases.assign(path=[str(images[stem]) for stem in cases["stem"]])
     survey = survey_films(cases["path"].tolist(), cache)
     lines = {}
     usable = []
-    for row, (stem, path, look) in enumerate(
-        zip(cases["stem"], survey.paths, survey.looks, strict=True)
+    for row, (stem, path, info) in enumerate(
+        zip(cases["stem"], survey.paths, survey.infos, strict=True)
     ):
-        if look.fault is not None:
-            lines[stem] = f"{path}: {look.fault}"
+        if info.error is not None:
+            lines[stem] = f"{path}: {info.error}"
             continue
         usable.append(row)
         suffix = Path(path).suffix.lower()
-        if look.mode not in PLAIN:
-            found.remark(f"{look.mode} films, turned to grey", [stem])
-        if look.turned:
-            found.remark("films turned upright by EXIF", [stem])
-        if look.format not in OWN_FORMATS[suffix]:
-            found.remark(f"{look.format} films named {suffix}", [stem])
-    found.fault("films", lines)
+        if info.mode not in PLAIN:
+            found.add_warning(f"{info.mode} films, turned to grey", [stem])
+        if info.turned:
+            found.add_warning("films turned upright by EXIF", [stem])
+        if info.format not in OWN_FORMATS[suffix]:
+            found.add_warning(f"{info.format} films named {suffix}", [stem])
+    found.add_errors("films", lines)
     found.survey = survey.select(usable)
     return cases.iloc[usable].reset_index(drop=True)
 
@@ -149,29 +150,29 @@ def _with_films(
 def _read_outlines(found: Inspection, cases: pd.DataFrame, listed: set[str], root: Path) -> None:
     files, doubles = find_outlines(root)
     doubles = {stem: line for stem, line in doubles.items() if stem in listed}
-    found.fault("cases with two outlines", doubles)
+    found.add_errors("cases with two outlines", doubles)
     lines, with_outline = {}, set(doubles)
-    for stem, label, look in zip(cases["stem"], cases["label"], found.survey.looks, strict=True):
+    for stem, label, info in zip(cases["stem"], cases["label"], found.survey.infos, strict=True):
         if stem not in files or stem in doubles:
             continue
         with_outline.add(stem)
         try:
             outline = read_outline(files[stem])
-            fault = outline_fault(outline, stem, look.width, look.height)
-            if fault is not None:
-                raise InputError(f"{files[stem]}: {fault}")
+            error_text = outline_error(outline, stem, info.width, info.height)
+            if error_text is not None:
+                raise InputError(f"{files[stem]}: {error_text}")
         except InputError as error:
             lines[stem] = str(error)
             continue
         if label == 0:
-            found.remark("normal cases with an outline, not used", [stem])
+            found.add_warning("normal cases with an outline, not used", [stem])
             continue
         found.outlines[stem] = outline
         if outline.share < TINY:
-            found.remark(f"outlines of less than {TINY:.2%} of the frame", [stem])
+            found.add_warning(f"outlines of less than {TINY:.2%} of the frame", [stem])
         if outline.crosses_frame:
-            found.remark("outlines that cross the frame, cut off there", [stem])
-    found.fault("outlines", lines)
+            found.add_warning("outlines that cross the frame, cut off there", [stem])
+    found.add_errors("outlines", lines)
     tumours = cases.loc[cases["label"] > 0, "stem"]
-    found.remark("tumours without an outline", [s for s in tumours if s not in with_outline])
-    found.remark("outlines without a case, not used", sorted(set(files) - listed))
+    found.add_warning("tumours without an outline", [s for s in tumours if s not in with_outline])
+    found.add_warning("outlines without a case, not used", sorted(set(files) - listed))

@@ -1,36 +1,12 @@
 """What crosses the partitions of a split, and how near it is to what was wanted."""
 
-from dataclasses import dataclass
-
 import pandas as pd
 
+from btxrd.artifacts.audit import Leakage, Shares
 from btxrd.artifacts.tables import PARTITIONS
 from btxrd.config.schema import SplitConfig
 from btxrd.data.constants import CLASSES
 from btxrd.errors import InputError
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """Counts of what lies in more than one partition.
-
-    Attributes:
-        groups: that are parted.
-        patients: likely patients that are parted.
-        duplicates: pairs of near-duplicates that are parted.
-        test_cases: in all.
-        test_with_patient: test cases with a film of their likely patient in train.
-        test_with_duplicate: test cases with a near-duplicate in train.
-        test_with_group: test cases with a case of their group in train.
-    """
-
-    groups: int
-    patients: int
-    duplicates: int
-    test_cases: int
-    test_with_patient: int
-    test_with_duplicate: int
-    test_with_group: int
 
 
 def leakage(cases: pd.DataFrame, pairs: pd.DataFrame) -> Leakage:
@@ -66,7 +42,7 @@ def leakage(cases: pd.DataFrame, pairs: pd.DataFrame) -> Leakage:
     )
 
 
-def proportions(cases: pd.DataFrame, columns: list[str]) -> dict[str, dict[str, float]]:
+def proportions(cases: pd.DataFrame, columns: list[str]) -> Shares:
     """Shares of the values of columns in each partition that has cases.
 
     Args:

@@ -1,7 +1,6 @@
 """Cases -> train, val and test."""
 
 import hashlib
-import io
 import logging
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from btxrd.artifacts.tables import PARTITIONS
+from btxrd.artifacts.tables import PARTITIONS, SPLIT, table_content
 from btxrd.config.schema import SplitConfig
 from btxrd.data.cases import stems_of
 from btxrd.data.constants import CLASSES
@@ -174,16 +173,12 @@ def read_manifest(path: Path, cases: pd.DataFrame) -> Partition:
     return listed["partition"].to_numpy(str)
 
 
-def split_table(cases: pd.DataFrame) -> bytes:
-    """Content of split.csv: a row a case, in the order of ids."""
-    table = cases[["image_id", "label", "center", "group", "partition"]]
-    text = io.StringIO()
-    table.replace({"label": dict(enumerate(CLASSES))}).to_csv(
-        text, index=False, lineterminator="\n"
-    )
-    return text.getvalue().encode()
+def split_rows(cases: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of split.csv: one per case, in the order of ids."""
+    return cases.assign(label=[CLASSES[label] for label in cases["label"]])
 
 
 def split_hash(cases: pd.DataFrame) -> str:
-    """Name a split by its content: the first 16 digits of `sha256sum split.csv`."""
-    return hashlib.sha256(split_table(cases)).hexdigest()[:16]
+    """Return the hash of a split's content: the first 16 digits of `sha256sum split.csv`."""
+    content = table_content(SPLIT, split_rows(cases))
+    return hashlib.sha256(content).hexdigest()[:16]

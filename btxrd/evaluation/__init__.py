@@ -1,1 +1,1 @@
-"""From a model to figures that can be defended."""
+"""Evaluate a trained model: inference, metrics, confidence intervals, tests and plots."""

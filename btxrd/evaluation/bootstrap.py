@@ -12,15 +12,8 @@ from btxrd.artifacts.metrics import (
     Estimates,
     PartitionMetrics,
 )
-from btxrd.evaluation.metrics import (
-    METRICS,
-    Cases,
-    Floats,
-    Labels,
-    Metric,
-    compute_metrics,
-    confusion,
-)
+from btxrd.evaluation.formulas import Floats, Labels, confusion
+from btxrd.evaluation.metrics import METRICS, Cases, Metric, compute_metrics
 
 RESAMPLES = 2000
 COVERAGE = 0.95
@@ -33,8 +26,8 @@ def bootstrap_weights(groups: Groups, resamples: int = RESAMPLES, seed: int = SE
 
     Args:
         groups: (n,) names; cases of one group are drawn together.
-        resamples: rows.
-        seed: of the draw.
+        resamples: Number of rows.
+        seed: Seed of the draw.
 
     Returns:
         (resamples, n): how often each case is in each resample.
@@ -84,28 +77,19 @@ def partition_metrics(
     Args:
         labels: (n,) in 0..k-1.
         probs: (n, k), rows sum to 1.
-        groups: (n,) the units that are resampled.
+        groups: (n,) names of the units that are resampled.
         centers: (n,).
-        names: Of the k classes.
+        names: Names of the k classes.
     """
     weights = bootstrap_weights(groups)
     cases = Cases(labels, probs, names)
     found = _with_intervals(cases, weights)
-    whole = [metric for metric in METRICS if metric.compute is not None]
-    notes = {}
-    values = {}
-    for metric in whole:
-        if metric.exists_for(names):
-            values[metric.key(names)] = found[metric.key(names)]
-            notes |= _note(metric, metric.key(names), found[metric.key(names)])
+    values, notes = _of_all_classes(found, names)
     per_class = {}
     for label, name in enumerate(names.names):
-        own = {}
-        for metric in METRICS:
-            if metric.compute_per_class is not None:
-                own[metric.name] = found[f"{name}.{metric.name}"]
-                notes |= _note(metric, f"{name}.{metric.name}", own[metric.name])
+        own, why = _of_class(found, name, names)
         per_class[name] = ClassMetrics(own, int((labels == label).sum()))
+        notes |= why
     per_center = {}
     for center in np.unique(centers):
         here = centers == center
@@ -114,6 +98,28 @@ def partition_metrics(
         notes |= why
     counts = confusion(labels, probs).tolist()
     return PartitionMetrics(len(labels), values, per_class, per_center, counts, notes)
+
+
+def _of_all_classes(found: Estimates, names: ClassNames) -> tuple[Estimates, dict[str, str]]:
+    values: Estimates = {}
+    notes: dict[str, str] = {}
+    for metric in METRICS:
+        if metric.compute is not None and metric.exists_for(names):
+            key = metric.key(names)
+            values[key] = found[key]
+            notes |= _note(metric, names, key, found[key])
+    return values, notes
+
+
+def _of_class(found: Estimates, name: str, names: ClassNames) -> tuple[Estimates, dict[str, str]]:
+    values: Estimates = {}
+    notes: dict[str, str] = {}
+    for metric in METRICS:
+        if metric.compute_per_class is not None:
+            key = f"{name}.{metric.name}"
+            values[metric.name] = found[key]
+            notes |= _note(metric, names, key, found[key])
+    return values, notes
 
 
 def _of_center(
@@ -125,10 +131,10 @@ def _of_center(
     values: Estimates = {}
     notes: dict[str, str] = {}
     for metric in METRICS:
-        if metric.per_center and metric.compute is not None:
+        if metric.per_center and metric.compute is not None and metric.exists_for(cases.names):
             key = metric.key(cases.names)
             values[key] = found[key]
-            notes |= _note(metric, f"{prefix}.{key}", found[key])
+            notes |= _note(metric, cases.names, f"{prefix}.{key}", found[key])
     return values, notes
 
 
@@ -137,7 +143,5 @@ def _with_intervals(cases: Cases, weights: Floats) -> Estimates:
     return {name: estimate(values) for name, values in found.items()}
 
 
-def _note(metric: Metric, name: str, found: Estimate) -> dict[str, str]:
-    if found.value is not None:
-        return {}
-    return {name: metric.undefined or "it cannot be computed from these cases"}
+def _note(metric: Metric, names: ClassNames, name: str, found: Estimate) -> dict[str, str]:
+    return {} if found.value is not None else {name: metric.reason(names)}

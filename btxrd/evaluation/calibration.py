@@ -1,19 +1,19 @@
-"""How the probabilities of a run can be used: calibrated, and at an operating point."""
-
-from typing import Any
+"""Calibration of the probabilities of a run, and its operating point."""
 
 import numpy as np
 
-from btxrd.evaluation.bootstrap import (
-    Estimate,
-    Groups,
-    bootstrap_weights,
-    estimate,
-    with_sample,
+from btxrd.artifacts.classes import ClassNames
+from btxrd.artifacts.metrics import (
+    Calibration,
+    CalibrationChange,
+    Clinical,
+    OperatingPoint,
+    PointMetrics,
 )
-from btxrd.evaluation.metrics import (
-    MALIGNANT,
+from btxrd.evaluation.bootstrap import Groups, bootstrap_weights, estimate, with_sample
+from btxrd.evaluation.formulas import (
     SMALLEST,
+    Flags,
     Floats,
     Labels,
     brier,
@@ -30,69 +30,85 @@ from btxrd.evaluation.selection import (
 )
 
 
-def clinical_reading(
-    val: Validation, labels: Labels, probs: Floats, groups: Groups, centers: Labels
-) -> dict[str, Any]:
-    """Choose a temperature and a threshold on val, and see what they give on test.
+def calibrate(
+    val: Validation,
+    labels: Labels,
+    probs: Floats,
+    groups: Groups,
+    centers: Labels,
+    names: ClassNames,
+) -> Clinical:
+    """Choose a temperature and an operating point on val, and compute their metrics on test.
 
     Args:
-        val: of the run.
-        labels: (n,) of test.
-        probs: (n, 3) of test.
-        groups: (n,) of test, the resampled units.
-        centers: (n,) of test.
-
-    Returns:
-        `temperature`; `calibration` of test `before` and `after` it; `operating_point`, null where
-        val has no malignant case: its `threshold`, and sensitivity, specificity and precision to
-        malignant on `val`, on `test`, and in test `per_center`.
+        val: Val cases of the run.
+        labels: (n,) labels of the test cases.
+        probs: (n, k) probabilities of the test cases.
+        groups: (n,) names of the units that are resampled.
+        centers: (n,) centers of the test cases.
+        names: Names of the k classes.
     """
     weights = with_sample(bootstrap_weights(groups))
     temperature = choose_temperature(val)
-    calibrated = with_temperature(probs, temperature)
-    return {
-        "temperature": temperature,
-        "calibration": {
-            "before": _calibration(labels, probs, weights),
-            "after": _calibration(labels, calibrated, weights),
-        },
-        "operating_point": _operating_point(val, labels, probs, weights, centers),
-    }
+    change = CalibrationChange(
+        before=_calibration(labels, probs, weights),
+        after=_calibration(labels, with_temperature(probs, temperature), weights),
+    )
+    focus = names.focus_label
+    threshold = choose_threshold(val, focus)
+    point = None
+    if threshold is not None:
+        score_of_val = val.probs[:, focus]
+        point = _operating_point(
+            threshold,
+            _at(threshold, val.labels == focus, score_of_val, np.ones((1, len(score_of_val)))),
+            labels == focus,
+            probs[:, focus],
+            weights,
+            centers,
+        )
+    return Clinical(temperature, change, point)
 
 
-def _calibration(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Any]:
+def _calibration(labels: Labels, probs: Floats, weights: Floats) -> Calibration:
     right = probs.argmax(axis=1) == labels
-    return {
-        "ece": estimate(expected_calibration_error(right, probs.max(axis=1), weights)),
-        "brier": estimate(brier(labels, probs, weights)),
-        "cross_entropy": cross_entropy(labels, np.clip(probs, SMALLEST, None)),
-    }
+    return Calibration(
+        ece=estimate(expected_calibration_error(right, probs.max(axis=1), weights)),
+        brier=estimate(brier(labels, probs, weights)),
+        cross_entropy=cross_entropy(labels, np.clip(probs, SMALLEST, None)),
+    )
 
 
 def _operating_point(
-    val: Validation, labels: Labels, probs: Floats, weights: Floats, centers: Labels
-) -> dict[str, Any] | None:
-    threshold = choose_threshold(val)
-    if threshold is None:
-        return None
-
-    def at(labels: Labels, probs: Floats, weights: Floats) -> dict[str, Estimate]:
-        malignant, called = labels == MALIGNANT, probs[:, MALIGNANT] >= threshold
-        return {
-            "sensitivity": estimate(rate(called, malignant, weights)),
-            "specificity": estimate(rate(~called, ~malignant, weights)),
-            "precision": estimate(rate(malignant, called, weights)),
-        }
-
-    on_val = at(val.labels, val.probs, np.ones((1, len(val.labels))))
-    return {
-        "val_sensitivity_asked": SENSITIVITY,
-        "threshold": threshold,
-        "val": {name: figure["value"] for name, figure in on_val.items()},
-        "test": at(labels, probs, weights),
-        "per_center": {
-            str(center): at(labels[here], probs[here], weights[:, here])
-            for center in np.unique(centers)
-            for here in [centers == center]
+    threshold: float,
+    val: PointMetrics,
+    truth: Flags,
+    score: Floats,
+    weights: Floats,
+    centers: Labels,
+) -> OperatingPoint:
+    per_center = {}
+    for center in np.unique(centers):
+        here = centers == center
+        per_center[str(center)] = _at(threshold, truth[here], score[here], weights[:, here])
+    return OperatingPoint(
+        val_sensitivity_asked=SENSITIVITY,
+        threshold=threshold,
+        val={
+            "sensitivity": val.sensitivity.value,
+            "specificity": val.specificity.value,
+            "precision": val.precision.value,
         },
-    }
+        test=_at(threshold, truth, score, weights),
+        per_center=per_center,
+    )
+
+
+def _at(threshold: float, truth: Flags, score: Floats, weights: Floats) -> PointMetrics:
+    """Compute the metrics of the focus class at a threshold."""
+    predicted = score >= threshold
+    return PointMetrics(
+        sensitivity=estimate(rate(predicted, truth, weights)),
+        specificity=estimate(rate(~predicted, ~truth, weights)),
+        precision=estimate(rate(truth, predicted, weights)),
+    )

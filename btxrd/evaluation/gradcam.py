@@ -1,8 +1,7 @@
-"""Grad-CAM of the test films: maps, their table and the pictures."""
+"""Grad-CAM and lesion maps of images, and how well each map is placed on its lesion."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -10,24 +9,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from btxrd.data.batches import Pixels, evaluation_batches
-from btxrd.data.constants import CLASSES
-from btxrd.data.dataset import Dataset
 from btxrd.errors import InputError
 from btxrd.evaluation.inference import views
-from btxrd.evaluation.localisation import Map, score_maps, summarize_looks
-from btxrd.evaluation.plots import save_figure
+from btxrd.evaluation.localisation import EMPTY, OF_OTHERS, OK, SATURATED, SCORES
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.runtime.files import atomic_write
+
+Map = npt.NDArray[np.float32]
+Masks = list[npt.NDArray[np.uint8]]
+FLAT = 0.9  # share of the image above half of the peak; a flatter map points nowhere
+SMALL = 64  # pixels along each side, at which maps are compared with lesions of other images
 
 
 class _RawGradCAM(GradCAM):  # type: ignore[misc]
-    """Keeps the map as it was: grad-cam scales from the minimum, and so a flat one to nothing."""
+    """Keeps the unscaled map: grad-cam subtracts the minimum, which makes a flat map empty."""
 
     def get_cam_image(self, *args: Any, **kwargs: Any) -> npt.NDArray[np.float32]:
         self.raw = np.asarray(super().get_cam_image(*args, **kwargs), np.float32)
@@ -40,22 +39,22 @@ def gradcam_maps(
     rows: npt.NDArray[np.intp],
     targets: npt.NDArray[np.intp],
 ) -> Iterator[Map]:
-    """Map what speaks for a class in each film (Selvaraju et al. 2017), film by film.
+    """Compute the evidence for a class in each image (Selvaraju et al. 2017), one at a time.
 
-    Where the model scores a film with its mirror image, the map is the mean of both.
+    If the model also predicts from the mirror image, the map is the mean of both.
 
     Args:
-        model: in evaluation mode.
-        pixels: (n, S, S) uint8, of all cases.
-        rows: of the films to map.
-        targets: the class to map in each.
+        model: Model in evaluation mode.
+        pixels: (n, S, S) uint8, all images.
+        rows: Rows of the images to map.
+        targets: Label of the class to map in each of them.
 
     Yields:
-        (S, S) float32 in [0, 1], over the map's own largest value; all 0 where nothing speaks for
-        the class.
+        (S, S) float32 in [0, 1], divided by the largest value of the map; all 0 if there is no
+        evidence for the class.
 
     Raises:
-        InputError: where the layer does not give a map.
+        InputError: If the layer does not give a map.
     """
     layer = model.gradcam_target_layer
     remaining = (ClassifierOutputTarget(int(target)) for target in targets)
@@ -80,7 +79,7 @@ def gradcam_maps(
 
 @contextmanager
 def _graph_from(layer: nn.Module, model: nn.Module) -> Iterator[None]:
-    """Let gradients go back to the output of `layer` alone: no more is needed for a map."""
+    """Propagate gradients back to the output of `layer` only, which is all that a map needs."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     hook = layer.register_forward_hook(
         lambda _, __, output: output.detach().requires_grad_().clone()
@@ -99,12 +98,12 @@ def _graph_from(layer: nn.Module, model: nn.Module) -> Iterator[None]:
 def lesion_maps(
     model: BTXRDClassifier, pixels: Pixels, rows: npt.NDArray[np.intp]
 ) -> Iterator[Map]:
-    """Map where the model sees a lesion, film by film: probabilities (h, w) float32.
+    """Predict the lesion in each image, one at a time: probabilities (h, w) float32.
 
     Args:
-        model: in evaluation mode, with a lesion head.
-        pixels: (n, S, S) uint8, of all cases.
-        rows: of the films to map.
+        model: Model in evaluation mode, with a lesion head.
+        pixels: (n, S, S) uint8, all images.
+        rows: Rows of the images to map.
     """
     for images in evaluation_batches(pixels, rows, model.normalisation, device=model.device):
         logits = [model(view, with_lesions=True)[1] for view in views(model, images)]
@@ -114,7 +113,7 @@ def lesion_maps(
 
 
 def _mean_of_views(maps: list[Map]) -> Map:
-    """Maps (B, h, w) of `views`, that of the mirror image turned back -> their mean."""
+    """Average the maps (B, h, w) of `views`, after mirroring that of the mirror image back."""
     mean: Map = np.mean([maps[0], *(mirrored[..., ::-1] for mirrored in maps[1:])], axis=0)
     return mean
 
@@ -124,97 +123,75 @@ def _scaled(raw: Map, size: int) -> Map:
     return np.asarray(positive / max(float(positive.max()), 1e-12), dtype=np.float32)
 
 
-def explain_run(
-    run_dir: Path, model: BTXRDClassifier, dataset: Dataset, probs: npt.NDArray[np.float64]
-) -> dict[str, Any]:
-    """Write where the model looks: tables with a row a test tumour, and pictures in gradcam/.
+def kind_of(heat: Map) -> str:
+    """Return whether a map (S, S) points somewhere: OK, EMPTY or SATURATED."""
+    if heat.max() <= 0:
+        return EMPTY
+    return SATURATED if (heat > heat.max() / 2).mean() > FLAT else OK
 
-    That is gradcam.csv, and where the model maps lesions itself, lesion_maps.csv and the maps of
-    all test films, lesion_maps.npz. There is a picture a kind of outcome and class.
+
+def score_maps(maps: Iterable[Map], masks: Masks) -> pd.DataFrame:
+    """Score how well each map is placed on its lesion.
 
     Args:
-        run_dir: of the run.
-        model: in evaluation mode.
-        dataset: of the run.
-        probs: (n, 3) of the test partition, in the order of the cases.
+        maps: n maps (S, S), not negative; taken one at a time.
+        masks: n masks (S, S), 1 on the lesion.
 
     Returns:
-        `looks`, and `lesion_maps` or None: what `summarize_looks` makes of the tables.
+        One row per map, empty scores if it is not OK. `map`: see `kind_of`. `lesion_share`: share
+        of the image. `peak_inside`: whether the maximum is on the lesion, the pointing game (Zhang
+        et al. 2018). `energy_inside`: share of the map's sum on the lesion (Wang et al. 2020).
+        `iou`: of the lesion and the highest part of the map with the lesion's area. The chance
+        level is `lesion_share` for the first two and `iou_by_chance` for the third.
+        `..._of_others`: mean score of the OK maps of other images on this lesion.
     """
-    rows, size = dataset.rows("test"), dataset.pixels.shape[1]
-    masks = dataset.masks(rows)
-    test = dataset.cases.iloc[rows].assign(
-        called=probs.argmax(axis=1), confidence=probs.max(axis=1)
+    kinds, scores, small = [], [], []
+    for heat, mask in zip(maps, masks, strict=True):
+        kinds.append(kind_of(heat))
+        scores.append(_score(heat, mask > 0) if kinds[-1] == OK else (np.nan,) * 3)
+        small.append(cv2.resize(heat, (SMALL, SMALL)))
+    table = pd.DataFrame({"map": kinds, "lesion_share": [float((m > 0).mean()) for m in masks]})
+    table["iou_by_chance"] = table["lesion_share"] / (2 - table["lesion_share"])
+    table[list(SCORES)] = np.array(scores).reshape(-1, 3)
+    table[list(OF_OTHERS.values())] = _of_others(
+        np.array(small, np.float32).reshape(-1, SMALL**2), masks, np.array(kinds) == OK
     )
-    tumours = test.loc[list(masks)]
+    table["peak_inside"] = table["peak_inside"].astype("Int64")
+    return table[["map", "lesion_share", *SCORES, "iou_by_chance", *OF_OTHERS.values()]]
 
-    def write_scores(maps: Iterable[Map], name: str) -> dict[str, Any]:
-        table = tumours[["image_id", "label", "called", "center", "group"]].reset_index(drop=True)
-        table[["label", "called"]] = table[["label", "called"]].replace(dict(enumerate(CLASSES)))
-        table = table.join(score_maps(maps, list(masks.values())))
-        with atomic_write(run_dir / name) as beside:
-            table.to_csv(beside, index=False, float_format="%.6f")
-        return summarize_looks(table)
 
-    maps = gradcam_maps(
-        model, dataset.pixels, np.array(list(masks), int), tumours["label"].to_numpy()
-    )
-    found: dict[str, Any] = {"looks": write_scores(maps, "gradcam.csv"), "lesion_maps": None}
-    seen: dict[int, Map] = {}
-    if model.lesion_head is not None:
-        own = lesion_maps(model, dataset.pixels, rows)
-        seen = dict(zip(rows.tolist(), own, strict=True))
-        with atomic_write(run_dir / "lesion_maps.npz") as beside, beside.open("wb") as file:
-            stacked = np.stack(list(seen.values())).astype(np.float16)
-            np.savez(file, image_id=test["image_id"].to_numpy(str), maps=stacked)
-        of_tumours = (cv2.resize(seen[row], (size, size)) for row in masks)
-        found["lesion_maps"] = write_scores(of_tumours, "lesion_maps.csv")
+def _score(heat: Map, lesion: npt.NDArray[np.bool_]) -> tuple[float, ...]:
+    """Compute `SCORES` of one map."""
+    flat, inside = heat.ravel(), lesion.ravel()
+    area = max(1, int(inside.sum()))
+    highest = np.argpartition(flat, -area)[-area:]
+    highest = highest[flat[highest] > 0]
+    both = int(inside[highest].sum())
+    iou = both / (area + len(highest) - both)
+    return float(inside[flat.argmax()]), float(flat[inside].sum() / flat.sum()), iou
 
-    examples = choose_examples(test)
-    chosen = np.array(list(examples.values()))
-    maps = gradcam_maps(model, dataset.pixels, chosen, test.loc[chosen, "called"].to_numpy())
-    for name, row, heat in zip(examples, chosen.tolist(), maps, strict=True):
-        case: dict[str, Any] = test.loc[row].to_dict()
-        label, called = CLASSES[case["label"]], CLASSES[case["called"]]
-        title = f"{case['image_id']}: {label}, called {called} ({case['confidence']:.2f})"
-        shown = {"Grad-CAM of the class called": heat}
-        if row in seen:
-            shown["Lesion, as the model sees it"] = cv2.resize(seen[row], (size, size))
-        path = run_dir / "gradcam" / f"{name}.png"
-        _draw_overlay(path, dataset.pixels[row], shown, masks.get(row), title)
+
+def _of_others(
+    small: npt.NDArray[np.float32], masks: Masks, usable: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Compute (n, 3) mean `SCORES` of the usable maps (n, SMALL^2) of others on each lesion."""
+    found = np.full((len(small), 3), np.nan)
+    for row, mask in enumerate(masks):
+        lesion = cv2.resize(mask.astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
+        others = np.flatnonzero(usable & (np.arange(len(small)) != row))
+        found[row] = _mean_score(small[others], lesion.ravel())
     return found
 
 
-def choose_examples(test: pd.DataFrame) -> dict[str, int]:
-    """Pick the surest hit, miss and false alarm of each class: rows of `test` by their kind."""
-    chosen = {}
-    for label, title in enumerate(CLASSES):
-        true, called = test["label"] == label, test["called"] == label
-        outcomes = {"hit": true & called, "miss": true & ~called, "false_alarm": ~true & called}
-        for outcome, of_kind in outcomes.items():
-            if of_kind.any():
-                surest = test["confidence"].where(of_kind, -1.0).to_numpy().argmax()
-                chosen[f"{title}_{outcome}"] = int(test.index.to_numpy()[surest])
-    return chosen
-
-
-def _draw_overlay(
-    path: Path,
-    film: npt.NDArray[np.uint8],
-    maps: dict[str, Map],
-    lesion: npt.NDArray[np.uint8] | None,
-    title: str,
-) -> None:
-    """Draw the film, and beside it the film under each map, with the lesion's outline in all."""
-    figure = Figure(figsize=(3.5 * (1 + len(maps)), 3.8), layout="constrained")
-    plain, *mapped = figure.subplots(1, 1 + len(maps))
-    for axes in (plain, *mapped):
-        axes.imshow(film, cmap="gray", vmin=0, vmax=255)
-        axes.set_axis_off()
-        if lesion is not None:
-            axes.contour(lesion, levels=[0.5], colors="#56B4E9", linewidths=1.2)
-    for axes, (name, heat) in zip(mapped, maps.items(), strict=True):
-        shown = axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.45)
-        figure.colorbar(shown, ax=axes, label=name, shrink=0.85)
-    figure.suptitle(title, fontsize=9)
-    save_figure(path, figure)
+def _mean_score(
+    heat: npt.NDArray[np.float32], lesion: npt.NDArray[np.float32]
+) -> tuple[float, ...]:
+    """Compute mean `SCORES` of maps (n, pixels) on one lesion, given as a share of each pixel."""
+    if not len(heat):
+        return (np.nan,) * 3
+    area = max(1, round(float(lesion.sum())))
+    peak = lesion[heat.argmax(axis=1)].mean()
+    energy = (heat @ lesion / heat.sum(axis=1)).mean()
+    highest = np.argpartition(heat, -area, axis=1)[:, -area:]
+    both = (lesion[highest] * (np.take_along_axis(heat, highest, 1) > 0)).sum(axis=1)
+    return float(peak), float(energy), float((both / (lesion.sum() + area - both)).mean())

@@ -1,97 +1,161 @@
-"""A trained classifier -> the files that its figures, and all that is said of it, rest on."""
+"""Inference: a trained model and images to the CSV files that every metric is computed from."""
 
-import logging
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from btxrd.data.constants import CLASSES
-from btxrd.data.dataset import Dataset
-from btxrd.evaluation.bootstrap import Groups, scores
-from btxrd.evaluation.calibration import clinical_reading
-from btxrd.evaluation.gradcam import explain_run
-from btxrd.evaluation.inference import predict
-from btxrd.evaluation.metrics import Floats, Labels
-from btxrd.evaluation.plots import draw_figures
-from btxrd.evaluation.selection import Validation
-from btxrd.evaluation.shortcuts import (
-    paintable,
-    predict_painted,
-    predict_without_film,
-    score_shortcuts,
+from btxrd.artifacts.classes import ClassNames
+from btxrd.artifacts.sidecar import read_sidecar
+from btxrd.artifacts.tables import (
+    GRADCAM,
+    LESION_MAPS,
+    PREDICTIONS,
+    PROBABILITY,
+    SHORTCUTS,
+    Table,
+    write_table,
 )
+from btxrd.data.dataset import Dataset
+from btxrd.evaluation.formulas import Floats
+from btxrd.evaluation.gradcam import Map, gradcam_maps, lesion_maps, score_maps
+from btxrd.evaluation.inference import predict
+from btxrd.evaluation.masking import can_be_masked, predict_masked, predict_without_pixels
+from btxrd.evaluation.plots import draw_overlay
+from btxrd.evaluation.shortcuts import UNMODIFIED
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.runtime.files import atomic_write, write_json
+from btxrd.runtime.files import atomic_write
 
-log = logging.getLogger(__name__)
-
-DECIMALS = 9  # of a probability on disk; the figures are computed from what is on disk
+Rows = npt.NDArray[np.intp]
 
 
-def evaluate_run(model: BTXRDClassifier, dataset: Dataset, split: str, run_dir: Path) -> None:
-    """Write predictions.csv, shortcuts.csv, metrics.json, the maps and the pictures of test.
+def infer(model: BTXRDClassifier, dataset: Dataset, run_dir: Path) -> None:
+    """Write predictions.csv, shortcuts.csv and the maps of the test images.
 
-    Where val is test, each case is listed once, as test, the figures are the same, and nothing is
-    chosen on val.
+    If val is test, each case is listed once, as test.
 
     Args:
-        model: of the kept epoch.
-        dataset: of the run.
-        split: its title.
-        run_dir: of the run; holds history.csv.
+        model: Model with the weights of the best epoch, in evaluation mode.
+        dataset: Data of the run.
+        run_dir: Folder of the run, with its checkpoint.
     """
-    metrics: dict[str, Any] = {}
-    predictions = []
+    names = read_sidecar(run_dir).class_names
+    tables = []
     for partition in ("test",) if dataset.val_is_test else ("val", "test"):
         rows = dataset.rows(partition)
-        cases, labels = dataset.cases.iloc[rows], dataset.labels[rows]
-        probs = predict(model, dataset.pixels, rows).round(DECIMALS)
-        groups, centers = cases["group"].to_numpy(str), cases["center"].to_numpy()
-        metrics[partition] = scores(labels, probs, groups, centers)
-        metrics[partition]["notes"]["split"] = split
-        predictions.append(_table(cases, labels, probs))
-    metrics.setdefault("val", metrics["test"])
-    metrics["clinical"] = None
-    if not dataset.val_is_test:
-        val = Validation.of(predictions[0])
-        metrics["clinical"] = clinical_reading(val, labels, probs, groups, centers)
-    _write_table(run_dir / "predictions.csv", pd.concat(predictions))
-    metrics["shortcuts"] = _write_shortcuts(model, dataset, labels, probs, groups, run_dir)
-    draw_figures(run_dir / "figures", labels, probs, pd.read_csv(run_dir / "history.csv"))
-    metrics |= explain_run(run_dir, model, dataset, probs)
-    write_json(run_dir / "metrics.json", metrics)
-    found = {name: metrics["test"][name]["value"] for name in ("accuracy", "macro_auc")}
-    log.info("test: accuracy %.3f, macro AUC %.3f", *found.values())
+        probs = predict(model, dataset.pixels, rows)
+        tables.append(_rows_of(dataset, rows, probs, names))
+    write_table(run_dir, PREDICTIONS, pd.concat(tables), names.names)
+    probs = probs.round(PREDICTIONS.decimals or 0)  # as stored: a tie there is a tie here
+    _write_shortcuts(run_dir, model, dataset, probs, names)
+    _write_maps(run_dir, model, dataset, probs, names)
+
+
+def _rows_of(dataset: Dataset, rows: Rows, probs: Floats, names: ClassNames) -> pd.DataFrame:
+    table = dataset.cases.iloc[rows][["image_id", "partition"]]
+    table = table.assign(label=[names.names[label] for label in dataset.labels[rows]])
+    columns = {PROBABILITY.format(name): probs[:, label] for label, name in enumerate(names.names)}
+    return table.assign(**columns)
 
 
 def _write_shortcuts(
+    run_dir: Path, model: BTXRDClassifier, dataset: Dataset, probs: Floats, names: ClassNames
+) -> None:
+    """Write one row per variant and test case that can be masked."""
+    test = dataset.rows("test")
+    chosen = can_be_masked(dataset, test, names.background_label)
+    rows = test[chosen]
+    variants = {UNMODIFIED: probs[chosen], **predict_masked(model, dataset, rows)}
+    variants |= predict_without_pixels(dataset, rows, len(names))
+    tables = [
+        _rows_of(dataset, rows, found, names).assign(variant=name)
+        for name, found in variants.items()
+    ]
+    write_table(run_dir, SHORTCUTS, pd.concat(tables), names.names)
+
+
+def _write_maps(
+    run_dir: Path, model: BTXRDClassifier, dataset: Dataset, probs: Floats, names: ClassNames
+) -> None:
+    """Write gradcam.csv and gradcam/; with a lesion head also lesion_maps.csv and lesion_maps.npz.
+
+    The tables have one row per test tumour with an outline. Grad-CAM is of its true class there,
+    and of the predicted class in the pictures.
+    """
+    rows, size = dataset.rows("test"), dataset.pixels.shape[1]
+    masks = dataset.masks(rows)
+    test = dataset.cases.iloc[rows].assign(
+        predicted=probs.argmax(axis=1), confidence=probs.max(axis=1)
+    )
+    tumours = test.loc[list(masks)]
+
+    def write_scores(table: Table, maps: Iterable[Map]) -> None:
+        found = tumours[["image_id", "center", "group"]].reset_index(drop=True)
+        for column in ("label", "predicted"):
+            found[column] = [names.names[label] for label in tumours[column]]
+        found = found.join(score_maps(maps, list(masks.values())))
+        write_table(run_dir, table, found)
+
+    of_tumours = np.array(list(masks), int)
+    write_scores(
+        GRADCAM, gradcam_maps(model, dataset.pixels, of_tumours, tumours["label"].to_numpy())
+    )
+    own: dict[int, Map] = {}
+    if model.lesion_head is not None:
+        own = dict(zip(rows.tolist(), lesion_maps(model, dataset.pixels, rows), strict=True))
+        with atomic_write(run_dir / "lesion_maps.npz") as temporary, temporary.open("wb") as file:
+            stacked = np.stack(list(own.values())).astype(np.float16)
+            np.savez(file, image_id=test["image_id"].to_numpy(str), maps=stacked)
+        write_scores(LESION_MAPS, (cv2.resize(own[row], (size, size)) for row in masks))
+    _draw_examples(run_dir / "gradcam", model, dataset, test, own, names)
+
+
+def _draw_examples(
+    folder: Path,
     model: BTXRDClassifier,
     dataset: Dataset,
-    labels: Labels,
-    probs: Floats,
-    groups: Groups,
-    run_dir: Path,
-) -> dict[str, Any]:
-    """Write shortcuts.csv, a row a way and test case that can be painted; returns its figures."""
-    chosen = paintable(dataset, dataset.rows("test"))
-    rows, labels, groups = dataset.rows("test")[chosen], labels[chosen], groups[chosen]
-    ways = {"whole_film": probs[chosen], **predict_painted(model, dataset, rows)}
-    ways |= predict_without_film(dataset, rows)
-    ways = {name: found.round(DECIMALS) for name, found in ways.items()}
-    tables = [
-        _table(dataset.cases.iloc[rows], labels, found).assign(way=name)
-        for name, found in ways.items()
-    ]
-    _write_table(run_dir / "shortcuts.csv", pd.concat(tables))
-    return score_shortcuts(labels, probs[chosen], groups, ways)
+    test: pd.DataFrame,
+    own: dict[int, Map],
+    names: ClassNames,
+) -> None:
+    """Draw Grad-CAM of the predicted class for the most confident case of each outcome."""
+    examples, size = choose_examples(test, names), dataset.pixels.shape[1]
+    rows = np.array(list(examples.values()))
+    masks = dataset.masks(rows)
+    maps = gradcam_maps(model, dataset.pixels, rows, test.loc[rows, "predicted"].to_numpy())
+    for name, row, heat in zip(examples, rows.tolist(), maps, strict=True):
+        case = test.loc[row]
+        label, predicted = names.names[case["label"]], names.names[case["predicted"]]
+        title = f"{case['image_id']}: {label}, predicted {predicted} ({case['confidence']:.2f})"
+        shown = {"Grad-CAM of the predicted class": heat}
+        if row in own:
+            shown["Lesion map of the model"] = cv2.resize(own[row], (size, size))
+        draw_overlay(folder / f"{name}.png", dataset.pixels[row], shown, masks.get(row), title)
 
 
-def _table(cases: pd.DataFrame, labels: Labels, probs: Floats) -> pd.DataFrame:
-    table = cases[["image_id", "partition"]].assign(label=[CLASSES[label] for label in labels])
-    return table.assign(**{f"prob_{name}": probs[:, label] for label, name in enumerate(CLASSES)})
+def choose_examples(test: pd.DataFrame, names: ClassNames) -> dict[str, int]:
+    """Choose the most confident true positive, false negative and false positive of each class.
 
+    Args:
+        test: Test cases, with `label`, `predicted` and `confidence`.
+        names: Class names.
 
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    with atomic_write(path) as beside:
-        table.to_csv(beside, index=False, float_format=f"%.{DECIMALS}f")
+    Returns:
+        Row of `test` by `CLASS_OUTCOME`; an outcome without a case is left out.
+    """
+    chosen = {}
+    for label, title in enumerate(names.names):
+        true, predicted = test["label"] == label, test["predicted"] == label
+        outcomes = {
+            "true_positive": true & predicted,
+            "false_negative": true & ~predicted,
+            "false_positive": ~true & predicted,
+        }
+        for outcome, of_kind in outcomes.items():
+            if of_kind.any():
+                confident = test["confidence"].where(of_kind, -1.0).to_numpy().argmax()
+                chosen[f"{title}_{outcome}"] = int(test.index.to_numpy()[confident])
+    return chosen

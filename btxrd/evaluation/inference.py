@@ -1,4 +1,4 @@
-"""A model and films -> probabilities."""
+"""Predict class probabilities from images."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,12 @@ from btxrd.model.classifier import BTXRDClassifier
 def predict(
     model: BTXRDClassifier, pixels: Pixels, rows: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float64]:
-    """Score the films of `rows` once each, in float32; with their mirror images where it says so.
+    """Predict each of some images once, in float32; see `views` for test-time augmentation.
 
     Args:
-        model: left in the mode it was in.
-        pixels: (n, S, S) uint8, of all cases.
-        rows: of the films to score.
+        model: Model, left in the mode that it was in.
+        pixels: (n, S, S) uint8, all images.
+        rows: Rows of the images to predict.
 
     Returns:
         (len(rows), num_classes) float64 probabilities, rows sum to 1.
@@ -36,5 +36,5 @@ def predict(
 
 
 def views(model: BTXRDClassifier, images: Tensor) -> list[Tensor]:
-    """What the model scores a batch by: the films, and where it says so their mirror images."""
+    """Return a batch, and with test-time augmentation its mirror images."""
     return [images, images.flip(3)] if model.test_flip else [images]

@@ -1,12 +1,8 @@
-"""The metrics of a classifier, in one table, and the pure functions that compute them.
+"""The metrics of a classifier, in one table.
 
-Each function takes weights of shape (resamples, n), one row per resample, and returns one value per
-row: weights of one give the metric itself, weights from `bootstrap` its resamples. A metric that is
-undefined is NaN.
-
-To add a metric, add an entry to `METRICS`. From there it reaches metrics.json, summary.csv, the
-terminal, the report and the model card. The runs that exist show an empty cell until they are
-scored again with `python -m btxrd.score`.
+To add a metric, add an entry to `METRICS`, with its formula in `formulas`. From there it reaches
+metrics.json, summary.csv, the terminal, the report and the model card. The runs that exist show an
+empty cell until they are scored again with `python -m btxrd.score`.
 """
 
 from collections.abc import Callable
@@ -15,16 +11,21 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from btxrd.artifacts.classes import ClassNames
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.integer]
-
-ECE_BINS = 15
-SMALLEST = 5e-10  # the smallest probability that a file with 9 decimals distinguishes from 0
+from btxrd.evaluation.formulas import (
+    Flags,
+    average_precision,
+    brier,
+    expected_calibration_error,
+    macro_auc,
+    mean,
+    rate,
+    ratio,
+    roc_auc,
+)
+from btxrd.evaluation.formulas import Floats as Floats
+from btxrd.evaluation.formulas import Labels as Labels
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Cases:
     @cached_property
     def predicted(self) -> Labels:
         """(n,) labels of the highest probability."""
-        return self.probs.argmax(axis=1)
+        return np.asarray(self.probs.argmax(axis=1))
 
     @cached_property
     def one_vs_rest(self) -> "list[OneVsRest]":
@@ -80,7 +81,7 @@ class Metric:
         better: Whether a higher or a lower value is better.
         low: Smallest possible value.
         high: Largest possible value.
-        undefined: Why the metric may have no value; None if it always has one.
+        undefined: Why the metric may have no value, with the same names; None if it always has one.
         compute: Of all classes together; None if it exists per class only.
         compute_per_class: Of one class against the others; None if it does not exist per class.
         headline: Whether it is in summary.csv, the card and the report's table of settings.
@@ -111,6 +112,11 @@ class Metric:
     def heading(self, names: ClassNames) -> str:
         """Return its heading for some classes."""
         return self.title.format(focus=names.focus, background=names.background)
+
+    def reason(self, names: ClassNames) -> str:
+        """Return why it has no value, for some classes."""
+        found = self.undefined or "it cannot be computed from these cases"
+        return found.format(focus=names.focus, background=names.background)
 
     def exists_for(self, names: ClassNames) -> bool:
         """Return whether it can be computed for some classes at all."""
@@ -151,7 +157,7 @@ def balanced_accuracy(cases: Cases, weights: Floats) -> Floats:
     """Mean sensitivity of the classes that are present: (resamples,)."""
     recalls = np.array([sensitivity(one, weights) for one in cases.one_vs_rest])
     present = ~np.isnan(recalls)
-    return _ratio(np.where(present, recalls, 0).sum(axis=0), present.sum(axis=0))
+    return ratio(np.where(present, recalls, 0).sum(axis=0), present.sum(axis=0))
 
 
 def macro_f1(cases: Cases, weights: Floats) -> Floats:
@@ -165,25 +171,6 @@ def focus_as_background(cases: Cases, weights: Floats) -> Floats:
     return rate(
         cases.predicted == names.background_label, cases.labels == names.focus_label, weights
     )
-
-
-def equal_priors(labels: Labels, classes: int, weights: Floats) -> Floats:
-    """Scale weights (resamples, n) so that each class has the same weight in each resample.
-
-    A resample that lacks a class is NaN as a whole.
-    """
-    sums = weights @ np.eye(classes)[labels]
-    scaled = _ratio(weights, sums[:, labels])
-    whole = (sums > 0).all(axis=1, keepdims=True)
-    return np.where(whole, scaled, np.nan)
-
-
-def macro_auc(labels: Labels, probs: Floats, weights: Floats) -> Floats:
-    """One-vs-rest area under the ROC curve, averaged over the classes: (resamples,)."""
-    by_class = [
-        roc_auc(labels == label, probs[:, label], weights) for label in range(probs.shape[1])
-    ]
-    return np.asarray(np.mean(by_class, axis=0))
 
 
 def auc(one: OneVsRest, weights: Floats) -> Floats:
@@ -214,84 +201,8 @@ def f1(one: OneVsRest, weights: Floats) -> Floats:
     hits, calls, members = (
         weights @ flags for flags in (one.truth & one.predicted, one.predicted, one.truth)
     )
-    value = np.nan_to_num(_ratio(2 * hits, calls + members))
+    value = np.nan_to_num(ratio(2 * hits, calls + members))
     return np.where(np.isnan(weights.sum(axis=1)), np.nan, value)
-
-
-def roc_auc(truth: Flags, score: Floats, weights: Floats) -> Floats:
-    """Area under the ROC curve: the share of pairs in the right order, ties counted half."""
-    above = np.sign(score[truth][:, None] - score[~truth]) / 2 + 0.5
-    positive, negative = weights[:, truth], weights[:, ~truth]
-    ordered = ((positive @ above) * negative).sum(axis=1)
-    return _ratio(ordered, positive.sum(axis=1) * negative.sum(axis=1))
-
-
-def average_precision(truth: Flags, score: Floats, weights: Floats) -> Floats:
-    """Area under the precision-recall curve as steps, one a distinct score."""
-    positive, negative = (part[:, ::-1] for part in _by_score(truth, score, weights))
-    hits = np.cumsum(positive, axis=1)
-    precision = np.nan_to_num(_ratio(hits, hits + np.cumsum(negative, axis=1)))
-    return _ratio((positive * precision).sum(axis=1), hits[:, -1])
-
-
-def brier(labels: Labels, probs: Floats, weights: Floats) -> Floats:
-    """Mean over the cases of the summed squared distance to the one-hot label (Brier 1950)."""
-    return mean(((probs - np.eye(probs.shape[1])[labels]) ** 2).sum(axis=1), weights)
-
-
-def expected_calibration_error(right: Flags, confidence: Floats, weights: Floats) -> Floats:
-    """Mean gap between confidence and accuracy over 15 equal bins (Guo et al. 2017)."""
-    inner_edges = np.linspace(0, 1, ECE_BINS + 1)[1:-1]
-    members = np.eye(ECE_BINS)[np.digitize(confidence, inner_edges, right=True)]
-    gap = np.abs(weights @ (members * (right - confidence)[:, None]))
-    return _ratio(gap.sum(axis=1), weights.sum(axis=1))
-
-
-def rate(flags: Flags, among: Flags, weights: Floats) -> Floats:
-    """Share of the cases `among` that have the flag: (resamples,)."""
-    return _ratio(weights @ (flags & among).astype(float), weights @ among.astype(float))
-
-
-def confusion(labels: Labels, probs: Floats) -> npt.NDArray[np.int64]:
-    """Count cases, (k, k): rows true, columns called."""
-    counts = np.zeros((probs.shape[1],) * 2, np.int64)
-    np.add.at(counts, (labels, probs.argmax(axis=1)), 1)
-    return counts
-
-
-def cross_entropy(labels: Labels, probs: Floats) -> float:
-    """Mean negative log probability of the true class."""
-    with np.errstate(divide="ignore"):
-        return float(-np.log(probs[np.arange(len(labels)), labels]).mean())
-
-
-def with_temperature(probs: Floats, temperature: float) -> Floats:
-    """Divide the logits behind (n, k) probabilities by a temperature (Guo et al. 2017)."""
-    logits = np.log(np.clip(probs, SMALLEST, None)) / temperature
-    scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
-
-
-def _by_score(truth: Flags, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Weight of the positives and of the negatives at each distinct score, ascending."""
-    order = np.argsort(score, kind="stable")
-    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-    ranked, is_positive = weights[:, order], truth[order]
-    return (
-        np.add.reduceat(ranked * is_positive, starts, axis=1),
-        np.add.reduceat(ranked * ~is_positive, starts, axis=1),
-    )
-
-
-def mean(values: npt.NDArray[np.generic], weights: Floats) -> Floats:
-    """Weighted mean of (n,) values: (resamples,)."""
-    return _ratio(weights @ values.astype(float), weights.sum(axis=1))
-
-
-def _ratio(above: Floats, below: npt.NDArray[np.number]) -> Floats:
-    """Divide; NaN where the divisor is 0."""
-    out = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
-    return np.asarray(np.divide(above, below, out=out, where=below > 0))
 
 
 METRICS: tuple[Metric, ...] = (
@@ -322,7 +233,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "{focus}_predicted_{background}", "{focus} predicted {background}", "lower", 0, 1,
-        "no case is of the first class", compute=focus_as_background,
+        "no case is {focus}", compute=focus_as_background,
         headline=True, as_percent=True,
     ),
     Metric(

@@ -1,13 +1,14 @@
-"""Figures of a run: ROC, precision-recall, confusion, calibration and history.
+"""Plots of a run: ROC, precision-recall, confusion, calibration, history, maps over images.
 
-They are drawn on figures of their own, never on pyplot's, so that nothing lives on after a run.
+They are drawn without pyplot, which would keep them in memory after the run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,40 +21,41 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from btxrd.data.constants import CLASSES
-from btxrd.evaluation.metrics import ECE_BINS, Floats, Labels, confusion
+from btxrd.evaluation.formulas import ECE_BINS, Floats, Labels, confusion
 from btxrd.runtime.files import atomic_write
 
-# Okabe and Ito's colours, told apart by most colour-blind readers; and a line style each.
 Corner = Literal["lower left", "lower right", "upper left"]
-STYLES = {
-    "normal": ("#0072B2", "-"),
-    "benign": ("#009E73", "--"),
-    "malignant": ("#D55E00", "-."),
-}
+# Colours of Okabe and Ito, which most colour-blind readers can distinguish, and a line style each.
+STYLES = (
+    ("#0072B2", "-"), ("#009E73", "--"), ("#D55E00", "-."), ("#CC79A7", ":"), ("#E69F00", "-"),
+    ("#56B4E9", "--"), ("#000000", "-."),
+)  # fmt: skip
 
 
-def draw_figures(folder: Path, labels: Labels, probs: Floats, history: pd.DataFrame) -> None:
-    """Draw the five figures of a run into `folder`, from its test partition and its history.
+def draw_plots(
+    folder: Path, labels: Labels, probs: Floats, history: pd.DataFrame, classes: Sequence[str]
+) -> None:
+    """Draw the five plots of a run, from its test partition and its history.
 
     Args:
-        folder: of the pictures.
-        labels: (n,) in 0..2.
-        probs: (n, 3), rows sum to 1.
-        history: the rows of history.csv.
+        folder: Folder to write to.
+        labels: (n,) in 0..k-1.
+        probs: (n, k), rows sum to 1.
+        history: Rows of history.csv.
+        classes: Names of the k classes.
     """
-    _save(folder / "roc.png", lambda axes: draw_roc(axes, labels, probs))
-    _save(folder / "pr.png", lambda axes: draw_precision_recall(axes, labels, probs))
-    _save(folder / "confusion.png", lambda axes: draw_confusion(axes, labels, probs))
+    _save(folder / "roc.png", lambda axes: draw_roc(axes, labels, probs, classes))
+    _save(folder / "pr.png", lambda axes: draw_precision_recall(axes, labels, probs, classes))
+    _save(folder / "confusion.png", lambda axes: draw_confusion(axes, labels, probs, classes))
     _save(folder / "calibration.png", lambda axes: draw_calibration(axes, labels, probs))
     _save(folder / "history.png", lambda axes: draw_history(axes, history))
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, atomically."""
     FigureCanvasAgg(figure)
-    with atomic_write(path) as beside:
-        figure.savefig(beside, format="png", dpi=120)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def _save(path: Path, draw: Callable[[Axes], None]) -> None:
@@ -62,28 +64,30 @@ def _save(path: Path, draw: Callable[[Axes], None]) -> None:
     save_figure(path, figure)
 
 
-def draw_roc(axes: Axes, labels: Labels, probs: Floats) -> None:
-    """Sensitivity over 1 - specificity, each class against the others."""
+def draw_roc(axes: Axes, labels: Labels, probs: Floats, classes: Sequence[str]) -> None:
+    """Draw sensitivity over 1 - specificity, each class against the others."""
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    for label, title in enumerate(CLASSES):
+    for label, title in enumerate(classes):
         truth = labels == label
         if truth.any() and not truth.all():
             false_positives, sensitivity, _ = roc_curve(truth, probs[:, label])
             area = roc_auc_score(truth, probs[:, label])
-            colour, line = STYLES[title]
+            colour, line = STYLES[label % len(STYLES)]
             name = f"{title} (AUC {area:.3f}, n={truth.sum()})"
             axes.plot(false_positives, sensitivity, line, color=colour, label=name)
     _dress(axes, "1 - specificity", "sensitivity", "ROC, test partition", "lower right")
 
 
-def draw_precision_recall(axes: Axes, labels: Labels, probs: Floats) -> None:
-    """Precision over sensitivity, with each class's prevalence as the line of chance."""
-    for label, title in enumerate(CLASSES):
+def draw_precision_recall(
+    axes: Axes, labels: Labels, probs: Floats, classes: Sequence[str]
+) -> None:
+    """Draw precision over sensitivity, and the prevalence of each class as its chance level."""
+    for label, title in enumerate(classes):
         truth = labels == label
         if truth.any():
             precision, sensitivity, _ = precision_recall_curve(truth, probs[:, label])
             area = average_precision_score(truth, probs[:, label])
-            colour, line = STYLES[title]
+            colour, line = STYLES[label % len(STYLES)]
             name = f"{title} (AP {area:.3f})"
             axes.step(sensitivity, precision, line, where="post", color=colour, label=name)
             axes.axhline(truth.mean(), color=colour, linewidth=0.8, alpha=0.5)
@@ -96,8 +100,8 @@ def draw_precision_recall(axes: Axes, labels: Labels, probs: Floats) -> None:
     )
 
 
-def draw_confusion(axes: Axes, labels: Labels, probs: Floats) -> None:
-    """Counts, shaded by the share of the row."""
+def draw_confusion(axes: Axes, labels: Labels, probs: Floats, classes: Sequence[str]) -> None:
+    """Draw the confusion matrix, shaded by the share of the row."""
     counts = confusion(labels, probs)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -105,13 +109,13 @@ def draw_confusion(axes: Axes, labels: Labels, probs: Floats) -> None:
         share = shares[row, column]
         colour = "white" if share > 0.5 else "black"
         axes.text(column, row, f"{count}\n{share:.0%}", ha="center", va="center", color=colour)
-    ticks = range(len(CLASSES))
-    axes.set(xticks=ticks, yticks=ticks, xticklabels=CLASSES, yticklabels=CLASSES)
-    axes.set(xlabel="called", ylabel="true", title="Confusion, test partition")
+    ticks = range(len(classes))
+    axes.set(xticks=ticks, yticks=ticks, xticklabels=classes, yticklabels=classes)
+    axes.set(xlabel="predicted", ylabel="true", title="Confusion, test partition")
 
 
 def draw_calibration(axes: Axes, labels: Labels, probs: Floats) -> None:
-    """Accuracy over the top probability, in the bins of the ECE; a dot's area tells its cases."""
+    """Draw accuracy over top probability in the bins of the ECE; dot areas show case counts."""
     confidence, right = probs.max(axis=1), probs.argmax(axis=1) == labels
     bins = np.digitize(confidence, np.linspace(0, 1, ECE_BINS + 1)[1:-1], right=True)
     filled = np.unique(bins)
@@ -125,11 +129,11 @@ def draw_calibration(axes: Axes, labels: Labels, probs: Floats) -> None:
 
 
 def draw_history(axes: Axes, history: pd.DataFrame) -> None:
-    """Losses and val macro AUC by epoch, the kept epoch marked."""
+    """Draw losses and val macro AUC by epoch, and mark the best epoch."""
     best = history.iloc[int(history["val_loss"].to_numpy().argmin())]
     axes.plot(history["epoch"], history["train_loss"], "--", color="#0072B2", label="train loss")
     axes.plot(history["epoch"], history["val_loss"], color="#D55E00", label="val loss")
-    axes.plot(best["epoch"], best["val_loss"], "o", color="#D55E00", label="kept epoch")
+    axes.plot(best["epoch"], best["val_loss"], "o", color="#D55E00", label="best epoch")
     axes.set(xlabel="epoch", ylabel="loss", title="History")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     right = axes.twinx()
@@ -143,3 +147,25 @@ def _dress(axes: Axes, x: str, y: str, title: str, legend: Corner) -> None:
     axes.set(xlabel=x, ylabel=y, title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_aspect("equal")
     axes.legend(loc=legend, fontsize=8)
+
+
+def draw_overlay(
+    path: Path,
+    image: npt.NDArray[np.uint8],
+    maps: Mapping[str, npt.NDArray[np.float32]],
+    lesion: npt.NDArray[np.uint8] | None,
+    title: str,
+) -> None:
+    """Draw an image, and beside it the image under each map, all with the lesion's outline."""
+    figure = Figure(figsize=(3.5 * (1 + len(maps)), 3.8), layout="constrained")
+    plain, *mapped = figure.subplots(1, 1 + len(maps))
+    for axes in (plain, *mapped):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_axis_off()
+        if lesion is not None:
+            axes.contour(lesion, levels=[0.5], colors="#56B4E9", linewidths=1.2)
+    for axes, (name, heat) in zip(mapped, maps.items(), strict=True):
+        shown = axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.45)
+        figure.colorbar(shown, ax=axes, label=name, shrink=0.85)
+    figure.suptitle(title, fontsize=9)
+    save_figure(path, figure)

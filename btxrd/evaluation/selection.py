@@ -1,8 +1,9 @@
-"""What is chosen on val: the temperature, the operating point, the winner.
+"""Everything that is chosen on val: the temperature, the operating point, the winner.
 
-The choices take a `Validation` or a `Candidate`. Neither can hold a test case or a figure of one.
+The choices take a `Validation` or a `Candidate`. Neither can hold a test case or a test metric.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,15 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from btxrd.data.constants import CLASSES
-from btxrd.evaluation.metrics import MALIGNANT, Floats, Labels, cross_entropy, with_temperature
+from btxrd.artifacts.classes import ClassNames
+from btxrd.artifacts.tables import labels_and_probs
+from btxrd.evaluation.formulas import Floats, Labels, cross_entropy, with_temperature
 
-SENSITIVITY = 0.90  # to malignant on val, that the operating point is chosen for
-HOTTEST = 20.0
-RULE = (
-    "highest val macro AUC, then highest val malignant sensitivity (means over seeds), of the "
-    "settings on one split; none where val is test"
-)
+SENSITIVITY = 0.90  # target sensitivity for the focus class on val, for the operating point
+HOTTEST = 20.0  # bound of the temperature; its reciprocal is the other
 
 
 @dataclass(frozen=True)
@@ -26,34 +24,27 @@ class Validation:
     """The val cases of a run.
 
     Attributes:
-        labels: (n,) in 0..2.
-        probs: (n, 3), rows sum to 1.
+        labels: (n,) in 0..k-1.
+        probs: (n, k), rows sum to 1.
     """
 
     labels: Labels
     probs: Floats
 
     @classmethod
-    def of(cls, predictions: pd.DataFrame) -> Self:
+    def of(cls, predictions: pd.DataFrame, classes: Sequence[str]) -> Self:
         """Take rows of predictions.csv.
 
         Raises:
-            ValueError: where one is no val case, or there is none.
+            ValueError: If a row is not a val case, or there is none.
         """
         if predictions.empty or not (predictions["partition"] == "val").all():
             raise ValueError("a choice may rest on val cases alone")
-        return cls(*labels_and_probs(predictions))
-
-
-def labels_and_probs(predictions: pd.DataFrame) -> tuple[Labels, Floats]:
-    """Labels (n,) and probabilities (n, 3) of rows of predictions.csv."""
-    labels = predictions["label"].map({name: label for label, name in enumerate(CLASSES)})
-    probs = predictions[[f"prob_{name}" for name in CLASSES]]
-    return labels.to_numpy(int), probs.to_numpy(float)
+        return cls(*labels_and_probs(predictions, classes))
 
 
 def choose_temperature(val: Validation) -> float:
-    """The temperature with the lowest cross-entropy (Guo et al. 2017)."""
+    """Return the temperature with the lowest cross-entropy on val (Guo et al. 2017)."""
     bound = float(np.log(HOTTEST))
 
     def loss(log_temperature: float) -> float:
@@ -62,12 +53,17 @@ def choose_temperature(val: Validation) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 
 
-def choose_threshold(val: Validation) -> float | None:
-    """The highest probability of malignant from which on SENSITIVITY of the malignant are called.
+def choose_threshold(val: Validation, focus: int) -> float | None:
+    """Return the highest threshold with at least the target sensitivity for the focus class on val.
 
-    None where val has no malignant case.
+    Args:
+        val: Val cases.
+        focus: Label of the focus class.
+
+    Returns:
+        A probability of the focus class; None if val has no case of it.
     """
-    scores = np.sort(val.probs[val.labels == MALIGNANT, MALIGNANT])[::-1]
+    scores = np.sort(val.probs[val.labels == focus, focus])[::-1]
     if not len(scores):
         return None
     return float(scores[int(np.ceil(SENSITIVITY * len(scores) - 1e-9)) - 1])
@@ -75,13 +71,21 @@ def choose_threshold(val: Validation) -> float | None:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is known on val of what may win."""
+    """The val metrics by which a setting or a run can win."""
 
     name: str
     macro_auc: float
-    malignant_sensitivity: float
+    focus_sensitivity: float
 
 
-def choose_winner(candidates: list[Candidate]) -> Candidate:
-    """The winner by RULE, the first of equals."""
-    return max(candidates, key=lambda one: (one.macro_auc, one.malignant_sensitivity))
+def selection_rule(names: ClassNames) -> str:
+    """Describe how `choose_winner` chooses."""
+    return (
+        f"highest val macro AUC, then highest val {names.focus} sensitivity (means over seeds), of "
+        "the settings on one split; none if val is test"
+    )
+
+
+def choose_winner(candidates: Sequence[Candidate]) -> Candidate:
+    """Return the winner by `selection_rule`, the first of equal ones."""
+    return max(candidates, key=lambda one: (one.macro_auc, one.focus_sensitivity))

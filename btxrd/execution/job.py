@@ -1,98 +1,192 @@
-"""One job of a launcher: skipped, refused, or placed and supervised."""
+"""Runs on this machine, one at a time or in parallel, each skipped, refused or supervised."""
 
-import os
-import signal
+import queue
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from btxrd.artifacts.plan import read_plan
 from btxrd.artifacts.status import read_status
-from btxrd.config.jobspec import JOBLIB, Context, JobSpec
+from btxrd.config import plugins
+from btxrd.config.jobspec import Context, JobSpec
+from btxrd.config.plugins import Job, Result
+from btxrd.config.request import Point
 from btxrd.errors import InputError
 from btxrd.execution import slurm
-from btxrd.execution.placement import slot
+from btxrd.execution.placement import Placement, placements
+from btxrd.execution.planning import Plan
 from btxrd.execution.status import has_failed, runs_in_state, state_of
-from btxrd.execution.stop import is_stopped, request_stop
+from btxrd.execution.stop import Stop, is_stopped, request_stop
 from btxrd.execution.supervisor import POLL_SECONDS, supervise
 
 
-class RunError(RuntimeError):
+class NoObjectiveError(RuntimeError):
     """Tells a search that a run has no objective."""
 
 
-def do_job(run_dir: Path, job: JobSpec, context: Context) -> float | None:
-    """Do a run, unless it was done or the sweep is to end; returns its objective on val.
+@dataclass(frozen=True)
+class Sweep:
+    """What the runs of a sweep share while they are done.
 
-    Raises:
-        RunError: in a search, for a run that is not complete.
-        SystemExit: where this process is to do no further run.
+    Attributes:
+        folder: Folder of the sweep.
+        launched: Start of this call, as in plan.json.
+        is_search: Whether a sweeper chooses the next runs by the values of these.
+        at_once: Number of parallel runs.
+        killing: Set once all runs are to end without saving.
     """
-    if context.sweep_dir is None:
-        state = _supervise(run_dir, job, run_dir, 1, lambda: False)
-        return _objective(run_dir, context) if state == "complete" else sys.exit(1)
-    sweep_dir, plan = context.sweep_dir, read_plan(context.sweep_dir)
-    is_of_joblib = context.launcher == JOBLIB and os.getpid() != plan.pid  # one by one it has none
-    if is_of_joblib:
-        for number in (signal.SIGINT, signal.SIGTERM):  # the process that launched us passes it on
-            signal.signal(number, signal.SIG_IGN)
 
-    def is_orphan() -> bool:
-        return is_of_joblib and os.getppid() != plan.pid
+    folder: Path
+    launched: str
+    is_search: bool = False
+    at_once: int = 1
+    killing: threading.Event = field(default_factory=threading.Event)
 
-    def is_over() -> bool:
-        return is_stopped(sweep_dir) or is_orphan()
-
-    if is_over() or has_failed(run_dir, plan.launched):
-        state = state_of(run_dir)
-    else:
-        state = _supervise(run_dir, job, sweep_dir, plan.at_once, is_over)
-    if state == "complete":
-        return _objective(run_dir, context)
-    if state == "failed":
-        _limit_failures(run_dir, job, context, sweep_dir)
-    if is_orphan():
-        os._exit(1)  # joblib would wait for the process that launched us
-    if is_over() and (os.getpid() == plan.pid or context.is_search):
-        while runs_in_state("running", sweep_dir):  # they are saving
-            time.sleep(POLL_SECONDS)
-        sys.exit(1)  # no result: a search tries this run again
-    if state == "interrupted" and not is_over() and slurm.is_job():
-        slurm.end_to_go_on()
-    if context.is_search:
-        raise RunError(f"{run_dir.name}: {state}")
-    return None
+    def stop(self) -> Stop:
+        """Return whether the runs are to stop."""
+        if self.killing.is_set():
+            return Stop.AT_ONCE
+        return Stop.SAVING if is_stopped(self.folder) else Stop.NO
 
 
-def _limit_failures(run_dir: Path, job: JobSpec, context: Context, sweep_dir: Path) -> None:
-    """Stop the sweep where no further failure is to be borne."""
-    if job.config.fail_fast:
-        request_stop(sweep_dir, f"{run_dir.name} failed")
-    elif context.is_search:
-        count, limit = len(runs_in_state("failed", sweep_dir)), job.config.max_failed
-        if count > limit:
-            request_stop(sweep_dir, f"{count} runs failed, max_failed={limit}")
+@dataclass(frozen=True)
+class Work:
+    """A run to do; `spec` describes it once it starts, and `number` tells its log lines apart."""
+
+    run_dir: Path
+    spec: Callable[[], JobSpec]
+    number: int | None = None
 
 
-def _supervise(
-    run_dir: Path, job: JobSpec, sweep_dir: Path, at_once: int, is_over: Callable[[], bool]
-) -> str:
-    use_gpus = job.config.device in ("auto", "cuda")
-    with slot(sweep_dir, at_once, use_gpus=use_gpus) as placement:
+def do_points(
+    plan: Plan, points: Sequence[tuple[Path, Point]], sweep: Sweep, job: Job, first: int = 0
+) -> list[Result]:
+    """Do runs of a sweep, on this machine or by the launcher plugin that was chosen.
+
+    Args:
+        plan: The command line.
+        points: The runs with their folders.
+        sweep: The sweep that they belong to.
+        job: Does one run, if a plugin does them.
+        first: Number of the first of them in the sweep.
+
+    Returns:
+        The objective of each run, or why it has none.
+    """
+    if plan.launcher.is_local:
+        works = [
+            Work(at, partial(point.spec, at, number, in_parallel=sweep.at_once > 1), number)
+            for number, (at, point) in enumerate(points, first)
+        ]
+        states = do_runs(works, sweep, use_gpus=plan.use_gpus)
+        return [objective_of(at, state) for (at, _), state in zip(points, states, strict=True)]
+    asks_for_gpu = plan.launcher.is_of_slurm and plan.launcher.gpus is None and plan.use_gpus
+    settings = {"gpus_per_node": 1} if asks_for_gpu and slurm.has_gpus() else {}
+    names = [run_dir.relative_to(sweep.folder).as_posix() for run_dir, _ in points]
+    runs = [point for _, point in points]
+    return plugins.launch(plan.request, runs, names, job, settings, first)
+
+
+def do_one(run_dir: Path, job: JobSpec) -> str:
+    """Do a run that belongs to no sweep; return its state."""
+    (placement,) = placements(1, use_gpus=False)
+    return _supervise(run_dir, job, placement, lambda: Stop.NO)
+
+
+def do_runs(works: Sequence[Work], sweep: Sweep, *, use_gpus: bool) -> list[str]:
+    """Do the runs of a sweep, `at_once` of them in parallel; return their states.
+
+    An exception in the main thread, such as that of a second signal, kills all of them.
+    """
+    free: queue.PriorityQueue[tuple[int, Placement]] = queue.PriorityQueue()
+    for numbered in enumerate(placements(sweep.at_once, use_gpus=use_gpus)):
+        free.put(numbered)
+
+    def do(work: Work) -> str:
+        number, placement = free.get()
         try:
-            state = supervise(run_dir, job, placement, is_over)
-        except (InputError, OSError) as error:  # of another config, or nothing can be written
-            print(f"{run_dir}: not done ({error})", file=sys.stderr)
-            return "refused"
+            return _do(work, sweep, placement)
+        finally:
+            free.put((number, placement))
+
+    with ThreadPoolExecutor(sweep.at_once) as pool:
+        try:
+            return list(pool.map(do, works))
+        except BaseException:
+            sweep.killing.set()
+            raise
+
+
+def _do(work: Work, sweep: Sweep, placement: Placement) -> str:
+    """Do a run, unless it has failed in this call or the sweep is to stop."""
+    run_dir = work.run_dir
+    if sweep.stop() != Stop.NO or has_failed(run_dir, sweep.launched):
+        return state_of(run_dir)
+    if work.number is not None:
+        print(f"#{work.number}: {run_dir}", flush=True)
+    job = work.spec()
+    state = _supervise(run_dir, job, placement, sweep.stop)
+    if state == "failed":
+        _limit_failures(run_dir, job, sweep)
+    return state
+
+
+def _limit_failures(run_dir: Path, job: JobSpec, sweep: Sweep) -> None:
+    """Stop the sweep if no further failure is allowed."""
+    if job.config.fail_fast:
+        request_stop(sweep.folder, f"{run_dir.name} failed")
+    elif sweep.is_search:
+        count, limit = len(runs_in_state("failed", sweep.folder)), job.config.max_failed
+        if count > limit:
+            request_stop(sweep.folder, f"{count} runs failed, max_failed={limit}")
+
+
+def _supervise(run_dir: Path, job: JobSpec, placement: Placement, stop: Callable[[], Stop]) -> str:
+    try:
+        state = supervise(run_dir, job, placement, stop)
+    except (InputError, OSError) as error:  # of another config, or nothing can be written
+        print(f"{run_dir}: not done ({error})", file=sys.stderr)
+        return "refused"
     if state == "running":
         print(f"{run_dir}: not done (another process is doing it)", file=sys.stderr)
     return state
 
 
-def _objective(run_dir: Path, context: Context) -> float | None:
-    status = read_status(run_dir)
-    objective = None if status is None else status.val_macro_auc
-    if objective is None and context.is_search:
-        raise RunError(f"{run_dir.name}: has no val macro AUC")
-    return objective
+def objective_of(run_dir: Path, state: str) -> float | NoObjectiveError:
+    """Return the objective of a run on val, or why a search gets none."""
+    status = read_status(run_dir) if state == "complete" else None
+    if status is None:
+        return NoObjectiveError(f"{run_dir.name}: {state}")
+    if status.val_macro_auc is None:
+        return NoObjectiveError(f"{run_dir.name}: has no val macro AUC")
+    return status.val_macro_auc
+
+
+def do_job(run_dir: Path, job: JobSpec, context: Context) -> float | None:
+    """Do a run that a launcher plugin has started, as a job of Slurm; return its objective.
+
+    Raises:
+        NoObjectiveError: In a search, if the run is not complete.
+        SystemExit: If the job is to end without a result.
+    """
+    sweep_dir = context.sweep_dir
+    sweep = Sweep(sweep_dir, read_plan(sweep_dir).launched, context.is_search)
+    (state,) = do_runs([Work(run_dir, lambda: job)], sweep, use_gpus=False)
+    is_over = sweep.stop() != Stop.NO
+    if state != "complete" and is_over and context.is_search:
+        while runs_in_state("running", sweep_dir):  # they are saving
+            time.sleep(POLL_SECONDS)
+        sys.exit(1)  # no result: a search tries this run again
+    if state == "interrupted" and not is_over and slurm.is_job():
+        slurm.end_to_go_on()
+    objective = objective_of(run_dir, state)
+    if isinstance(objective, float):
+        return objective
+    if context.is_search:
+        raise objective
+    return None

@@ -1,5 +1,8 @@
-"""A sweep from its plan to its exit status, however it ends."""
+"""A sweep from its checks to its exit status, however it ends."""
 
+import logging
+import os
+import shutil
 import signal
 import sys
 import traceback
@@ -9,13 +12,19 @@ from pathlib import Path
 from types import FrameType
 
 from btxrd.artifacts.plan import read_plan
+from btxrd.config.plugins import Job
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
+from btxrd.execution.job import Sweep, do_points
+from btxrd.execution.planning import Plan
 from btxrd.execution.preflight import Findings, check_runs
-from btxrd.execution.status import LOCK, is_done
-from btxrd.execution.stop import STOP, is_stopped, record_launch, request_stop
+from btxrd.execution.search import search
+from btxrd.execution.status import LOCK
+from btxrd.execution.stop import STOP, record_launch, request_stop
 from btxrd.execution.supervisor import PATIENCE
-from btxrd.runtime.files import lock
+from btxrd.runtime.files import atomic_write, lock
+
+log = logging.getLogger(__name__)
 
 MOMENT = 5  # seconds in which a process that was killed is gone
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -40,50 +49,68 @@ def check(runs: dict[Path, Config], *, fail_fast: bool) -> Findings:
 
 
 def launch(
-    sweep_dir: Path,
-    run_dirs: list[Path],
+    plan: Plan,
     found: Findings,
-    start: Callable[[], None],
-    *,
     at_once: int,
-    may_restart: bool,
     command: str,
-    images: bool,
+    job: Job,
     summarize: Callable[[], bool],
 ) -> int:
-    """Do the runs of a sweep that are not complete; its summary is written however that ends.
+    """Do the runs of a sweep that are not complete, and write its summary however that ends.
 
     Args:
-        sweep_dir: of the sweep.
-        run_dirs: of its runs; empty where a search makes them up.
-        found: by `check`.
-        start: starts Hydra.
-        at_once: how many runs are done side by side.
-        command: what was typed.
-        images: whether the page shows films.
-        summarize: writes the summary; returns whether all runs are complete.
-        may_restart: whether runs that the launcher drops are at rest, and can be started again.
+        plan: The command line.
+        found: Result of `check`.
+        at_once: Number of parallel runs on this machine.
+        command: Arguments that were typed.
+        job: Does one run, if a launcher plugin does them.
+        summarize: Writes the summary; returns whether all runs are complete.
 
     Returns:
         The exit status: 0 all complete, 1 some not, 128 + N ended by signal N.
 
     Raises:
-        InputError: where another process is at it.
+        InputError: If another process is running this sweep.
     """
+    sweep_dir = plan.folder
     with _alone(sweep_dir):
-        names = {run_dir: run_dir.relative_to(sweep_dir).as_posix() for run_dir in run_dirs}
+        names = {
+            run_dir: run_dir.relative_to(sweep_dir).as_posix()
+            for run_dir in ([] if plan.sweeper else plan.runs)
+        }
         refused = {names[run_dir]: why for run_dir, why in found.refused.items()}
         (sweep_dir / STOP).unlink(missing_ok=True)
-        record_launch(sweep_dir, list(names.values()), refused, at_once, command, images)
+        record_launch(sweep_dir, list(names.values()), refused, at_once, command, plan.images)
+        sweep = Sweep(sweep_dir, read_plan(sweep_dir).launched, plan.sweeper is not None, at_once)
         received: list[int] = []
         code = 0
-        if not run_dirs or len(found.complete) + len(refused) < len(run_dirs):
+        if plan.sweeper or len(found.complete) + len(refused) < len(names):
             with _stopping_in_order(sweep_dir, received):
-                code = _start(sweep_dir, run_dirs if may_restart else [], start)
+                code = _do(plan, found, sweep, job)
         all_complete = summarize()
         if received:
             return 128 + received[0]
         return 0 if all_complete and code == 0 else 1
+
+
+def _do(plan: Plan, found: Findings, sweep: Sweep, job: Job) -> int:
+    """Do the runs that are left; return 1 if that did not come to its end."""
+    try:
+        if plan.sweeper is not None:
+            search(plan, sweep, job)
+            return 0
+        done = {*found.complete, *found.refused}
+        do_points(plan, [item for item in plan.points.items() if item[0] not in done], sweep, job)
+        return 0
+    except SystemExit:  # it was said why
+        return 1
+    except InputError:
+        raise
+    except Exception as error:  # of a plugin
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exc()
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
 
 
 @contextmanager
@@ -100,31 +127,6 @@ def _alone(sweep_dir: Path) -> Iterator[None]:
                 "wait for it, end it, or name another hydra.sweep.dir"
             )
         yield
-
-
-def _start(sweep_dir: Path, run_dirs: list[Path], start: Callable[[], None]) -> int:
-    """Start Hydra, and again for those of `run_dirs` that were dropped without their fault.
-
-    Joblib drops all runs where one of its own processes is killed. Returns the last exit status.
-    """
-    launched = read_plan(sweep_dir).launched
-    left = len(run_dirs) + 1
-    while True:
-        code = 0
-        try:
-            start()
-        except (SystemExit, KeyboardInterrupt):  # Hydra has said why
-            code = 1
-        except InputError:
-            raise
-        except Exception:  # with HYDRA_FULL_ERROR=1
-            traceback.print_exc()
-            code = 1
-        dropped = [run_dir for run_dir in run_dirs if not is_done(run_dir, launched)]
-        if not dropped or len(dropped) >= left or is_stopped(sweep_dir):
-            return code
-        left = len(dropped)
-        print(f"The launcher dropped {left} runs; they are started again", file=sys.stderr)
 
 
 @contextmanager
@@ -154,3 +156,17 @@ def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
         signal.alarm(0)
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)  # the summary is being written
+
+
+def backup_checkpoints(folder: Path) -> None:
+    """Copy the *.pt files that lie in `folder` into its backup_b0_baseline/, each once.
+
+    A copy that is there is never replaced, so the first baseline survives.
+    """
+    backup = folder / "backup_b0_baseline"
+    for path in sorted(folder.glob("*.pt")):
+        copy = backup / path.name
+        if not copy.exists():
+            with atomic_write(copy) as beside:
+                shutil.copy2(path, beside)
+            log.info("Copied %s to %s", path, copy)

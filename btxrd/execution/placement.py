@@ -1,16 +1,11 @@
-"""What each of the runs on one machine gets: a GPU, and its share of the cores."""
+"""The resources of each run on one machine: a GPU, and its share of the cores."""
 
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from btxrd.runtime.cores import THREADS, cores, threads
-from btxrd.runtime.files import lock
 
 
 @dataclass(frozen=True)
@@ -18,14 +13,14 @@ class Placement:
     """What a run is given.
 
     Attributes:
-        threads: of the CPU.
-        gpu: as CUDA_VISIBLE_DEVICES names it; None leaves all that are visible.
-        lock: descriptor of the slot, which the run's process must inherit; None without slots.
+        threads: Number of CPU threads.
+        gpu: Value for CUDA_VISIBLE_DEVICES; None leaves all GPUs that are visible.
+        in_parallel: Whether other runs are done on this machine at the same time.
     """
 
     threads: int
     gpu: str | None = None
-    lock: int | None = None
+    in_parallel: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -33,50 +28,42 @@ class Placement:
         found = dict.fromkeys(THREADS, str(self.threads))
         if self.gpu is not None:
             found["CUDA_VISIBLE_DEVICES"] = self.gpu
-        if self.lock is not None:
+        if self.in_parallel:
             found["TQDM_DISABLE"] = "1"  # the bars of several runs would draw over each other
         return found
 
 
 def runs_at_once(wanted: int, runs: int | None, runs_per_gpu: int, *, use_gpus: bool) -> int:
-    """Say how many runs this machine does side by side.
+    """Return how many runs this machine does in parallel.
 
     Args:
-        wanted: joblib's n_jobs; -1 means as many as there is room for.
-        runs: of the sweep, where that is known.
-        runs_per_gpu: that may share a GPU.
-        use_gpus: whether the runs may use them.
+        wanted: `hydra.launcher.n_jobs`; -1 means as many as fit, -2 leaves one core free.
+        runs: Number of runs in the sweep; None if it is not known.
+        runs_per_gpu: Number of runs that may share a GPU.
+        use_gpus: Whether the runs may use GPUs.
     """
     gpus = len(visible_gpus()) if use_gpus else 0
-    room = min(cores(), gpus * runs_per_gpu) if gpus else cores()
+    most = min(cores(), gpus * runs_per_gpu) if gpus else cores()
     asked = wanted if wanted > 0 else max(1, cores() + 1 + wanted)
-    return max(1, min(asked, room, room if runs is None else runs))
+    return max(1, min(asked, most, most if runs is None else runs))
 
 
 def share_of(at_once: int) -> int:
-    """Count the threads that each of so many runs gets; one alone is given all that it may use."""
+    """Return the threads of each of so many runs; a run by itself gets all that it may use."""
     return threads() if at_once == 1 else min(threads(), max(1, cores() // at_once))
 
 
-@contextmanager
-def slot(sweep_dir: Path, at_once: int, *, use_gpus: bool) -> Iterator[Placement]:
-    """Take one of `at_once` places on this machine for as long as a run lasts.
+def placements(at_once: int, *, use_gpus: bool) -> list[Placement]:
+    """Divide this machine among `at_once` parallel runs.
 
-    Each place has its own share of the cores, and a GPU that the fewest others share. A run that
-    has the machine to itself sees all of it.
+    Each gets its own share of the cores, and a GPU that the fewest others share. A run that has the
+    machine to itself sees all of it.
     """
-    if at_once == 1:
-        yield Placement(share_of(at_once))
-        return
-    gpus = visible_gpus() if use_gpus else []
-    while True:
-        for number in range(at_once):
-            with lock(sweep_dir / ".slots" / str(number)) as handle:
-                if handle is not None:
-                    gpu = gpus[number % len(gpus)] if gpus else None
-                    yield Placement(share_of(at_once), gpu, handle)
-                    return
-        time.sleep(0.2)
+    gpus = visible_gpus() if use_gpus and at_once > 1 else []
+    return [
+        Placement(share_of(at_once), gpus[number % len(gpus)] if gpus else None, at_once > 1)
+        for number in range(at_once)
+    ]
 
 
 def visible_gpus() -> list[str]:

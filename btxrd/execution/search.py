@@ -1,56 +1,82 @@
-"""A search that was cut off: what is left of it, and how it goes on."""
+"""A search: Optuna proposes runs, which are done in batches, and a killed search is resumed."""
 
 import logging
+import sys
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from btxrd.config import plugins
+from btxrd.config.plugins import Job, Result
+from btxrd.config.request import Point, Sweeper
 from btxrd.errors import InputError
+from btxrd.execution.fingerprint import fingerprint
+from btxrd.execution.job import Sweep, do_points
+from btxrd.execution.planning import Plan, folder_of
+from btxrd.execution.stop import Stop
+
+Settings = dict[str, Any]  # options of a sweeper, by dotted key
 
 
-@dataclass(frozen=True)
-class Search:
-    """A study of Optuna.
+def search(plan: Plan, sweep: Sweep, job: Job) -> None:
+    """Let the sweeper of a plan make up runs, and do them a batch at a time.
 
-    Attributes:
-        storage: its URL; None puts it beside the runs.
-        name: of the study in the storage.
-        trials: to be complete in the end.
-        seed: of the sampler; None where it has none.
-        config: fingerprint of what the search leaves alone.
-    """
-
-    storage: str | None
-    name: str | None
-    trials: int
-    seed: int | None
-    config: str
-
-
-def resume(search: Search, sweep_dir: Path) -> list[str]:
-    """Set a study up to begin or to go on; returns overrides for the sweeper.
-
-    Trials that were cut off are tried again first, with the same values and so in the same folders.
-    A sampler with a fixed seed would propose again what was tried, so the seed moves on.
+    Args:
+        plan: The command line.
+        sweep: The sweep that the runs belong to.
+        job: Does one run, if a launcher plugin does them.
 
     Raises:
-        InputError: where the study is over another config.
+        InputError: If the study is over another config.
+        SystemExit: If the sweep is to stop; a trial that has no result is tried again.
+    """
+    assert plan.sweeper is not None
+    (config,) = plan.runs.values()
+    settings: Settings = {}
+    if plan.sweeper.trials is not None:
+        settings = resume(plan.sweeper, plan.folder, fingerprint(config))
+        if plan.launcher.is_local:
+            settings["n_jobs"] = sweep.at_once
+
+    def do_batch(points: list[Point], first: int) -> list[Result]:
+        run_dirs = [folder_of(plan.folder, point) for point in points]
+        results = do_points(plan, list(zip(run_dirs, points, strict=True)), sweep, job, first)
+        if sweep.stop() != Stop.NO:
+            sys.exit(1)
+        return results
+
+    plugins.search(plan.request, settings, do_batch)
+
+
+def resume(sweeper: Sweeper, sweep_dir: Path, config: str) -> Settings:
+    """Prepare a study of Optuna to begin or to resume; return options of the sweeper.
+
+    Trials that were interrupted are tried again first, with the same values and so in the same
+    folders. A sampler with a fixed seed would propose again what was tried, so the seed moves on.
+
+    Args:
+        sweeper: Options that were asked for.
+        sweep_dir: Folder of the sweep.
+        config: Fingerprint of what the search does not vary.
+
+    Raises:
+        InputError: If the study is over another config.
     """
     import optuna
     from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(logging.WARNING)
     sweep_dir.mkdir(parents=True, exist_ok=True)
-    storage = search.storage or f"sqlite:///{sweep_dir / 'study.db'}"
-    name = search.name or "btxrd"
+    storage = sweeper.storage or f"sqlite:///{sweep_dir / 'study.db'}"
+    name = sweeper.study or "btxrd"
     study = optuna.create_study(
         storage=storage, study_name=name, direction="maximize", load_if_exists=True
     )
-    if study.user_attrs.setdefault("config", search.config) != search.config:
+    if study.user_attrs.setdefault("config", config) != config:
         raise InputError(
             f"{storage}: holds a search over another config; name another hydra.sweep.dir"
         )
-    study.set_user_attr("config", search.config)
+    study.set_user_attr("config", config)
     queued = [
         trial.system_attrs.get("fixed_params")
         for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
@@ -63,13 +89,13 @@ def resume(search: Search, sweep_dir: Path) -> list[str]:
         study.tell(trial.number, state=TrialState.FAIL)
     trials = study.get_trials(deepcopy=False)
     complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
-    overrides = [
-        f"hydra.sweeper.storage='{storage}'",
-        f"hydra.sweeper.study_name='{name}'",
-        "hydra.sweeper.direction=maximize",  # val macro AUC
-        "hydra.sweeper.max_failure_rate=1",  # of a batch; max_failed limits the whole search
-        f"hydra.sweeper.n_trials={max(0, search.trials - complete)}",
-    ]
-    if search.seed is not None:
-        overrides.append(f"hydra.sweeper.sampler.seed={search.seed + len(trials)}")
-    return overrides
+    settings = {
+        "storage": storage,
+        "study_name": name,
+        "direction": "maximize",  # val macro AUC
+        "max_failure_rate": 1.0,  # of a batch; max_failed limits the whole search
+        "n_trials": max(0, (sweeper.trials or 0) - complete),
+    }
+    if sweeper.seed is not None:
+        settings["sampler.seed"] = sweeper.seed + len(trials)
+    return settings

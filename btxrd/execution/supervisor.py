@@ -1,4 +1,4 @@
-"""A run in a process of its own, so that whatever becomes of it, the sweep goes on."""
+"""A run in a process of its own, so that the sweep continues however that run ends."""
 
 import math
 import os
@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,39 +15,39 @@ from btxrd.execution.placement import Placement
 from btxrd.execution.record import begin, settle
 from btxrd.execution.slurm import is_job
 from btxrd.execution.status import LOCK, LOG, is_complete
+from btxrd.execution.stop import Stop
 from btxrd.runtime.files import lock, write_text
 
 POLL_SECONDS = 0.2
 PATIENCE = 60  # seconds that a run has to save and end; and to wait for another that is ending
 
 
-def supervise(
-    run_dir: Path, job: JobSpec, placement: Placement, is_to_end: Callable[[], bool]
-) -> str:
-    """Do a run in a process of its own, and see to it that its end is recorded.
+def supervise(run_dir: Path, job: JobSpec, placement: Placement, stop: Callable[[], Stop]) -> str:
+    """Do a run in a process of its own, and make sure that its end is recorded.
 
-    Whatever ends this function ends the process of the run, which saves first: an exception
-    of its own, such as a signal's, or `is_to_end`.
+    However this function ends, the process of the run has ended before. It saves first, also after
+    an exception of this function, such as that of a signal.
 
     Args:
-        run_dir: of the run; not that of a complete run, unless of this very one.
-        job: what to do.
-        placement: what to run on.
-        is_to_end: asked every moment.
+        run_dir: Folder of the run.
+        job: What to do.
+        placement: What to run on.
+        stop: Says, every moment, whether the run is to stop.
 
     Returns:
-        The state of the run; `running` where another process works on it.
+        The state of the run; `running` if another process works on it.
 
     Raises:
-        InputError: where the folder holds a complete run of another config.
+        InputError: If the folder holds a complete run of another config.
     """
     if is_complete(run_dir, job.config):
         return "complete"
     timeout = math.inf if is_job() else PATIENCE  # a job of an earlier call may be at it for hours
-    with lock(run_dir / LOCK, timeout) as handle:
+    _wait_for_other(run_dir, timeout, stop)
+    with lock(run_dir / LOCK) as handle:
         if handle is None:
             return "running"
-        if is_complete(run_dir, job.config):  # the other has done it
+        if is_complete(run_dir, job.config):  # the other process has done it
             return "complete"
         begin(run_dir, job.config, job.choices, threads=placement.threads, gpu=placement.gpu)
         for name, text in job.record.items():
@@ -56,25 +57,34 @@ def supervise(
         process = _start(run_dir, job, placement, handle)
         try:
             while (code := _poll(process)) is None:
-                if is_to_end():
-                    code = _end(process)
+                if stop() != Stop.NO:
+                    code = _end(process, stop)
                     break
         except BaseException:
             is_ended = process.poll() is not None
-            settle(run_dir, -signal.SIGTERM if is_ended else _end(process))
+            settle(run_dir, -signal.SIGTERM if is_ended else _end(process, stop))
             raise
         return settle(run_dir, code, log_from)
+
+
+def _wait_for_other(run_dir: Path, timeout: float, stop: Callable[[], Stop]) -> None:
+    """Wait until no other process holds a run, or this one is to stop."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and stop() == Stop.NO:
+        with lock(run_dir / LOCK) as handle:
+            if handle is not None:
+                return
+        time.sleep(POLL_SECONDS)
 
 
 def _start(
     run_dir: Path, job: JobSpec, placement: Placement, handle: int
 ) -> "subprocess.Popen[bytes]":
-    held = [descriptor for descriptor in (handle, placement.lock) if descriptor is not None]
     process = subprocess.Popen(
         [sys.executable, "-m", "btxrd.execution.worker", str(run_dir)],
         stdin=subprocess.PIPE,  # stays open: the worker ends when it closes
-        env=os.environ | placement.environment,
-        pass_fds=held,
+        env=os.environ | job.environment | placement.environment,
+        pass_fds=[handle],
     )
     assert process.stdin is not None
     try:
@@ -92,15 +102,17 @@ def _poll(process: "subprocess.Popen[bytes]") -> int | None:
         return None
 
 
-def _end(process: "subprocess.Popen[bytes]") -> int:
-    """Ask a run to save and end; returns its exit status, SIGTERM's if it had to be killed.
+def _end(process: "subprocess.Popen[bytes]", stop: Callable[[], Stop]) -> int:
+    """Ask a run to save and end; return its exit status, or SIGTERM's if it had to be killed.
 
-    An exception, such as a second signal's, kills it.
+    It is killed if it takes too long, if it is to stop at once, and by an exception.
     """
     process.terminate()
+    deadline = time.monotonic() + PATIENCE
     try:
-        return process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
+        while time.monotonic() < deadline and stop() != Stop.AT_ONCE:
+            if (code := _poll(process)) is not None:
+                return code
         return -signal.SIGTERM
     finally:
         process.kill()

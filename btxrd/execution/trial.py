@@ -26,8 +26,8 @@ def main() -> None:
     from btxrd.evaluation.inference import predict
     from btxrd.model.factory import create_model
     from btxrd.runtime.device import choose_device, make_reproducible
-    from btxrd.training.acceleration import place
-    from btxrd.training.loop import UNREAD
+    from btxrd.training.acceleration import to_device
+    from btxrd.training.loop import LOSS_READ_INTERVAL
     from btxrd.training.loss import Objective
     from btxrd.training.step import Step, adamw
 
@@ -36,13 +36,14 @@ def main() -> None:
     network, size, batch = config.model, config.model.image_size, config.training.batch_size
     model = create_model(
         backbone=network.backbone,
+        num_classes=3,
         pretrained=False,
         attn_layer=network.attn_layer,
         image_size=size,
         gradcam_layer=network.gradcam_layer,
         pooling=network.pooling,
     )
-    place(model, device).train()
+    to_device(model, device).train()
     objective = Objective(nn.CrossEntropyLoss())
     step = Step(model, objective, adamw(model, config.training.lr), device)
     images = torch.rand(batch, len(model.normalisation.mean), size, size, device=device)
@@ -57,7 +58,7 @@ def main() -> None:
     while (seconds := time.perf_counter() - start) < SECONDS or steps < STEPS:
         loss = step(drawn)
         steps += 1
-        if steps % UNREAD == 0 or device.type == "cpu":
+        if steps % LOSS_READ_INTERVAL == 0 or device.type == "cpu":
             loss.item()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     share = peak * (1 if sys.platform == "darwin" else 1024) / memory_here()

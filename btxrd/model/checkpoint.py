@@ -1,6 +1,5 @@
-"""Weights and sidecar on disk: neither can carry code."""
+"""Weights, sidecar and training state on disk, in formats that cannot carry code."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,50 +8,52 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from btxrd.artifacts.sidecar import LAST, SIDECAR, WEIGHTS
+from btxrd.artifacts import codec
+from btxrd.artifacts.sidecar import LAST, SIDECAR, WEIGHTS, Sidecar
 from btxrd.errors import InputError
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.runtime.files import atomic_write, write_bytes, write_json
+from btxrd.runtime.files import atomic_write, write_bytes
 
 
-def save_checkpoint(folder: Path, model: nn.Module, sidecar: dict[str, Any]) -> None:
-    """Write the weights, then the sidecar that tells how to use them."""
+def save_checkpoint(folder: Path, model: nn.Module, sidecar: Sidecar) -> None:
+    """Write the weights, then the sidecar that describes how to use them."""
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     write_bytes(folder / WEIGHTS, save(weights))
-    write_json(folder / SIDECAR, sidecar)
+    codec.write(folder / SIDECAR, sidecar)
 
 
-def load_checkpoint(folder: Path) -> tuple[BTXRDClassifier, dict[str, Any]]:
+def load_checkpoint(folder: Path) -> tuple[BTXRDClassifier, Sidecar]:
     """Rebuild the classifier of a run from its `checkpoints` folder.
 
     Returns:
         The model in evaluation mode on the CPU, and its sidecar.
 
     Raises:
-        InputError: for a file that is missing, damaged, or does not fit the other.
+        InputError: If a file is missing or damaged, if the two files do not match, or if the
+            sidecar is too new.
     """
     try:
-        sidecar = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
-        model = BTXRDClassifier(**sidecar["arguments"], pretrained=False)
+        sidecar = codec.read(folder / SIDECAR, Sidecar)
+        model = BTXRDClassifier(**sidecar.arguments, pretrained=False)
         model.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise InputError(
-            f"{folder}: holds no usable {WEIGHTS} and {SIDECAR} ({str(error)[:200]})"
+            f"{folder}: contains no usable {WEIGHTS} and {SIDECAR} ({str(error)[:200]})"
         ) from error
     return model.eval(), sidecar
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write all that is needed to go on with a training."""
-    with atomic_write(folder / LAST) as beside:
-        torch.save(state, beside)
+    """Write the state that a training resumes from."""
+    with atomic_write(folder / LAST) as temporary:
+        torch.save(state, temporary)
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """Read what `save_state` wrote; None where nothing was.
+    """Read the state that `save_state` wrote; None if there is none.
 
     Raises:
-        InputError: for a damaged file.
+        InputError: If the file is damaged.
     """
     path = folder / LAST
     if not path.is_file():

@@ -28,7 +28,7 @@ class BTXRDClassifier(nn.Module):
     def __init__(
         self,
         backbone: str,
-        num_classes: int = 3,
+        num_classes: int,
         pretrained: bool = True,
         drop_rate: float = 0.0,
         *,

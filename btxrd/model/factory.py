@@ -12,7 +12,7 @@ from btxrd.model.classifier import BTXRDClassifier
 def create_model(
     *,
     backbone: str,
-    num_classes: int = 3,
+    num_classes: int,
     pretrained: bool = True,
     weights: str | None = None,
     dropout: float = 0.0,

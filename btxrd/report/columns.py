@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from btxrd.artifacts.classes import ClassNames
-from btxrd.evaluation.metrics import METRICS, Metric
+from btxrd.evaluation import metrics
+from btxrd.evaluation.metrics import Metric
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def columns_of(classes: Iterable[ClassNames]) -> list[Column]:
     """
     sets = list(dict.fromkeys(classes))
     found: dict[str, Column] = {}
-    for metric in METRICS:
+    for metric in metrics.METRICS:
         if not metric.headline:
             continue
         for names in sets:

@@ -9,7 +9,7 @@ import numpy as np
 from btxrd.artifacts.comparison import ClassDifference, Difference, McNemar, PairedComparison
 from btxrd.evaluation import paired_tests
 from btxrd.evaluation.bootstrap import Groups, estimate
-from btxrd.evaluation.paired_tests import Parts, holm, p_value
+from btxrd.evaluation.paired_tests import InfluenceValues, holm, p_value
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet, SeedVariance, SettingMetric
 from btxrd.report.settings import Setting
 
@@ -82,7 +82,7 @@ def _difference(
     )
 
 
-def _class_difference(difference: Parts, groups: Groups) -> ClassDifference:
+def _class_difference(difference: InfluenceValues, groups: Groups) -> ClassDifference:
     return ClassDifference(
         None if np.isnan(difference.value) else difference.value,
         _p_of_groups(difference, groups),
@@ -91,7 +91,7 @@ def _class_difference(difference: Parts, groups: Groups) -> ClassDifference:
 
 
 def _p_of_groups(
-    difference: Parts, groups: Groups, of_seeds: float = 0, df: int = 0
+    difference: InfluenceValues, groups: Groups, of_seeds: float = 0, df: int = 0
 ) -> float | None:
     """Return p with groups as units; None for too few groups.
 

@@ -13,7 +13,7 @@ from btxrd.evaluation import paired_tests
 from btxrd.evaluation.bootstrap import bootstrap_weights, estimate, with_sample
 from btxrd.evaluation.formulas import macro_auc, mean
 from btxrd.evaluation.metrics import Floats
-from btxrd.evaluation.paired_tests import Parts, mean_parts
+from btxrd.evaluation.paired_tests import InfluenceValues, mean_influence
 from btxrd.report.settings import Setting
 
 COMPARED = ("macro_auc", "accuracy")
@@ -68,14 +68,14 @@ class SettingMetric:
         self.setting = setting
         if metric == "macro_auc":
             by_seed = [macro_auc(labels, probs, weights) for probs in setting.probs]
-            of_seeds = [paired_tests.macro_auc_parts(labels, probs) for probs in setting.probs]
+            of_seeds = [paired_tests.macro_auc_influence(labels, probs) for probs in setting.probs]
         else:
             right = [probs.argmax(axis=1) == labels for probs in setting.probs]
             by_seed = [mean(hits, weights) for hits in right]
-            of_seeds = [paired_tests.accuracy_parts(labels, probs) for probs in setting.probs]
+            of_seeds = [paired_tests.accuracy_influence(labels, probs) for probs in setting.probs]
         self.seeds = np.array([values[0] for values in by_seed])
         self.resampled: Floats = np.asarray(np.mean(by_seed, axis=0))
-        self.influence: Parts = mean_parts(of_seeds)
+        self.influence: InfluenceValues = mean_influence(of_seeds)
 
     @property
     def sd(self) -> float | None:
@@ -113,12 +113,12 @@ class ComparisonSet:
         }
 
     @cached_property
-    def auc_of_classes(self) -> list[list[Parts]]:
+    def auc_of_classes(self) -> list[list[InfluenceValues]]:
         """AUC of each class, for each setting: mean over its seeds."""
         truths = [self.settings[0].test.labels == label for label in range(len(self.names))]
         return [
             [
-                mean_parts([paired_tests.auc_parts(truth, p[:, k]) for p in setting.probs])
+                mean_influence([paired_tests.auc_influence(truth, p[:, k]) for p in setting.probs])
                 for k, truth in enumerate(truths)
             ]
             for setting in self.settings

@@ -1,4 +1,4 @@
-"""What makes the steps of a training fast on a device: layout, precision by layer, compiling."""
+"""Faster training steps on a device: memory layout, precision by layer, compilation."""
 
 import ctypes
 import logging
@@ -15,16 +15,19 @@ from btxrd.runtime.cores import cores
 log = logging.getLogger(__name__)
 M = TypeVar("M", bound=nn.Module)
 
-# Images of 224 px that earn it back to compile. On the CPU by each core, with a margin of two:
-# ResNet-50-CBAM takes 27 s, and 30 ms less an image, on two. On CUDA an estimate, not measured.
-EARNED_ON_CPU, EARNED_ON_CUDA = 1_000, 600_000
+# Number of training images of 224 px from which compilation pays off. On the CPU it is per core,
+# with a margin of two: on two cores, compiling ResNet-50-CBAM takes 27 s and saves 30 ms per image.
+# The value for CUDA is an estimate and was not measured.
+BREAK_EVEN_IMAGES_CPU, BREAK_EVEN_IMAGES_CUDA = 1_000, 600_000
 
-TWICE = "the loss on Grad-CAM differentiates twice, which torch.compile does not support"
+SECOND_DERIVATIVE = (
+    "the loss on Grad-CAM needs a second derivative, which torch.compile does not support"
+)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-def place(model: M, device: torch.device) -> M:
-    """Move a model to the device, laid out as its convolutions are fastest."""
+def to_device(model: M, device: torch.device) -> M:
+    """Move a model to the device, in the memory layout in which convolutions are fastest."""
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
         keep_freed_memory()
@@ -34,10 +37,10 @@ def place(model: M, device: torch.device) -> M:
 
 
 def keep_freed_memory(keep: bool = True) -> None:
-    """Have glibc's allocator reuse what a step has freed; elsewhere nothing is changed.
+    """Make glibc's allocator reuse the memory that a step has freed; no effect elsewhere.
 
-    As it starts, it gives each large tensor back to the system, and takes fresh pages for the next:
-    a quarter of a step's time goes into clearing them. `keep=False` is how it starts.
+    By default (`keep=False`), it returns each large tensor to the system and takes new pages for
+    the next one, and clearing them takes a quarter of the time of a step.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
@@ -51,7 +54,7 @@ def _depthwise(model: nn.Module) -> list[nn.Conv2d]:
 
 
 def _keep_in_float32(layer: nn.Module) -> None:
-    """Take a layer out of autocast."""
+    """Exclude a layer from autocast."""
     plain = layer.forward
 
     def forward(images: Tensor) -> Tensor:
@@ -62,46 +65,46 @@ def _keep_in_float32(layer: nn.Module) -> None:
     layer.forward = forward
 
 
-def compile_where_earned(
+def compile_if_worthwhile(
     model: BTXRDClassifier, wanted: str, images: int, size: int, *, twice: bool = False
 ) -> bool:
-    """Compile what is faster compiled, if the training to come is long enough, and say so.
+    """Compile the parts that are faster compiled, if enough training remains, and log it.
 
-    On a CPU that is the attention inside a ResNet's blocks: its many passes over memory become one.
-    Convolutions are not: oneDNN's own are faster than what they become. On CUDA it is the network.
+    On a CPU these are the attention modules inside a ResNet's blocks, whose many passes over memory
+    become one; convolutions are faster in oneDNN. On CUDA it is the network.
 
-    What is decided follows from the config and the device, never from a clock: a compiled network
-    rounds otherwise, and the same seed is to give the same numbers.
+    The decision follows from the config and the device, and not from a clock: a compiled network
+    rounds differently, and the same seed must give the same numbers.
 
     Args:
-        model: on its device; compiled in place.
+        model: Model on its device; compiled in place.
         wanted: `auto`, `always` or `never`.
-        images: that the training will see at least.
-        size: of an image, height and width in pixels.
-        twice: whether the loss holds a gradient at the last layers, as that of Grad-CAM does.
+        images: Number of images that the training will see at least.
+        size: Height and width of an image in pixels.
+        twice: Whether the loss contains a gradient at the last layers, as that of Grad-CAM does.
 
     Returns:
         Whether anything was compiled.
 
     Raises:
-        InputError: where it must be compiled and cannot.
+        InputError: If compilation is required and impossible.
     """
     on_cpu = model.device.type == "cpu"
     parts: list[nn.Module] = model.attention if on_cpu else [model]
     if wanted == "always":
         parts, reason = parts or [model], None
     else:
-        reason = _against(parts, wanted, images, size, model.device)
+        reason = _reason_against(parts, wanted, images, size, model.device)
     if reason is None:
         is_bound = twice and model in parts
-        reason = TWICE if is_bound else _why_it_does_not_work(model.device)
+        reason = SECOND_DERIVATIVE if is_bound else _compile_error(model.device)
         if reason is not None and wanted == "always":
             raise InputError(f"compile=always: {reason}")
     if reason is not None:
-        log.info("Nothing is compiled: %s", reason)
+        log.info("torch.compile not used: %s", reason)
         return False
-    what = "The network" if model in parts else "The attention of the network"
-    log.info("%s is compiled, for %d images or more", what, images)
+    what = "the network" if model in parts else "the attention modules"
+    log.info("torch.compile used for %s: at least %d training images remain", what, images)
     for part in parts:
         if part is not model:
             _keep_in_float32(part)  # in bfloat16 its compiled gradient is NaN (torch 2.14)
@@ -109,7 +112,7 @@ def compile_where_earned(
     return True
 
 
-def _against(
+def _reason_against(
     parts: list[nn.Module], wanted: str, images: int, size: int, device: torch.device
 ) -> str | None:
     if wanted == "never":
@@ -117,20 +120,20 @@ def _against(
     if device.type not in ("cpu", "cuda"):
         return f"no gain is known on {device.type}"
     if not parts:
-        return "on a CPU only attention in a ResNet's blocks gains by it"
+        return "on a CPU only attention modules in a ResNet's blocks gain from it"
     on_cuda = device.type == "cuda"
-    needed = EARNED_ON_CUDA if on_cuda else EARNED_ON_CPU * cores()
+    needed = BREAK_EVEN_IMAGES_CUDA if on_cuda else BREAK_EVEN_IMAGES_CPU * cores()
     needed = round(needed * (224 / size) ** 2)
     if images < needed:
-        return f"{images} images of {size} px to come would not earn it back, {needed} would"
+        return f"{images} training images at {size} px remain; compiling pays off from {needed}"
     return None
 
 
-def _why_it_does_not_work(device: torch.device) -> str | None:
-    """Compile something small; gives the first line of what went wrong."""
+def _compile_error(device: torch.device) -> str | None:
+    """Compile a small function. Return the first line of the error, None if it works."""
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
     except Exception as error:  # no compiler, no headers, no Triton: each has a type of its own
-        told = str(error).splitlines() or [type(error).__name__]
-        return f"torch.compile does not work here ({told[0]})"
+        lines = str(error).splitlines() or [type(error).__name__]
+        return f"torch.compile does not work here ({lines[0]})"
     return None

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from btxrd.artifacts.sidecar import LAST
+from btxrd.artifacts.sidecar import CHECKPOINTS, LAST
+from btxrd.artifacts.tables import HISTORY, HistoryRow, write_table
 from btxrd.data.batches import TrainingBatches, epoch_seed
 from btxrd.errors import InputError
 from btxrd.model.checkpoint import load_state, save_state
-from btxrd.runtime.files import atomic_write
 from btxrd.runtime.interruption import Interruption
 from btxrd.training.averaging import AveragedWeights
 from btxrd.training.loss import Objective
@@ -28,41 +28,27 @@ from btxrd.training.step import Step, adamw
 
 log = logging.getLogger(__name__)
 
-UNREAD = 10  # steps whose losses are left on the device: reading one waits for its step
+LOSS_READ_INTERVAL = 10  # steps; reading a loss blocks until the device has finished the step
 
 
 class DivergedError(RuntimeError):
-    """The loss is no longer a number."""
+    """The loss is not finite."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Figures of the val partition after an epoch, unweighted; `macro_auc` is NaN if undefined."""
+    """Unweighted metrics of the val partition after an epoch; `macro_auc` is NaN if undefined."""
 
     loss: float
     accuracy: float
     macro_auc: float
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """A row of history.csv."""
-
-    epoch: int  # from 1
-    lr: float  # of the last step
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    val_macro_auc: float
-    seconds: float
-    images_per_second: float  # of the training steps
-
-
 def fit(
     model: nn.Module,
     batches: TrainingBatches,
     validate: Callable[[], Validation],
-    keep_best: Callable[[Epoch], None],
+    keep_best: Callable[[HistoryRow], None],
     *,
     objective: Objective,
     epochs: int,
@@ -77,51 +63,51 @@ def fit(
     run_dir: Path,
     data: str = "",
     interruption: Interruption | None = None,
-) -> list[Epoch]:
-    """Train until the val loss has not fallen for `patience` epochs, or for `epochs`.
+) -> list[HistoryRow]:
+    """Train for `epochs`, or until the val loss has not fallen for `patience` epochs.
 
-    After each epoch history.csv and checkpoints/last.pt are written, and last.pt also when a signal
-    ends the training in the middle of one; where a last.pt lies, training goes on from it, and ends
-    bit for bit as it would have.
+    history.csv and checkpoints/last.pt are written after each epoch, and last.pt also if a signal
+    ends the training within an epoch. If there is a last.pt, training resumes from it, and ends
+    with the same weights, bit for bit, as without the interruption.
 
     Args:
-        model: on `device`.
-        batches: of the training partition.
-        validate: scores `model` on the val partition.
-        keep_best: called after each epoch whose val loss is the lowest so far.
-        objective: to be lowered.
-        epochs: at most.
-        lr: of AdamW, after the warm-up.
-        weight_decay: of AdamW, on weights of two or more dimensions.
-        layer_decay: see `adamw`.
-        warmup_epochs: over which the learning rate rises from 0.
-        patience: epochs.
-        ema: decay of the average over steps that is validated and kept instead of the weights
-            themselves; 0: none.
-        seed: of dropout.
-        device: of the model.
-        run_dir: where history.csv and checkpoints/ go.
-        data: names films and partitions; a training on others is not gone on with.
-        interruption: when to heed a signal.
+        model: Model on `device`.
+        batches: Batches of the training partition.
+        validate: Function that scores `model` on the val partition.
+        keep_best: Called after each epoch whose val loss is the lowest so far.
+        objective: Training loss.
+        epochs: Largest number of epochs.
+        lr: Learning rate of AdamW after the warm-up.
+        weight_decay: Weight decay of AdamW, for weights of two or more dimensions.
+        layer_decay: See `adamw`.
+        warmup_epochs: Number of epochs in which the learning rate rises from 0.
+        patience: Number of epochs.
+        ema: Decay of the EMA weights, which are validated and kept instead of the weights of the
+            last step; 0 for none.
+        seed: Seed of dropout.
+        device: Device of the model.
+        run_dir: Folder for history.csv and checkpoints/.
+        data: Name of the images and partitions. A training on others is not resumed.
+        interruption: Handler of the signals that end the run.
 
     Raises:
-        DivergedError: within `UNREAD` steps of a loss that is not finite.
-        InputError: where last.pt is damaged, or of other data.
-        SystemExit: for a signal, after all is saved.
+        DivergedError: If a loss is not finite, at most `LOSS_READ_INTERVAL` steps later.
+        InputError: If last.pt is damaged, or belongs to a training on other data.
+        SystemExit: If a signal ends the run, after the state is saved.
     """
     optimiser = adamw(model, lr, weight_decay, layer_decay)
     rate = Schedule(optimiser, lr, batches.batches, warmup_epochs, epochs)
     averages = AveragedWeights(model, ema) if ema > 0 else None
     step = Step(model, objective, optimiser, device, averages)
     interruption = interruption or Interruption()
-    history, part = _go_on(run_dir, model, step, data)
+    history, part = _resume(run_dir, model, step, data)
 
     def save() -> None:
         state: dict[str, Any] = {"model": model.state_dict(), "data": data}
         state |= {"optimiser": optimiser.state_dict(), "scaler": step.scaler.state_dict()}
         state |= {"averages": None if averages is None else averages.state_dict()}
         state |= {"history": [asdict(epoch) for epoch in history]}
-        save_state(run_dir / "checkpoints", state | {"part": asdict(part), "random": _random()})
+        save_state(run_dir / CHECKPOINTS, state | {"part": asdict(part), "random": _random()})
 
     done, total = (count * batches.batches for count in (len(history), epochs))
     bar = tqdm(total=total, initial=done + part.steps, desc="training", unit="step", disable=None)
@@ -144,7 +130,7 @@ def fit(
             if not math.isfinite(val.loss):
                 raise DivergedError(f"the val loss is {val.loss} after epoch {number}")
             seen = batches.batches * batches.batch_size
-            row = Epoch(
+            row = HistoryRow(
                 epoch=number,
                 lr=rate.at(number * batches.batches - 1),
                 train_loss=part.loss / seen,
@@ -160,7 +146,7 @@ def fit(
                 if best_epoch(history) is row:
                     with averages.in_place() if averages else nullcontext():
                         keep_best(row)
-                write_history(run_dir / "history.csv", history)
+                write_history(run_dir, history)
                 save()
             log.info("%s", _line(row, epochs))
     return history
@@ -168,7 +154,7 @@ def fit(
 
 @dataclass
 class Part:
-    """What was done of the epoch that is not whole yet."""
+    """Progress within the current epoch."""
 
     steps: int = 0
     loss: float = 0.0  # summed over the images
@@ -176,32 +162,34 @@ class Part:
 
 
 def _random() -> dict[str, Any]:
-    """The state of torch's generators; no other is used while training."""
+    """Return the state of torch's generators; training uses no others."""
     gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {"cpu": torch.get_rng_state(), "cuda": gpus}
 
 
-def _go_on(run_dir: Path, model: nn.Module, step: Step, data: str) -> tuple[list[Epoch], Part]:
-    """Take up what last.pt holds; nothing where there is no last.pt."""
-    state = load_state(run_dir / "checkpoints")
+def _resume(
+    run_dir: Path, model: nn.Module, step: Step, data: str
+) -> tuple[list[HistoryRow], Part]:
+    """Restore the state in last.pt; an empty history if there is no last.pt."""
+    state = load_state(run_dir / CHECKPOINTS)
     if state is None:
         return [], Part()
     if state["data"] != data:
         raise InputError(
-            f"{run_dir / 'checkpoints' / LAST}: is of a training on other films or partitions; "
-            "delete it to start again, or give back the data that it was begun on"
+            f"{run_dir / CHECKPOINTS / LAST}: is of a training on other images or partitions; "
+            "delete it to start again, or restore the data that it was started on"
         )
     model.load_state_dict(state["model"])
     step.optimiser.load_state_dict(state["optimiser"])
-    if state["scaler"] and step.scaler.is_enabled():  # neither, where the precision is another
+    if state["scaler"] and step.scaler.is_enabled():  # float16 only, before and now
         step.scaler.load_state_dict(state["scaler"])
     if step.averages is not None:
         step.averages.load_state_dict(state["averages"])
     torch.set_rng_state(state["random"]["cpu"])
     if len(state["random"]["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["random"]["cuda"])
-    history, part = [Epoch(**row) for row in state["history"]], Part(**state["part"])
-    log.info("Going on after epoch %d and %d steps", len(history), part.steps)
+    history, part = [HistoryRow(**row) for row in state["history"]], Part(**state["part"])
+    log.info("Resuming after epoch %d, step %d of the next epoch", len(history), part.steps)
     return history, part
 
 
@@ -214,7 +202,7 @@ def _train_epoch(
     bar: "tqdm[Any]",
     interruption: Interruption,
 ) -> None:
-    """Take the steps of an epoch that `part` does not count yet."""
+    """Take the remaining steps of an epoch, and count them in `part`."""
     start, before = time.perf_counter(), part.seconds
     unread: list[Tensor] = []
 
@@ -233,29 +221,28 @@ def _train_epoch(
                 rate.set((number - 1) * batches.batches + part.steps)
                 unread.append(step(batch) * len(batch.images))
                 part.steps += 1
-                if part.steps % UNREAD == 0 or part.steps == batches.batches:
+                if part.steps % LOSS_READ_INTERVAL == 0 or part.steps == batches.batches:
                     read_losses()
                 bar.update()
     finally:
         read_losses()
 
 
-def best_epoch(history: list[Epoch]) -> Epoch:
-    """The epoch with the lowest val loss, the earliest of equals."""
+def best_epoch(history: list[HistoryRow]) -> HistoryRow:
+    """Return the epoch with the lowest val loss, the first of several."""
     return min(history, key=lambda row: row.val_loss)
 
 
-def _is_stale(history: list[Epoch], patience: int) -> bool:
+def _is_stale(history: list[HistoryRow], patience: int) -> bool:
     return bool(history) and history[-1].epoch - best_epoch(history).epoch >= patience
 
 
-def write_history(path: Path, history: list[Epoch]) -> None:
-    """Write history.csv, a row an epoch."""
-    with atomic_write(path) as beside:
-        pd.DataFrame([asdict(row) for row in history]).to_csv(beside, index=False)
+def write_history(run_dir: Path, history: list[HistoryRow]) -> None:
+    """Write history.csv, one row per epoch."""
+    write_table(run_dir, HISTORY, pd.DataFrame([asdict(row) for row in history]))
 
 
-def _line(row: Epoch, epochs: int) -> str:
+def _line(row: HistoryRow, epochs: int) -> str:
     return (
         f"epoch {row.epoch}/{epochs}  "
         f"train loss {row.train_loss:.3f}  val loss {row.val_loss:.3f}  "

@@ -1,4 +1,4 @@
-"""The training loss: of the class, and of what guides the model towards the lesion."""
+"""The training loss: a term for the class, and one that guides the model to the lesion."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,28 +9,27 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from btxrd.data.batches import Batch
-from btxrd.data.constants import NORMAL
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.runtime.device import autocast
 
-POSITIVE = 8.0  # weight of a pixel on a lesion: lesions are small
+LESION_WEIGHT = 8.0  # of a pixel on a lesion, as lesions are small
 
 
 class ClassLoss(nn.Module):
-    """Cross-entropy that knows how rare each class is."""
+    """Cross-entropy loss with an optional correction for class imbalance."""
 
     prior: Tensor
 
     def __init__(self, counts: Tensor, imbalance: str, label_smoothing: float = 0.0) -> None:
-        """Take the recipe.
+        """Set the loss up.
 
         Args:
-            counts: (num_classes,) training views.
-            imbalance: `weights`: by inverse frequency; `sqrt_weights`: by its root;
-                `logit_adjustment`: the log of the frequency is added to the logits in training
-                (Menon et al. 2021); `focal`: what is right already counts less, gamma 2 (Lin et
-                al. 2017); anything else leaves the loss as it is.
-            label_smoothing: share of a label that is spread over all classes.
+            counts: (num_classes,) number of training views of each class.
+            imbalance: `weights`: class weights by inverse frequency; `sqrt_weights`: by its square
+                root; `logit_adjustment`: the log of the frequency is added to the logits in
+                training (Menon et al. 2021); `focal`: the focal loss, gamma 2 (Lin et al. 2017);
+                anything else is plain cross-entropy.
+            label_smoothing: Share of a label that is spread over all classes.
         """
         super().__init__()
         rarity = inverse_frequency(counts) if "weights" in imbalance else None
@@ -59,34 +58,42 @@ class ClassLoss(nn.Module):
 
 
 def inverse_frequency(counts: Tensor) -> Tensor:
-    """Class weights from class counts: their mean over the cases is 1."""
+    """Return class weights whose mean over the cases is 1."""
     return (counts.sum() / (len(counts) * counts)).float()
 
 
 class Objective:
-    """What a step lowers: the loss of the class, and by kind of guidance one of the lesion."""
+    """The training loss: that of the class and, by kind of guidance, that of the lesion."""
 
-    def __init__(self, class_loss: nn.Module, kind: str = "none", weight: float = 0.0) -> None:
-        """Take the parts.
+    def __init__(
+        self,
+        class_loss: nn.Module,
+        kind: str = "none",
+        weight: float = 0.0,
+        background: int | None = None,
+    ) -> None:
+        """Set the loss up.
 
         Args:
-            class_loss: of logits and labels.
+            class_loss: Loss of logits and labels.
             kind: `lesion` or `cam` learn from outlines; any other does not.
-            weight: of the loss of the lesion.
+            weight: Weight of the lesion loss.
+            background: Label of the class without a lesion; None if every class has one.
         """
         self.class_loss, self._kind, self._weight = class_loss, kind, weight
+        self._background = background
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The loss of a batch, forward in the precision of the device."""
+        """Return the loss of a batch; the forward pass has the precision of the device."""
         if batch.lesions is None:
             with autocast(batch.images.device):
                 logits = model(batch.images)
-            return self._of_class(_readings(logits), batch.labels)
+            return self._of_class(_head_logits(logits), batch.labels)
         assert isinstance(model, BTXRDClassifier)
         if self._kind == "lesion":
             with autocast(batch.images.device):
                 logits, maps = model(batch.images, with_lesions=True)
-            readings, guided = _readings(logits), lesion_loss(maps.float(), batch.lesions)
+            heads, lesion_term = _head_logits(logits), lesion_loss(maps.float(), batch.lesions)
         else:
             with (
                 autocast(batch.images.device),
@@ -94,18 +101,18 @@ class Objective:
                 _output_of(model.gradcam_target_layer) as outputs,
             ):
                 logits = model(batch.images)
-            readings = _readings(logits)
-            maps = class_maps(model, readings.mean(0), batch.labels, outputs[0])
-            guided = energy_loss(maps, batch.lesions)
-        return self._of_class(readings, batch.labels) + self._weight * guided
+            heads = _head_logits(logits)
+            maps = class_maps(model, heads.mean(0), batch.labels, outputs[0], self._background)
+            lesion_term = energy_loss(maps, batch.lesions)
+        return self._of_class(heads, batch.labels) + self._weight * lesion_term
 
-    def _of_class(self, readings: Tensor, labels: Tensor) -> Tensor:
-        losses = [self.class_loss(logits, labels) for logits in readings]
+    def _of_class(self, heads: Tensor, labels: Tensor) -> Tensor:
+        losses = [self.class_loss(logits, labels) for logits in heads]
         return torch.stack(losses).mean()
 
 
-def _readings(logits: Tensor) -> Tensor:
-    """Logits of one reading, or of several -> (readings, B, num_classes) float32."""
+def _head_logits(logits: Tensor) -> Tensor:
+    """Logits of one classification head, or of several -> (heads, B, num_classes) float32."""
     return logits.float().reshape(-1, *logits.shape[-2:])
 
 
@@ -120,14 +127,14 @@ def _output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def lesion_loss(logits: Tensor, lesions: Tensor) -> Tensor:
-    """Binary cross-entropy and Dice loss of a lesion map, over the places that are known.
+    """Binary cross-entropy plus Dice loss of a lesion map, over the locations that are known.
 
     Args:
         logits: (B, 1, h, w).
-        lesions: (B, 1, H, W) in [0, 1], NaN where it is not known.
+        lesions: (B, 1, H, W) in [0, 1], NaN where unknown.
     """
     target, known = _at_size_of(logits, lesions)
-    weight = torch.where(known, 1 + (POSITIVE - 1) * target, 0.0)
+    weight = torch.where(known, 1 + (LESION_WEIGHT - 1) * target, 0.0)
     entropy = functional.binary_cross_entropy_with_logits(logits, target, weight, reduction="sum")
     probs = torch.where(known, logits.sigmoid(), 0.0)
     dice = (2 * (probs * target).sum() + 1) / (probs.sum() + target.sum() + 1)
@@ -135,20 +142,28 @@ def lesion_loss(logits: Tensor, lesions: Tensor) -> Tensor:
 
 
 def class_maps(
-    model: BTXRDClassifier, logits: Tensor, labels: Tensor, activation: Tensor
+    model: BTXRDClassifier,
+    logits: Tensor,
+    labels: Tensor,
+    activation: Tensor,
+    background: int | None,
 ) -> Tensor:
-    """Grad-CAM (B, 1, h, w) of each film's own class, through which gradients flow.
+    """Grad-CAM (B, 1, h, w) of the true class of each image, through which gradients flow.
 
     Args:
-        model: whose layer it is.
+        model: The model.
         logits: (B, num_classes).
-        labels: (B,), or (B, num_classes) of mixed films: of those, the map of the tumour in it.
-        activation: of `gradcam_target_layer`.
+        labels: (B,), or (B, num_classes) for mixed images, whose map is that of their tumour.
+        activation: Output of `gradcam_target_layer`.
+        background: Label of the class without a lesion; None if every class has one.
     """
     label = labels
     if labels.ndim == 2:
-        tumours = labels[:, NORMAL + 1 :]
-        label = torch.where(tumours.any(1), tumours.argmax(1) + NORMAL + 1, NORMAL)
+        label = labels.argmax(1)
+        if background is not None:
+            tumours = labels.clone()
+            tumours[:, background] = 0
+            label = torch.where(tumours.any(1), tumours.argmax(1), background)
     score = logits.gather(1, label[:, None]).sum()
     (slope,) = torch.autograd.grad(score, activation, create_graph=True)
     activation, slope = (model.gradcam_activation(of).float() for of in (activation, slope))
@@ -156,11 +171,11 @@ def class_maps(
 
 
 def energy_loss(maps: Tensor, lesions: Tensor) -> Tensor:
-    """The share of each tumour's map that lies off its lesion (Rao et al. 2023), their mean.
+    """Mean share of the map of a tumour that is off its lesion (Rao et al. 2023).
 
     Args:
         maps: (B, 1, h, w), not negative.
-        lesions: (B, 1, H, W) in [0, 1], NaN where it is not known; films with none do not count.
+        lesions: (B, 1, H, W) in [0, 1], NaN where unknown. Images without a lesion do not count.
     """
     target, known = _at_size_of(maps, lesions)
     energy = maps.sum((1, 2, 3))
@@ -170,7 +185,7 @@ def energy_loss(maps: Tensor, lesions: Tensor) -> Tensor:
 
 
 def _at_size_of(maps: Tensor, lesions: Tensor) -> tuple[Tensor, Tensor]:
-    """Lesions shrunk to the maps, and where they are known."""
+    """Return the lesions at the size of the maps, and where they are known."""
     size = (maps.shape[2], maps.shape[3])
     target = functional.adaptive_avg_pool2d(lesions, size)
     return target.nan_to_num(), ~target.isnan()

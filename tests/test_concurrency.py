@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from btxrd.artifacts.plan import write_plan
+from btxrd.artifacts.plan import SweepPlan, write_plan
 from btxrd.config.schema import Config, ModelConfig, TrainingConfig
-from btxrd.execution import concurrency as pace
+from btxrd.execution import concurrency
 from btxrd.execution.concurrency import Trial, TrialError, choose_at_once, decide, measure, try_out
 
 
@@ -17,8 +17,8 @@ def config(tmp_path, size=224):
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
-    monkeypatch.setattr(pace, "cores", lambda: 8)
-    monkeypatch.setattr(pace, "visible_gpus", list)
+    monkeypatch.setattr(concurrency, "cores", lambda: 8)
+    monkeypatch.setattr(concurrency, "visible_gpus", list)
 
 
 def speeds(monkeypatch, by_count, memory=0.01):
@@ -31,7 +31,7 @@ def speeds(monkeypatch, by_count, memory=0.01):
             raise TrialError(f"{count} fail")
         return [Trial(by_count[count] / count, memory)] * count
 
-    monkeypatch.setattr(pace, "try_out", trial)
+    monkeypatch.setattr(concurrency, "try_out", trial)
     return tried
 
 
@@ -88,21 +88,21 @@ def test_nothing_is_measured_for_little_work(monkeypatch, tmp_path):
 def test_a_sweep_goes_on_as_it_began(monkeypatch, tmp_path):
     asked = speeds(monkeypatch, {1: 1, 2: 2})
     for begun, expected in ((3, 3), (64, 8)):  # on a larger machine
-        write_plan(tmp_path, ["a"], at_once=begun)
+        write_plan(tmp_path, SweepPlan(("a",), at_once=begun))
         runs = [(config(tmp_path), 10**6)] * 4
         assert choose_at_once(tmp_path, runs, False)[0] == expected
     assert asked == []
 
 
 def test_runs_share_gpus_by_measurement(monkeypatch, tmp_path):
-    monkeypatch.setattr(pace, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(concurrency, "visible_gpus", lambda: ["0", "1"])
     asked = speeds(monkeypatch, {1: 1, 2: 2, 4: 3, 8: 3.1})
     assert choose_at_once(tmp_path, [(config(tmp_path), 1000)] * 8, True)[0] == 4
     assert asked == [1, 2, 4, 8]
 
 
 def test_each_of_several_gpus_counts_with_few_runs(monkeypatch, tmp_path):
-    monkeypatch.setattr(pace, "visible_gpus", lambda: ["0", "1", "2"])
+    monkeypatch.setattr(concurrency, "visible_gpus", lambda: ["0", "1", "2"])
     asked = speeds(monkeypatch, {1: 1, 2: 2, 3: 3})
     assert choose_at_once(tmp_path, [(config(tmp_path), 1000)] * 3, True)[0] == 3
     assert asked == [1, 2, 3]

@@ -1,0 +1,133 @@
+"""Launchers and sweepers of Hydra that do what btxrd does not: Slurm, and the search by Optuna."""
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, configure_log
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from btxrd.config.compose import OURS, hydra_over_conf, job_spec, parse
+from btxrd.config.jobspec import Context, JobSpec
+from btxrd.config.request import Point, Request, compose_one_of
+from btxrd.errors import InputError
+
+Result = float | None | Exception  # objective of a run, or why it has none
+Job = Callable[[Any], float | None]  # a function that a plugin calls with the config of a run
+
+
+def launch(
+    request: Request,
+    points: Sequence[Point],
+    names: Sequence[str],
+    job: Job,
+    settings: dict[str, Any],
+    first: int = 0,
+) -> list[Result]:
+    """Let the launcher plugin that was chosen do runs, and wait for them.
+
+    Args:
+        request: Composed command line.
+        points: Runs to do.
+        names: Names of their folders under that of the sweep.
+        job: Function of a module that does one run.
+        settings: Options of the launcher to set, by key.
+        first: Number of the first of these runs in the sweep.
+    """
+    with _plugins(request, {f"launcher.{key}": value for key, value in settings.items()}) as (
+        context,
+        base,
+    ):
+        launcher = Plugins.instance().instantiate_launcher(context, job, base)
+        overrides = [
+            [*point.overrides, f"hydra.sweep.subdir='{name}'"]
+            for point, name in zip(points, names, strict=True)
+        ]
+        return [_result(returned) for returned in launcher.launch(overrides, first)]
+
+
+def search(
+    request: Request,
+    settings: dict[str, Any],
+    do_batch: Callable[[list[Point], int], list[Result]],
+) -> None:
+    """Let the sweeper that was chosen make up runs, a batch at a time.
+
+    Args:
+        request: Composed command line.
+        settings: Options of the sweeper to set, by key.
+        do_batch: Does runs, of which the first has this number in the sweep.
+    """
+    with _plugins(request, {f"sweeper.{key}": value for key, value in settings.items()}) as (
+        context,
+        base,
+    ):
+
+        def do(batch: tuple[Sequence[Sequence[str]], int]) -> list[JobReturn]:
+            overrides, first = batch
+            found: dict[int, Result] = {}
+            points: dict[int, Point] = {}
+            for number, given in enumerate(overrides, first):
+                try:
+                    points[number] = compose_one_of(context.config_loader, base, tuple(given))
+                except (InputError, HydraException) as error:
+                    found[number] = error
+            results = do_batch(list(points.values()), first) if points else []
+            found |= zip(points, results, strict=True)
+            return [
+                _returned(given, found[number]) for number, given in enumerate(overrides, first)
+            ]
+
+        typed = OmegaConf.to_container(base.hydra.overrides.task, resolve=False)
+        with open_dict(base.hydra):
+            base.hydra.launcher = {"_target_": OURS}
+        sweeper = Plugins.instance().instantiate_sweeper(
+            hydra_context=context, task_function=do, config=base
+        )
+        sweeper.sweep(cast(list[str], typed))
+
+
+@contextmanager
+def _plugins(
+    request: Request, settings: dict[str, Any]
+) -> Iterator[tuple[HydraContext, DictConfig]]:
+    """Start Hydra again, with options set beside those that were composed."""
+    base: DictConfig = pickle.loads(request.base)
+    for key, value in settings.items():
+        OmegaConf.update(base.hydra, key, value, force_add=True)
+    with hydra_over_conf(request.config_dir) as loader:
+        configure_log(base.hydra.hydra_logging, base.hydra.verbose)
+        yield HydraContext(loader, cast(Any, Callback())), base
+
+
+def job_of(task: DictConfig) -> tuple[Path, JobSpec, Context]:
+    """Describe the run that a launcher plugin calls a job with: its folder, its work, its sweep.
+
+    Raises:
+        InputError: If a value is wrong.
+    """
+    hydra = HydraConfig.get()
+    context = Context(
+        sweep_dir=Path(hydra.sweep.dir).absolute(),
+        is_search=hydra.runtime.choices["hydra/sweeper"] != "basic",
+    )
+    return Path(hydra.runtime.output_dir), job_spec(parse(task), task, hydra), context
+
+
+def _returned(overrides: Sequence[str], result: Result) -> JobReturn:
+    is_failed = isinstance(result, Exception)
+    status = JobStatus.FAILED if is_failed else JobStatus.COMPLETED
+    return JobReturn(overrides=overrides, status=status, _return_value=result)
+
+
+def _result(returned: JobReturn) -> Result:
+    if returned.status == JobStatus.COMPLETED:
+        return cast(float | None, returned.return_value)
+    return cast(Exception, returned._return_value)

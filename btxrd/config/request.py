@@ -1,0 +1,248 @@
+"""The runs that a command line asks for, each composed once, in the way that Hydra does it."""
+
+import itertools
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from btxrd.config.commandline import CommandLine
+from btxrd.config.compose import OURS, compose, compose_point, hydra_over_conf, job_spec, parse
+from btxrd.config.jobspec import JobSpec
+from btxrd.config.schema import Config
+from btxrd.errors import InputError
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run.
+
+    Attributes:
+        overrides: That it was composed with.
+        subdir: Value of `hydra.sweep.subdir`.
+        config: Checked config.
+        composed: The same with Hydra's node; pickled, which takes a tenth of the memory.
+    """
+
+    overrides: tuple[str, ...]
+    subdir: str
+    config: Config
+    composed: bytes
+
+    @classmethod
+    def of(cls, composed: DictConfig, overrides: tuple[str, ...], subdir: str) -> "Point":
+        """Check a composed config.
+
+        Raises:
+            InputError: For a wrong value.
+        """
+        whole = pickle.dumps(composed)
+        with open_dict(composed):
+            del composed["hydra"]
+        return cls(overrides, subdir, parse(composed), whole)
+
+    def spec(self, run_dir: Path, number: int = 0, *, in_parallel: bool = False) -> JobSpec:
+        """Describe the run for its process.
+
+        Args:
+            run_dir: Folder of the run.
+            number: Position among the runs of a sweep, from 0.
+            in_parallel: Whether the lines of several runs appear among each other.
+        """
+        composed: DictConfig = pickle.loads(self.composed)
+        hydra = composed.hydra
+        with open_dict(hydra):
+            hydra.runtime.output_dir = str(run_dir.absolute())
+            hydra.job.num = number
+            hydra.job.id = str(number)
+            if self.subdir:
+                hydra.sweep.subdir = run_dir.relative_to(hydra.sweep.dir).as_posix()
+        prefix = f"#{number} " if in_parallel else ""
+        task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        return job_spec(self.config, task, hydra, prefix=prefix)
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Where the runs of a sweep are done.
+
+    Attributes:
+        name: Option of hydra/launcher.
+        is_local: Whether btxrd does them on this machine; otherwise a plugin of Hydra does.
+        is_of_slurm: Whether each of them is a job of Slurm.
+        n_jobs: Upper limit of parallel runs on this machine, or -1; None leaves it open.
+        gpus: GPUs of a node that Slurm is asked for; None leaves it open.
+    """
+
+    name: str
+    is_local: bool
+    is_of_slurm: bool = False
+    n_jobs: int | None = None
+    gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class Sweeper:
+    """What makes up the runs of a search.
+
+    Attributes:
+        name: Option of hydra/sweeper.
+        storage: URL of Optuna's study; None puts it beside the runs.
+        study: Name of the study.
+        trials: Number of complete trials in the end; None if the sweeper is not Optuna's.
+        seed: Seed of Optuna's sampler; None if it has none.
+    """
+
+    name: str
+    storage: str | None = None
+    study: str | None = None
+    trials: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command line asks for, composed and checked.
+
+    Attributes:
+        folder: Folder of the run, or of the sweep.
+        points: The runs in order; of a search, one that stands for all.
+        launcher: Where the runs are done; None for a single run.
+        sweeper: What makes up the runs as it goes; None without a search.
+        base: Config that the runs have in common, pickled, for plugins of Hydra.
+        config_dir: Further folder of configs.
+    """
+
+    folder: Path
+    points: tuple[Point, ...]
+    launcher: Launcher | None = None
+    sweeper: Sweeper | None = None
+    base: bytes = b""
+    config_dir: str | None = None
+
+
+def request_run(typed: CommandLine) -> Request:
+    """Compose and check one run.
+
+    Raises:
+        InputError, HydraException: If it does not compose, or a value is wrong.
+    """
+    with hydra_over_conf(typed.config_dir) as loader:
+        composed = compose(loader, typed)
+        search = composed.hydra.runtime.choices.get("search")
+        if search is not None:
+            raise InputError(f"search={search}: takes many runs; add -m")
+        folder = Path(str(composed.hydra.run.dir))
+        return Request(folder, (Point.of(composed, tuple(typed.overrides), ""),))
+
+
+def request_sweep(typed: CommandLine) -> Request:
+    """Compose and check every run of a sweep, or of a search the config that stands for all.
+
+    Raises:
+        InputError, HydraException: For the first run that does not compose or has a wrong value.
+    """
+    with hydra_over_conf(typed.config_dir) as loader:
+        base = compose(loader, typed)
+        folder = Path(str(base.hydra.sweep.dir))
+        with open_dict(base):  # from now on the same folder, whatever the clock says
+            base.hydra.sweep.dir = str(folder)
+            base.hydra.overrides.hydra += [
+                f"hydra.sweep.dir={_quoted(str(folder))}",
+                "hydra.mode=MULTIRUN",
+            ]
+        sweeper = _sweeper(base)
+        launcher = _launcher(base)
+        grid = _grid(loader, base, fixed_only=sweeper is not None)
+        points = tuple(compose_one_of(loader, base, overrides) for overrides in grid)
+        if not points:
+            raise InputError(f"{' '.join(typed.overrides)}: gives no run at all")
+        if sweeper is not None and sweeper.trials is not None and not _has_space(loader, base):
+            raise InputError(
+                "hydra/sweeper=optuna: has nothing to search; take search=recipe, or give a space, "
+                "such as 'training.lr=tag(log,interval(1e-5,1e-2))'"
+            )
+        return Request(folder, points, launcher, sweeper, pickle.dumps(base), typed.config_dir)
+
+
+def compose_one_of(loader: ConfigLoader, base: DictConfig, overrides: tuple[str, ...]) -> Point:
+    """Compose and check one run of a sweep.
+
+    Raises:
+        InputError, HydraException: If it does not compose, or a value is wrong.
+    """
+    composed = compose_point(loader, base, list(overrides))
+    return Point.of(composed, overrides, str(composed.hydra.sweep.subdir))
+
+
+def _grid(loader: ConfigLoader, base: DictConfig, *, fixed_only: bool) -> Iterator[tuple[str, ...]]:
+    """Yield the overrides of each run: every combination of the values that were given.
+
+    Args:
+        loader: Of Hydra.
+        base: Config that the runs have in common.
+        fixed_only: Whether overrides with several values are left to a sweeper.
+    """
+    values: dict[str, list[str]] = {}
+    for item in _overrides(loader, base):
+        key = item.get_key_element()
+        if not item.is_sweep_override():
+            values[key] = [f"{key}={item.get_value_element_as_str()}"]
+        elif fixed_only:
+            values.pop(key, None)
+        elif item.is_discrete_sweep():
+            values[key] = [f"{key}={value}" for value in item.sweep_string_iterator()]
+        else:
+            raise InputError(f"{item.input_line}: needs a search; add hydra/sweeper=optuna")
+    return itertools.product(*values.values())
+
+
+def _overrides(loader: ConfigLoader, base: DictConfig) -> list[Any]:
+    """Parse the overrides of the sweeper's params and of the command line."""
+
+    def unresolved(node: Any) -> Any:  # an interpolation is resolved for each run by itself
+        return OmegaConf.to_container(node, resolve=False)
+
+    params = unresolved(base.hydra.sweeper).get("params") or {}
+    swept = [f"{key}={value}" for key, value in params.items()]
+    parser = OverridesParser.create(loader)
+    return list(parser.parse_overrides(swept + unresolved(base.hydra.overrides.task)))
+
+
+def _has_space(loader: ConfigLoader, base: DictConfig) -> bool:
+    return any(item.is_sweep_override() for item in _overrides(loader, base))
+
+
+def _launcher(base: DictConfig) -> Launcher:
+    node = base.hydra.launcher
+    name = str(base.hydra.runtime.choices["hydra/launcher"])
+    n_jobs = node.get("n_jobs")
+    if str(node._target_) != OURS:
+        of_slurm = str(node._target_).endswith(".SlurmLauncher")
+        return Launcher(name, is_local=False, is_of_slurm=of_slurm, gpus=node.get("gpus_per_node"))
+    if n_jobs == 0:
+        raise InputError("hydra.launcher.n_jobs=0: must be a number of runs, or -1 for all")
+    return Launcher(name, is_local=True, n_jobs=n_jobs)
+
+
+def _sweeper(base: DictConfig) -> Sweeper | None:
+    node = base.hydra.sweeper
+    name = str(base.hydra.runtime.choices["hydra/sweeper"])
+    if name == "basic":
+        return None
+    if not str(node._target_).endswith(".OptunaSweeper"):
+        return Sweeper(name)
+    if node.n_trials < 1:
+        raise InputError(f"hydra.sweeper.n_trials={node.n_trials}: must be at least 1")
+    seed = node.sampler.get("seed")
+    return Sweeper(name, node.storage, node.study_name, node.n_trials, seed)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

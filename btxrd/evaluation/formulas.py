@@ -1,0 +1,111 @@
+"""Formulas of metrics: pure functions of labels, probabilities and weights.
+
+Each takes weights of shape (resamples, n), one row per resample, and returns one value per row:
+weights of one give the metric itself, weights from `bootstrap` its resamples. A metric that is
+undefined is NaN. `metrics` lists the metrics that are made of them.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.integer]
+
+ECE_BINS = 15
+SMALLEST = 5e-10  # the smallest probability that a file with 9 decimals distinguishes from 0
+
+
+def mean(values: npt.NDArray[np.generic], weights: Floats) -> Floats:
+    """Weighted mean of (n,) values: (resamples,)."""
+    return ratio(weights @ values.astype(float), weights.sum(axis=1))
+
+
+def rate(flags: Flags, among: Flags, weights: Floats) -> Floats:
+    """Share of the cases `among` that have the flag: (resamples,)."""
+    return ratio(weights @ (flags & among).astype(float), weights @ among.astype(float))
+
+
+def ratio(above: Floats, below: npt.NDArray[np.number]) -> Floats:
+    """Divide; NaN where the divisor is 0."""
+    out = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
+    return np.asarray(np.divide(above, below, out=out, where=below > 0))
+
+
+def equal_priors(labels: Labels, classes: int, weights: Floats) -> Floats:
+    """Scale weights (resamples, n) so that each class has the same weight in each resample.
+
+    A resample that lacks a class is NaN as a whole.
+    """
+    sums = weights @ np.eye(classes)[labels]
+    scaled = ratio(weights, sums[:, labels])
+    whole = (sums > 0).all(axis=1, keepdims=True)
+    return np.where(whole, scaled, np.nan)
+
+
+def roc_auc(truth: Flags, score: Floats, weights: Floats) -> Floats:
+    """Area under the ROC curve: the share of pairs in the right order, ties counted half."""
+    above = np.sign(score[truth][:, None] - score[~truth]) / 2 + 0.5
+    positive, negative = weights[:, truth], weights[:, ~truth]
+    ordered = ((positive @ above) * negative).sum(axis=1)
+    return ratio(ordered, positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def macro_auc(labels: Labels, probs: Floats, weights: Floats) -> Floats:
+    """One-vs-rest area under the ROC curve, averaged over the classes: (resamples,)."""
+    by_class = [
+        roc_auc(labels == label, probs[:, label], weights) for label in range(probs.shape[1])
+    ]
+    return np.asarray(np.mean(by_class, axis=0))
+
+
+def average_precision(truth: Flags, score: Floats, weights: Floats) -> Floats:
+    """Area under the precision-recall curve as steps, one a distinct score."""
+    positive, negative = (part[:, ::-1] for part in _by_score(truth, score, weights))
+    hits = np.cumsum(positive, axis=1)
+    precision = np.nan_to_num(ratio(hits, hits + np.cumsum(negative, axis=1)))
+    return ratio((positive * precision).sum(axis=1), hits[:, -1])
+
+
+def _by_score(truth: Flags, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Weight of the positives and of the negatives at each distinct score, ascending."""
+    order = np.argsort(score, kind="stable")
+    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
+    ranked, is_positive = weights[:, order], truth[order]
+    return (
+        np.add.reduceat(ranked * is_positive, starts, axis=1),
+        np.add.reduceat(ranked * ~is_positive, starts, axis=1),
+    )
+
+
+def brier(labels: Labels, probs: Floats, weights: Floats) -> Floats:
+    """Mean over the cases of the summed squared distance to the one-hot label (Brier 1950)."""
+    return mean(((probs - np.eye(probs.shape[1])[labels]) ** 2).sum(axis=1), weights)
+
+
+def expected_calibration_error(right: Flags, confidence: Floats, weights: Floats) -> Floats:
+    """Mean gap between confidence and accuracy over 15 equal bins (Guo et al. 2017)."""
+    inner_edges = np.linspace(0, 1, ECE_BINS + 1)[1:-1]
+    members = np.eye(ECE_BINS)[np.digitize(confidence, inner_edges, right=True)]
+    gap = np.abs(weights @ (members * (right - confidence)[:, None]))
+    return ratio(gap.sum(axis=1), weights.sum(axis=1))
+
+
+def confusion(labels: Labels, probs: Floats) -> npt.NDArray[np.int64]:
+    """Count cases, (k, k): rows are true classes, columns predicted ones."""
+    counts = np.zeros((probs.shape[1],) * 2, np.int64)
+    np.add.at(counts, (labels, probs.argmax(axis=1)), 1)
+    return counts
+
+
+def cross_entropy(labels: Labels, probs: Floats) -> float:
+    """Mean negative log probability of the true class."""
+    with np.errstate(divide="ignore"):
+        return float(-np.log(probs[np.arange(len(labels)), labels]).mean())
+
+
+def with_temperature(probs: Floats, temperature: float) -> Floats:
+    """Divide the logits behind (n, k) probabilities by a temperature (Guo et al. 2017)."""
+    logits = np.log(np.clip(probs, SMALLEST, None)) / temperature
+    scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))

@@ -1,0 +1,104 @@
+"""Score runs again from their CSV files: write metrics.json, plots and model card anew."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from btxrd.artifacts.config import read_config
+from btxrd.artifacts.plan import PLAN, read_plan
+from btxrd.artifacts.status import STATUS
+from btxrd.errors import InputError
+from btxrd.evaluation.score import describe, score
+from btxrd.execution.status import LOCK, read_status
+from btxrd.report.summary import summarize
+from btxrd.runtime.files import lock
+
+DAMAGE = (InputError, OSError, ValueError, KeyError, TypeError, IndexError)
+
+
+def main() -> int:
+    """Run the command line; return 0 if all runs were scored, 1 if one was not, 2 on bad input."""
+    parser = argparse.ArgumentParser(prog="python -m btxrd.score", description=__doc__)
+    parser.add_argument(
+        "folders",
+        metavar="DIR",
+        nargs="+",
+        type=Path,
+        help="folder of a run or of a sweep; the summary of a sweep is written anew, too",
+    )
+    folders: list[Path] = parser.parse_args().folders
+    try:
+        runs_of = {folder: find_runs(folder) for folder in folders}
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    is_well = True
+    for folder, run_dirs in runs_of.items():
+        for run_dir in run_dirs:
+            is_scored, message = score_run(run_dir)
+            name = folder if run_dir == folder else run_dir.relative_to(folder)
+            print(f"{name}: {message}", flush=True)
+            is_well &= is_scored
+        if run_dirs != [folder]:
+            is_well &= _summarize(folder)
+    return 0 if is_well else 1
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Return the folders of the runs of a sweep, or the folder of a run itself.
+
+    Raises:
+        InputError: If there is no run.
+    """
+    if (folder / STATUS).is_file():
+        return [folder]
+    planned = [folder / name for name in read_plan(folder).runs]
+    found = [path.parent for path in sorted(folder.rglob(STATUS))]
+    run_dirs = list(dict.fromkeys([*planned, *found]))
+    if not run_dirs:
+        what = f"has neither {STATUS} nor {PLAN}" if folder.is_dir() else "is not a folder"
+        raise InputError(f"{folder}: {what}; name the folder of a run or of a sweep")
+    return run_dirs
+
+
+def score_run(run_dir: Path) -> tuple[bool, str]:
+    """Score a run, unless it is not complete or was only trained.
+
+    Returns:
+        Whether all is well, and a message. A run that was only trained is well.
+    """
+    try:
+        status = read_status(run_dir)
+        if status is None or status.state != "complete":
+            return False, f"not scored ({'missing' if status is None else status.state})"
+        if not read_config(run_dir).config.evaluate:
+            return True, "not scored (evaluate=false: it was only trained)"
+        with lock(run_dir / LOCK) as handle:
+            if handle is None:
+                return False, "not scored (another process is using it)"
+            return True, f"scored: {describe(score(run_dir))}"
+    except DAMAGE as error:
+        return False, f"not scored ({_in_one_line(run_dir, error)})"
+
+
+def _in_one_line(run_dir: Path, error: Exception) -> str:
+    reason = str(error)
+    if isinstance(error, OSError) and error.filename:
+        reason = f"{error.filename}: {error.strerror}"
+    elif not isinstance(error, InputError):
+        reason = f"is damaged ({type(error).__name__}: {reason})"
+    return " ".join(reason.removeprefix(f"{run_dir}/").split())
+
+
+def _summarize(sweep_dir: Path) -> bool:
+    """Write the summary of a sweep; return whether this succeeded."""
+    try:
+        summarize([sweep_dir], sweep_dir, images=read_plan(sweep_dir).images)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
