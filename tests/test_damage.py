@@ -1,13 +1,17 @@
 """Kinds of damage: each stops a run before it starts, in one line that names file and key."""
 
+import functools
 import json
 import shutil
 import zlib
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import make_once
 from PIL import ExifTags, Image
 
 from btxrd.config.compose import register_schema
@@ -16,6 +20,9 @@ from btxrd.data.dataset import load_dataset
 from btxrd.errors import InputError
 from btxrd.execution.launch import check
 from btxrd.execution.planning import plan_run
+from btxrd.phantom.write import write_phantom
+
+FILMS = 26
 
 
 class Folder:
@@ -110,7 +117,7 @@ DAMAGE = {
     "two tables": (csv_beside, r"holds dataset.xlsx and dataset.csv; keep one"),
     "truncated table": (
         lambda f: (f.root / "dataset.xlsx").write_bytes(
-            (f.root / "dataset.xlsx").read_bytes()[:9000]
+            (f.root / "dataset.xlsx").read_bytes()[:-500]
         ),
         TABLE + r"cannot be read as a table",
     ),
@@ -247,16 +254,36 @@ DAMAGE = {
 }
 
 
+@pytest.fixture(scope="session")
+def small(shared):
+    """A data set of few films, since each test copies it and looks at all of them."""
+    return make_once(shared / "small", partial(write_phantom, cases=FILMS, seed=1))
+
+
 @pytest.fixture
-def folder(phantom, tmp_path):
-    return Folder(shutil.copytree(phantom, tmp_path / "data"))
+def folder(small, tmp_path):
+    return Folder(shutil.copytree(small, tmp_path / "data"))
+
+
+@pytest.fixture(scope="session")
+def plain(small):
+    """The data set without a change."""
+    return load_dataset(*loading(Folder(small)))
+
+
+@functools.cache
+def composed(*overrides):
+    register_schema()
+    (config,) = plan_run(
+        ["data=btxrd", "data.root=set-below", *overrides], "config", None
+    ).runs.values()
+    return config
 
 
 def config_of(folder, *overrides):
-    register_schema()
-    data = [f"data.root={folder.root}", f"data.cache={folder.root.parent / 'cache'}"]
-    (config,) = plan_run(["data=btxrd", *data, *overrides], "config", None).runs.values()
-    return config
+    config = composed(*overrides)
+    cache = str(folder.root.parent / "cache")
+    return replace(config, data=replace(config.data, root=str(folder.root), cache=cache))
 
 
 def listing(folder):
@@ -336,9 +363,8 @@ USABLE = {
 
 
 @pytest.mark.parametrize("kind", USABLE)
-def test_what_is_usable_is_used_and_said_once(kind, folder, phantom):
+def test_what_is_usable_is_used_and_said_once(kind, folder, plain):
     change, warning = USABLE[kind]
-    plain = load_dataset(*loading(Folder(phantom)))
     change(folder)
     dataset = load_dataset(*loading(folder))
     assert len(dataset.cases) == len(plain.cases)
