@@ -10,9 +10,10 @@ from PIL import Image
 from reference import by_sklearn
 from sklearn import metrics as sk
 
+from btxrd.artifacts.metrics import read_metrics
 from btxrd.data.annotations import find_outlines
 from btxrd.data.cases import load_cases
-from btxrd.data.constants import CLASSES, HEADLINE, PER_CLASS
+from btxrd.data.constants import CLASSES
 from btxrd.data.dataset import SEALED, load_dataset
 from btxrd.data.pixels import load_pixels
 from btxrd.evaluation.inference import predict
@@ -68,23 +69,23 @@ def test_stored_figures_are_those_of_the_stored_predictions(guided_run, tables, 
     rows = tables["predictions"].query("partition == @partition")
     labels = rows["label"].map({name: i for i, name in enumerate(CLASSES)}).to_numpy()
     probs = rows[PROBS].to_numpy()
-    stored = json.loads((guided_run.run_dir / "metrics.json").read_text())[partition]
-    flat = {name: stored[name]["value"] for name in HEADLINE}
-    for title, of_class in stored["per_class"].items():
-        flat |= {f"{title}.{name}": of_class[name]["value"] for name in PER_CLASS}
+    stored = getattr(read_metrics(guided_run.run_dir), partition)
+    flat = {name: found.value for name, found in stored.values.items()}
+    for title, of_class in stored.per_class.items():
+        flat |= {f"{title}.{name}": found.value for name, found in of_class.values.items()}
     wanted = by_sklearn(labels, probs)
     assert set(flat) - set(wanted) == {"ece"}
     for name, want in wanted.items():
         assert flat[name] == (want if want is None else pytest.approx(want)), name
     confusion = sk.confusion_matrix(labels, probs.argmax(axis=1), labels=[0, 1, 2])
-    assert stored["confusion"] == confusion.tolist()
-    assert stored["n"] == len(rows)
+    assert stored.confusion == confusion.tolist()
+    assert stored.n == len(rows)
     split = pd.read_csv(guided_run.run_dir / "split.csv").set_index("image_id")
     centers = split.loc[rows["image_id"], "center"].to_numpy()
-    for center, found in stored["per_center"].items():
+    for center, found in stored.per_center.items():
         here = centers == int(center)
         want = sk.accuracy_score(labels[here], probs[here].argmax(axis=1))
-        assert found["accuracy"]["value"] == pytest.approx(want)
+        assert found.values["accuracy"].value == pytest.approx(want)
 
 
 def test_stored_checkpoint_reproduces_the_stored_predictions(guided_run, tables):
@@ -92,12 +93,12 @@ def test_stored_checkpoint_reproduces_the_stored_predictions(guided_run, tables)
     data = guided_run.config.data
     root = Path(data.root)
     cases = load_cases(root)
-    prepared = sidecar["preprocessing"]
+    prepared = sidecar.preprocessing
     pixels = load_pixels(
         cases["path"].tolist(),
-        sidecar["image_size"],
-        clahe_clip=prepared["clahe_clip"],
-        clahe_tiles=prepared["clahe_tiles"],
+        sidecar.image_size,
+        clahe_clip=prepared.clahe_clip,
+        clahe_tiles=prepared.clahe_tiles,
         cache=root.parent / "other-cache",
     )
     stored = tables["predictions"].set_index("image_id")
@@ -176,18 +177,18 @@ def test_training_has_no_test_partition_to_ask_for(compose):
 
 def test_what_is_said_of_test_follows_from_the_files(guided_run, tables):
     found, shortcuts = metrics_of(guided_run), pd.read_csv(guided_run.run_dir / "shortcuts.csv")
-    for way, rows in shortcuts.groupby("way"):
+    for variant, rows in shortcuts.groupby("variant"):
         labels = rows["label"].map(CLASSES.index)
         area = sk.roc_auc_score(labels, rows[PROBS], multi_class="ovr")
-        assert found["shortcuts"][way]["macro_auc"]["value"] == pytest.approx(area)
+        assert found["shortcuts"][variant]["macro_auc"]["value"] == pytest.approx(area)
     assert len(found["shortcuts"]) == 6
     maps = tables["gradcam"]
     usable = maps[maps["map"] == "ok"]
-    looks = found["looks"]["all"]
-    assert looks["n"] == len(maps)
-    assert looks["maps"]["ok"] == len(usable)
-    assert looks["peak_inside"]["value"] == pytest.approx(usable["peak_inside"].mean())
-    assert looks["iou"]["by_chance"] == pytest.approx(usable["iou_by_chance"].mean(), abs=1e-6)
+    scores = found["gradcam"]["all"]
+    assert scores["n"] == len(maps)
+    assert scores["maps"]["ok"] == len(usable)
+    assert scores["peak_inside"]["value"] == pytest.approx(usable["peak_inside"].mean())
+    assert scores["iou"]["by_chance"] == pytest.approx(usable["iou_by_chance"].mean(), abs=1e-6)
 
 
 def test_the_card_names_data_figures_and_limits(guided_run):
@@ -195,7 +196,7 @@ def test_the_card_names_data_figures_and_limits(guided_run):
     metrics = metrics_of(guided_run)
     assert f"{metrics['test']['macro_auc']['value']:.3f}" in card
     assert f"{metrics['clinical']['temperature']:.3f}" in card
-    for text in ("annotations=guided", "must not be used", "lesion painted out", "| train |"):
+    for text in ("annotations=guided", "must not be used", "lesion masked", "| train |"):
         assert text in card
 
 
@@ -271,7 +272,7 @@ def test_lesion_map_is_saved_scored_and_shown(lesion_run):
     assert table["image_id"].tolist() == gradcam["image_id"].tolist()
     assert (table["energy_inside"] != gradcam["energy_inside"]).any()
     found = metrics_of(lesion_run)
-    assert found["lesion_maps"]["all"]["n"] == found["looks"]["all"]["n"] == len(table)
+    assert found["lesion_maps"]["all"]["n"] == found["gradcam"]["all"]["n"] == len(table)
     assert "Its own map of the lesion" in (run_dir / "card.md").read_text()
     widths = {Image.open(path).width for path in (run_dir / "gradcam").iterdir()}
     assert min(widths) > 1000
