@@ -1,4 +1,4 @@
-"""Private memory of training and evaluation as the films become more: `-m benchmarks.memory N`."""
+"""Private memory of training and evaluation as the images become more: `-m benchmarks.memory N`."""
 
 import subprocess
 import sys
@@ -17,34 +17,34 @@ from btxrd.evaluation.gradcam import gradcam_maps
 from btxrd.evaluation.inference import predict
 from btxrd.model.classifier import BTXRDClassifier
 
-TURNS, FILMS, SIZE = 1, 1000, 600
-SOME = 64  # films that are evaluated, whatever their number
+TURNS, IMAGES, SIZE = 1, 1000, 600
+SOME = 64  # images that are evaluated, whatever their number
 
 
 def rows(_: Path) -> Iterator[Row]:
-    """Memory beside that with half of the films."""
+    """Memory beside that with half of the images."""
     yield in_turn(
-        f"private memory, batches of {FILMS} films at {SIZE} px and their evaluation",
+        f"private memory, batches of {IMAGES} films at {SIZE} px and their evaluation",
         "MB",
-        lambda: _in_a_process(FILMS),
+        lambda: _in_a_process(IMAGES),
         "half of the films",
-        lambda: _in_a_process(FILMS // 2),
+        lambda: _in_a_process(IMAGES // 2),
         turns=TURNS,
         target="<= 1.1",
-        doubled=lambda: _in_a_process(2 * FILMS),
+        doubled=lambda: _in_a_process(2 * IMAGES),
     )
 
 
-def _in_a_process(films: int) -> float:
-    command = [sys.executable, "-m", "benchmarks.memory", str(films)]
+def _in_a_process(images: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.memory", str(images)]
     return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
 
-def peak_of(films: int) -> float:
-    """The most private memory in MB while so many films, half of them outlined, are read."""
+def peak_of(images: int) -> float:
+    """The most private memory in MB while so many images, half of them outlined, are read."""
     with tempfile.TemporaryDirectory() as folder:
         arrays = {}
-        for name, count in {"pixels": films, "masks": films // 2}.items():
+        for name, count in {"pixels": images, "masks": images // 2}.items():
             stored = np.lib.format.open_memmap(
                 Path(folder) / name, mode="w+", dtype=np.uint8, shape=(count, SIZE, SIZE)
             )
@@ -53,7 +53,7 @@ def peak_of(films: int) -> float:
             stored.flush()
             del stored
             arrays[name] = np.load(Path(folder) / name, mmap_mode="r")
-        every, labels = np.arange(films), np.arange(films) % 3
+        every, labels = np.arange(images), np.arange(images) % 3
         model = BTXRDClassifier("resnet10t", 3, pretrained=False).eval()
         batches = TrainingBatches(
             arrays["pixels"],
@@ -70,8 +70,8 @@ def peak_of(films: int) -> float:
         with _Watch() as watch:
             for _ in batches.epoch(1):
                 pass
-            predict(model, arrays["pixels"], every[:: films // SOME])
-            chosen = every[:: films // SOME]
+            predict(model, arrays["pixels"], every[:: images // SOME])
+            chosen = every[:: images // SOME]
             for _ in gradcam_maps(model, arrays["pixels"], chosen, labels[chosen]):
                 pass
         return watch.peak

@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.films import full_size
+from benchmarks.images import full_size
 from benchmarks.measure import Row, in_turn, seconds
 from benchmarks.training import B0
 from btxrd.data.batches import evaluation_batches
 from btxrd.data.cases import find_images
-from btxrd.data.images import digest_films, for_each_film, read_film
+from btxrd.data.images import digest_images, for_each_image, read_image
 from btxrd.data.pixels import TILE, load_pixels
 from btxrd.evaluation.bootstrap import RESAMPLES, scores
 from btxrd.evaluation.gradcam import gradcam_maps
 from btxrd.evaluation.inference import predict
 from btxrd.runtime.device import choose_device
 
-FILMS, TURNS = 96, 5
+IMAGES, TURNS = 96, 5
 CASES, ASKED = 800, 100
 
 
@@ -32,9 +32,9 @@ def rows(root: Path) -> Iterator[Row]:
 
 
 def _cache(root: Path) -> Iterator[Row]:
-    images, _ = find_images(full_size(root / "films", FILMS))
+    images, _ = find_images(full_size(root / "films", IMAGES))
     paths = [str(path) for path in images.values()]
-    cache, digests = root / "built", digest_films(paths)
+    cache, digests = root / "built", digest_images(paths)
 
     def build(count: int) -> float:
         shutil.rmtree(cache, ignore_errors=True)
@@ -44,12 +44,12 @@ def _cache(root: Path) -> Iterator[Row]:
 
     def decode(at_least: int | None) -> float:
         return seconds(
-            lambda: for_each_film(
-                lambda row: read_film(Path(paths[row]), at_least), FILMS // 2, "decode"
+            lambda: for_each_image(
+                lambda row: read_image(Path(paths[row]), at_least), IMAGES // 2, "decode"
             )
         )
 
-    half, whole = FILMS // 2, FILMS
+    half, whole = IMAGES // 2, IMAGES
     what, doubled = f"cache of {half} full-size films at {B0.size} px", lambda: build(whole)
     yield in_turn(
         what,
@@ -95,8 +95,8 @@ def _inference() -> Iterator[Row]:
         return seconds(lambda: predict(model, pixels, np.arange(count)))
 
     def explain(count: int) -> float:
-        films, targets = np.arange(count), np.zeros(count, int)
-        return seconds(lambda: list(gradcam_maps(model, pixels, films, targets)))
+        images, targets = np.arange(count), np.zeros(count, int)
+        return seconds(lambda: list(gradcam_maps(model, pixels, images, targets)))
 
     work: tuple[tuple[str, Callable[[int], float]], ...] = (
         ("probabilities", judge),

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from benchmarks.films import full_size
+from benchmarks.images import full_size
 from benchmarks.measure import Row, in_turn, seconds
 from btxrd.config.schema import DataConfig, SplitConfig
 from btxrd.data.augmentation import Augmentation
 from btxrd.data.batches import Batch, Normalisation, TrainingBatches
 from btxrd.data.constants import CLASSES
-from btxrd.data.dataset import Dataset as Films
+from btxrd.data.dataset import Dataset as ImageData
 from btxrd.data.dataset import load_dataset
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.model.factory import create_model
@@ -32,7 +32,7 @@ from btxrd.training.loop import Validation, fit
 from btxrd.training.loss import Objective
 from btxrd.training.step import Step, adamw
 
-FILMS, TURNS = 192, 3
+IMAGES, TURNS = 192, 3
 GUIDED_STEPS = 5
 ROTATION = 15.0
 RECIPE = {"lr": 3e-4, "weight_decay": 0.01}
@@ -69,21 +69,21 @@ class Network:
 
     def batches(
         self,
-        films: Films,
+        images: ImageData,
         normalisation: Normalisation,
         *,
         guided: bool = False,
         with_lesions: bool = False,
     ) -> TrainingBatches:
-        """All films as training batches, augmented."""
-        rows = np.arange(len(films.cases))
+        """All images as training batches, augmented."""
+        rows = np.arange(len(images.cases))
         return TrainingBatches(
-            films.pixels,
+            images.pixels,
             rows,
-            films.labels,
+            images.labels,
             normalisation,
             Augmentation(flip=True, rotation=ROTATION),
-            masks=films.masks(rows),
+            masks=images.masks(rows),
             dim=0.5 if guided else None,
             with_lesions=with_lesions,
             batch_size=self.batch_size,
@@ -97,9 +97,9 @@ B3 = Network("EfficientNet-B3, 300 px", "efficientnet_b3", 300, 16, 0.3)
 CBAM = Network("ResNet-50-CBAM, 224 px", "resnet50", 224, 16, 0.3, "cbam")
 
 
-def load_films(root: Path, size: int) -> Films:
-    """Full-size films as a run has them."""
-    data = DataConfig(root=str(full_size(root / "films", FILMS)), cache=str(root / "cache"))
+def load_images(root: Path, size: int) -> ImageData:
+    """Full-size images as a run has them."""
+    data = DataConfig(root=str(full_size(root / "films", IMAGES)), cache=str(root / "cache"))
     return load_dataset(data, SplitConfig(strategy="random"), size)
 
 
@@ -108,9 +108,9 @@ def rows(root: Path) -> Iterator[Row]:
     make_reproducible(0)
     device = choose_device("auto")
     for network in (B0, B3, CBAM):
-        films = load_films(root, network.size)
-        yield _beside_limit(network, films, device)
-        yield from _guidance(network, films, device)
+        images = load_images(root, network.size)
+        yield _beside_limit(network, images, device)
+        yield from _guidance(network, images, device)
     yield from _epochs(root, device)
 
 
@@ -138,9 +138,9 @@ def _step(model: nn.Module, device: torch.device, objective: Objective = OBJECTI
     return Step(model, objective, adamw(model, **RECIPE), device)
 
 
-def _beside_limit(network: Network, films: Films, device: torch.device) -> Row:
+def _beside_limit(network: Network, images: ImageData, device: torch.device) -> Row:
     model = network.build(device)
-    batches = network.batches(films, model.normalisation, guided=True)
+    batches = network.batches(images, model.normalisation, guided=True)
     step = _step(model, device)
     (batch, *_) = batches.epoch(1)
 
@@ -159,7 +159,7 @@ def _beside_limit(network: Network, films: Films, device: torch.device) -> Row:
     )
 
 
-def _guidance(network: Network, films: Films, device: torch.device) -> Iterator[Row]:
+def _guidance(network: Network, images: ImageData, device: torch.device) -> Iterator[Row]:
     """What guidance by lesion maps and by Grad-CAM costs, and pooling by such a map."""
     plain = network.build(device, lesion_map=True)
     pooling = network.build(device, pooling="lesion")
@@ -167,7 +167,7 @@ def _guidance(network: Network, films: Films, device: torch.device) -> Iterator[
     def steps(kind: str, model: BTXRDClassifier = plain) -> float:
         objective = Objective(OBJECTIVE.class_loss, kind, 0.5)
         learns = kind != "none"
-        batches = network.batches(films, model.normalisation, with_lesions=learns)
+        batches = network.batches(images, model.normalisation, with_lesions=learns)
         step = _step(model, device, objective)
         return seconds(lambda: _consume(step, islice(batches.epoch(1), GUIDED_STEPS)))
 
@@ -197,20 +197,20 @@ def _consume(step: Callable[[Batch], Tensor], batches: Iterable[Batch]) -> None:
 
 
 def _epochs(root: Path, device: torch.device) -> Iterator[Row]:
-    films, on_cpu = load_films(root, B0.size), device.type == "cpu"
+    images, on_cpu = load_images(root, B0.size), device.type == "cpu"
     model = B0.build(device)
-    batches = B0.batches(films, model.normalisation, guided=False)
+    batches = B0.batches(images, model.normalisation, guided=False)
 
     def ours() -> float:
         return seconds(lambda: _train(model, batches))
 
     step = _step(model, device)
-    loader = _timm_loader(root, films, model.normalisation, device)
+    loader = _timm_loader(root, images, model.normalisation, device)
 
     def with_timm() -> float:
         return seconds(lambda: _consume(step, _placed(loader, device)))
 
-    what = f"an epoch of {len(films.cases)} full-size films, {B0.name}"
+    what = f"an epoch of {len(images.cases)} full-size films, {B0.name}"
     yield in_turn(
         what,
         "s",
@@ -225,8 +225,8 @@ def _epochs(root: Path, device: torch.device) -> Iterator[Row]:
         backbone=B0.backbone, num_classes=3, pretrained=False, dropout=B0.dropout
     )
     plain_step = PlainStep(plain_model.to(device).train())
-    plain_films = PlainFilms(films, model.normalisation)
-    plain = DataLoader(plain_films, B0.batch_size, shuffle=True, num_workers=cores())
+    plain_images = PlainImages(images, model.normalisation)
+    plain = DataLoader(plain_images, B0.batch_size, shuffle=True, num_workers=cores())
 
     def with_plain_loop() -> float:
         placed = (Batch(images.to(device), labels.to(device)) for images, labels in plain)
@@ -253,11 +253,11 @@ def _placed(loader: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> It
 
 
 def _timm_loader(
-    root: Path, films: Films, normalisation: Normalisation, device: torch.device
+    root: Path, images: ImageData, normalisation: Normalisation, device: torch.device
 ) -> Iterable[tuple[Tensor, Tensor]]:
     """Images in a folder a class, read by timm itself."""
     by_class = root / "by-class"
-    for path, label in zip(films.cases["path"], films.labels, strict=True):
+    for path, label in zip(images.cases["path"], images.labels, strict=True):
         link = by_class / CLASSES[label] / Path(path).name
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink():
@@ -276,11 +276,11 @@ def _timm_loader(
     return loader
 
 
-class PlainFilms(Dataset[tuple[Tensor, int]]):
-    """Films that are decoded, equalised and augmented each time one is asked for."""
+class PlainImages(Dataset[tuple[Tensor, int]]):
+    """Images that are decoded, equalised and augmented each time one is asked for."""
 
-    def __init__(self, films: Films, normalisation: Normalisation) -> None:
-        self._paths, self._labels = films.cases["path"].tolist(), films.labels
+    def __init__(self, images: ImageData, normalisation: Normalisation) -> None:
+        self._paths, self._labels = images.cases["path"].tolist(), images.labels
         self._augment = transforms.Compose(
             [
                 transforms.Resize((B0.size, B0.size)),
@@ -295,8 +295,8 @@ class PlainFilms(Dataset[tuple[Tensor, int]]):
         return len(self._paths)
 
     def __getitem__(self, row: int) -> tuple[Tensor, int]:
-        film = np.asarray(Image.open(self._paths[row]).convert("L"))
-        equalised = cv2.createCLAHE(2.0, (8, 8)).apply(film)
+        pixels = np.asarray(Image.open(self._paths[row]).convert("L"))
+        equalised = cv2.createCLAHE(2.0, (8, 8)).apply(pixels)
         return self._augment(Image.fromarray(equalised).convert("RGB")), int(self._labels[row])
 
 

@@ -18,11 +18,12 @@ import requests
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 
+from btxrd.artifacts import codec
+from btxrd.artifacts.archive import MARKER, ArchiveMarker
 from btxrd.data.archive import need_room, unpack
 from btxrd.errors import InputError
-from btxrd.runtime.files import lock, read_json
+from btxrd.runtime.files import lock
 
-MARKER = "archive.json"  # in a folder that this command made: the md5 of its archive
 BLOCK = 1 << 18  # bytes
 TIMEOUT = (15, 60)  # seconds to connect, and between two answers
 
@@ -69,25 +70,25 @@ def download(root: Path, url: str, md5: str) -> None:
         root.parent.mkdir(parents=True, exist_ok=True)
         with lock(lock_path, math.inf):
             if _is_whole(root, md5):
-                said = "is whole already"
+                message = "is whole already"
             else:
-                _have(archive, url, md5)
-                said = f"{unpack(archive, root, MARKER, md5)} cases"
+                _provide(archive, url, md5)
+                message = f"{unpack(archive, root, md5)} cases"
             part.unlink(missing_ok=True)
             if archive.is_file() and _md5(archive) == md5:  # and not the user's own
                 archive.unlink()
         lock_path.unlink(missing_ok=True)
     except OSError as error:
-        place = error.filename or root
-        raise InputError(f"{place}: cannot be written ({error.strerror or error})") from error
-    print(f"{root}: {said}")
+        path = error.filename or root
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    print(f"{root}: {message}")
 
 
 def _beside(root: Path, suffix: str) -> Path:
     return root.with_name(root.name + suffix)
 
 
-def _have(archive: Path, url: str, md5: str) -> None:
+def _provide(archive: Path, url: str, md5: str) -> None:
     """Fetch the archive, unless it is there; one that was put there must have the md5 too."""
     if not archive.exists():
         fetch(url, archive, md5)
@@ -100,13 +101,13 @@ def _is_whole(root: Path, md5: str) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
-        found = read_json(root / MARKER)["md5"]
-    except (OSError, InputError, KeyError, TypeError):
-        found = None
-    if found == md5 and _count(root) <= read_json(root / MARKER)["files"]:
+        marker = codec.read(root / MARKER, ArchiveMarker)
+    except (OSError, InputError):
+        marker = None
+    if marker is not None and marker.md5 == md5 and _count(root) <= marker.files:
         raise InputError(f"data.root={root}: is not whole any more; delete it, and call again")
-    if found != md5:
-        holds = "an archive of another md5" if found else "files that this command did not make"
+    if marker is None or marker.md5 != md5:
+        holds = "an archive of another md5" if marker else "files that this command did not make"
         raise InputError(f"data.root={root}: holds {holds}; name another folder, or delete it")
     return True
 
@@ -127,7 +128,7 @@ def fetch(url: str, archive: Path, md5: str) -> None:
     part = archive.with_name(archive.name + ".part")
     by_hand = f"try again, or fetch it with a browser and put it at {archive}"
     try:
-        _go_on(url, part, by_hand)
+        _resume(url, part, by_hand)
     except (requests.RequestException, HTTPError, ValueError) as error:
         raise InputError(f"{url}: cannot be fetched ({error}); {by_hand}") from error
     found = _md5(part)
@@ -139,7 +140,7 @@ def fetch(url: str, archive: Path, md5: str) -> None:
     part.rename(archive)
 
 
-def _go_on(url: str, part: Path, by_hand: str) -> None:
+def _resume(url: str, part: Path, by_hand: str) -> None:
     """Ask for what `part` lacks, and append it."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from btxrd.data.annotations import Outline, find_outlines, lesion_mask, outline_fault, read_outline
+from btxrd.data.annotations import Outline, find_outlines, lesion_mask, outline_error, read_outline
 from btxrd.errors import InputError
 
 
@@ -60,16 +60,16 @@ def test_two_files_of_one_film_must_be_equal(tmp_path):
     assert "differs from" in doubles["a"]
 
 
-def square(shift=0.0, film=None):
-    return Outline(200, 100, (np.array(SQUARE, float) + np.array([shift, 0]),), film)
+def square(shift=0.0, image=None):
+    return Outline(200, 100, (np.array(SQUARE, float) + np.array([shift, 0]),), image)
 
 
 def test_outline_must_belong_to_its_film():
-    assert outline_fault(square(), "a", 200, 100) is None
-    assert outline_fault(square(film="a"), "a", 200, 100) is None
-    assert "names b; must name a" in outline_fault(square(film="b"), "a", 200, 100)
-    assert "film of 200 x 100 pixels, but a has 100 x 200" in outline_fault(square(), "a", 100, 200)
-    assert "wholly out of the frame" in outline_fault(square(160), "a", 200, 100)
+    assert outline_error(square(), "a", 200, 100) is None
+    assert outline_error(square(image="a"), "a", 200, 100) is None
+    assert "names b; must name a" in outline_error(square(image="b"), "a", 200, 100)
+    assert "film of 200 x 100 pixels, but a has 100 x 200" in outline_error(square(), "a", 100, 200)
+    assert "wholly out of the frame" in outline_error(square(160), "a", 200, 100)
 
 
 def test_share_and_crossing_are_of_the_frame():
@@ -82,7 +82,7 @@ def test_share_and_crossing_are_of_the_frame():
 def test_image_path_is_read_wherever_it_was_drawn(name, tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(labelme(("polygon", SQUARE)) | {"imagePath": name}))
-    assert read_outline(path).film == "a"
+    assert read_outline(path).image == "a"
 
 
 DAMAGE = {

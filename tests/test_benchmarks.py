@@ -3,7 +3,7 @@ import json
 import pytest
 
 from benchmarks.__main__ import _line, _write
-from benchmarks.films import full_size
+from benchmarks.images import full_size
 from benchmarks.measure import Row, in_turn
 from btxrd.data.inspection import inspect
 

@@ -20,9 +20,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from btxrd.artifacts.archive import MARKER
 from btxrd.data.archive import unpack
 from btxrd.data.cases import load_cases
-from btxrd.download import MARKER, download
+from btxrd.download import download
 from btxrd.errors import InputError
 
 
@@ -387,7 +388,7 @@ def test_hostile_archive_writes_nothing_at_all(release, tmp_path, kind):
     archive = with_entries(release, box / "d.zip", entries)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=message) as got:
-        unpack(archive, box / "d", MARKER, "0")
+        unpack(archive, box / "d", "0")
     assert "\n" not in str(got.value)
     assert str(archive) in str(got.value)
     assert sorted(tmp_path.rglob("*")) == before

@@ -10,7 +10,7 @@ from PIL import Image
 
 from btxrd.data.cases import load_cases
 from btxrd.data.duplicates import near_duplicates
-from btxrd.data.survey import survey_films
+from btxrd.data.survey import survey_images
 
 COPIES = {
     "identical": lambda film, path: None,
@@ -31,7 +31,7 @@ def films(request, tmp_path):
 
 
 def pairs_of(cases, cache):
-    return near_duplicates(cases, survey_films(cases["path"].tolist(), cache))
+    return near_duplicates(cases, survey_images(cases["path"].tolist(), cache))
 
 
 @pytest.mark.parametrize("how", COPIES)
@@ -76,16 +76,16 @@ def test_labels_that_contradict_are_marked(cases, tmp_path):
 
 
 def test_films_are_looked_at_once(cases, tmp_path, monkeypatch):
-    first = survey_films(cases["path"].tolist(), tmp_path)
-    monkeypatch.setattr("btxrd.data.survey.read_film", None)
-    again = survey_films(cases["path"].tolist(), tmp_path)
+    first = survey_images(cases["path"].tolist(), tmp_path)
+    monkeypatch.setattr("btxrd.data.survey.read_image", None)
+    again = survey_images(cases["path"].tolist(), tmp_path)
     assert again.infos == first.infos
     assert np.array_equal(again.hashes, first.hashes)
 
 
 def test_damaged_cache_is_built_again(cases, tmp_path):
     paths = cases["path"].tolist()
-    first = survey_films(paths, tmp_path)
+    first = survey_images(paths, tmp_path)
     (kept,) = tmp_path.glob("survey-*.npz")
     kept.write_bytes(kept.read_bytes()[:500])
-    assert survey_films(paths, tmp_path).infos == first.infos
+    assert survey_images(paths, tmp_path).infos == first.infos

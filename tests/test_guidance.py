@@ -1,7 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from btxrd.data import dataset as data
+from btxrd.data.annotations import find_outlines, lesion_mask, read_outline
 from btxrd.data.dataset import load_dataset
+from btxrd.data.images import digest_images
+from btxrd.data.pixels import decode_image
 from btxrd.errors import InputError
 from btxrd.training.guidance import training_masks
 
@@ -61,3 +67,30 @@ def test_tumours_without_an_outline_are_counted(dataset):
     masks, (line,) = training_masks(dataset, "lesion", "none", 0, "somewhere")
     assert line.startswith("1 of ")
     assert len(masks) == np.sum(dataset.labels[train] > 0) - 1
+
+
+def test_pixels_and_masks_are_prepared_as_the_config_says(compose, monkeypatch):
+    """Kills a data set that forgets a setting, or lays masks otherwise than images."""
+    config = compose("data.aspect=keep", "data.clahe_clip=3.5", "data.clahe_tiles=4")
+    asked = {}
+
+    def noted(name, make):
+        def call(*given, **settings):
+            asked[name] = settings
+            return make(*given, **settings)
+
+        return call
+
+    for name in ("load_pixels", "load_masks"):
+        monkeypatch.setattr(data, name, noted(name, getattr(data, name)))
+    dataset = load_dataset(config.data, config.split, 32)
+    pixels = asked["load_pixels"]
+    assert (pixels["clahe_clip"], pixels["clahe_tiles"]) == (3.5, 4)
+    assert pixels["keep_aspect"] is asked["load_masks"]["keep_aspect"] is True
+    row = len(dataset.cases) // 2
+    path = Path(dataset.cases["path"].iloc[row])
+    assert pixels["digests"][row] == digest_images([str(path)])[0]
+    assert np.array_equal(dataset.pixels[row], decode_image(path, 32, 3.5, 4, keep_aspect=True))
+    stem, mask = next(iter(dataset.lesions.items()))
+    outline = read_outline(find_outlines(Path(config.data.root))[0][stem])
+    assert np.array_equal(mask, lesion_mask(outline, 32, keep_aspect=True))

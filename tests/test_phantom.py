@@ -114,7 +114,7 @@ def test_letter_of_shortcut_lies_in_the_border_and_tells_the_class(lettered):
 def test_shortcut_is_without_fault_and_without_duplicates(lettered, tmp_path):
     found = inspect(lettered, tmp_path, strict=True)
     assert found.pairs.empty
-    assert found.remarks == {}
+    assert found.warnings == {}
     assert json.loads((lettered / "phantom.json").read_text())["planted"] == {}
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from btxrd.data import pixels
 from btxrd.data.annotations import Outline, lesion_mask
-from btxrd.data.pixels import decode_film, load_masks, load_pixels
+from btxrd.data.pixels import decode_image, load_masks, load_pixels
 from btxrd.errors import InputError
 
 PLAIN = {"clahe_clip": 0.0, "clahe_tiles": 8}
@@ -41,7 +41,7 @@ def test_a_film_that_keeps_its_aspect_lies_in_the_middle_of_black_under_its_mask
     film = np.full((100, 200), 60, np.uint8)
     film[25:75, 50:150] = 255
     cv2.imwrite(str(tmp_path / "film.png"), film)
-    square = decode_film(tmp_path / "film.png", 80, 0.0, 8, keep_aspect=True)
+    square = decode_image(tmp_path / "film.png", 80, 0.0, 8, keep_aspect=True)
     assert (square[:20] == 0).all()
     assert (square[60:] == 0).all()
     assert (square[21:59] > 0).all()
@@ -55,24 +55,24 @@ def test_a_film_that_keeps_its_aspect_lies_in_the_middle_of_black_under_its_mask
 def test_the_cache_holds_what_decoding_gives(films, tmp_path):
     loaded = load_pixels(films, 48, cache=tmp_path / "cache", clahe_clip=2.0, clahe_tiles=8)
     for film, path in zip(loaded, films, strict=True):
-        assert (film == decode_film(Path(path), 48, 2.0, 8)).all()
+        assert (film == decode_image(Path(path), 48, 2.0, 8)).all()
 
 
 def test_a_large_jpeg_is_decoded_at_a_fraction_and_looks_the_same(tmp_path, monkeypatch):
     noise = np.random.default_rng(0).standard_normal((2000, 1600))
     film = (128 + 400 * cv2.GaussianBlur(noise, (0, 0), 20)).clip(0, 255).astype(np.uint8)
     Image.fromarray(film).save(tmp_path / "large.jpeg", quality=95)
-    read, sizes = pixels.read_film, []
+    read, sizes = pixels.read_image, []
 
     def watched(path, at_least):
         found = read(path, at_least)
         sizes.append(found.pixels.shape)
         return found
 
-    monkeypatch.setattr(pixels, "read_film", watched)
-    fast = decode_film(tmp_path / "large.jpeg", 224, 2.0, 8).astype(float)
-    monkeypatch.setattr(pixels, "read_film", lambda path, at_least: watched(path, None))
-    full = decode_film(tmp_path / "large.jpeg", 224, 2.0, 8).astype(float)
+    monkeypatch.setattr(pixels, "read_image", watched)
+    fast = decode_image(tmp_path / "large.jpeg", 224, 2.0, 8).astype(float)
+    monkeypatch.setattr(pixels, "read_image", lambda path, at_least: watched(path, None))
+    full = decode_image(tmp_path / "large.jpeg", 224, 2.0, 8).astype(float)
     assert sizes == [(500, 400), (2000, 1600)]
     assert np.abs(fast - full).mean() < 2
 
@@ -94,9 +94,9 @@ def test_masks_are_filled_once_and_follow_from_the_outlines(tmp_path, monkeypatc
 def test_processes_that_start_together_decode_once(films, tmp_path):
     code = (
         "import sys; from pathlib import Path; from btxrd.data import pixels\n"
-        "decode = pixels.decode_film\n"
+        "decode = pixels.decode_image\n"
         "def told(*given): print('decoded', flush=True); return decode(*given)\n"
-        "pixels.decode_film = told\n"
+        "pixels.decode_image = told\n"
         "plain = dict(clahe_clip=2.0, clahe_tiles=8)\n"
         "pixels.load_pixels(sys.argv[2:], 48, cache=Path(sys.argv[1]), **plain)"
     )
@@ -110,11 +110,11 @@ def test_processes_that_start_together_decode_once(films, tmp_path):
 def test_a_build_that_is_killed_leaves_nothing_that_counts(films, tmp_path):
     code = (
         "import os, signal, sys; from pathlib import Path; from btxrd.data import pixels\n"
-        "decode = pixels.decode_film\n"
+        "decode = pixels.decode_image\n"
         "def fatal(path, *given):\n"
         "    if path.stem == '2': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return decode(path, *given)\n"
-        "pixels.decode_film = fatal\n"
+        "pixels.decode_image = fatal\n"
         "plain = dict(clahe_clip=0.0, clahe_tiles=8)\n"
         "pixels.load_pixels(sys.argv[2:], 48, cache=Path(sys.argv[1]), **plain)"
     )
@@ -122,13 +122,13 @@ def test_a_build_that_is_killed_leaves_nothing_that_counts(films, tmp_path):
     assert killed.returncode == -signal.SIGKILL
     assert not list((tmp_path / "cache").glob("*.npy"))
     loaded = load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN)
-    assert (loaded[2] == decode_film(Path(films[2]), 48, 0.0, 8)).all()
+    assert (loaded[2] == decode_image(Path(films[2]), 48, 0.0, 8)).all()
     assert [path.suffix for path in (tmp_path / "cache").glob("pixels-*")].count(".tmp") == 0
 
 
 def test_second_call_decodes_nothing(films, tmp_path, monkeypatch):
     first = load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN)
-    monkeypatch.setattr(pixels, "decode_film", None)
+    monkeypatch.setattr(pixels, "decode_image", None)
     assert (load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN) == first).all()
 
 
@@ -148,8 +148,8 @@ def test_clahe_raises_the_contrast_of_a_dull_film(tmp_path):
     rng = np.random.default_rng(0)
     dull = (120 + 6 * rng.standard_normal((200, 200))).astype(np.uint8)
     Image.fromarray(dull).save(tmp_path / "dull.jpeg")
-    before = decode_film(tmp_path / "dull.jpeg", 200, 0.0, 8)
-    after = decode_film(tmp_path / "dull.jpeg", 200, 2.0, 8)
+    before = decode_image(tmp_path / "dull.jpeg", 200, 0.0, 8)
+    after = decode_image(tmp_path / "dull.jpeg", 200, 2.0, 8)
     assert after.std() > 1.5 * before.std()
 
 
@@ -159,7 +159,7 @@ def test_exif_rotation_is_undone(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # stored upside down
     Image.fromarray(film[::-1].copy()).save(tmp_path / "turned.jpeg", exif=exif)
-    decoded = decode_film(tmp_path / "turned.jpeg", 60, 0.0, 8)
+    decoded = decode_image(tmp_path / "turned.jpeg", 60, 0.0, 8)
     assert decoded[:15].mean() > 240
     assert decoded[30:].mean() < 15
 
@@ -167,7 +167,7 @@ def test_exif_rotation_is_undone(tmp_path):
 def test_sixteen_bits_keep_their_range(tmp_path):
     deep = np.full((50, 50), 32768, np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    assert decode_film(tmp_path / "deep.png", 32, 0.0, 8).mean() == pytest.approx(127.5, abs=1)
+    assert decode_image(tmp_path / "deep.png", 32, 0.0, 8).mean() == pytest.approx(127.5, abs=1)
 
 
 def test_damaged_film_is_named_and_leaves_no_cache(films, tmp_path):
@@ -183,3 +183,45 @@ def test_damaged_cache_is_built_again(films, tmp_path):
     (kept,) = (tmp_path / "cache").glob("pixels-*.npy")
     kept.write_bytes(kept.read_bytes()[:500])
     assert (load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN) == first).all()
+
+
+SETTINGS = {"size": 48, "clahe_clip": 2.0, "clahe_tiles": 8, "keep_aspect": False}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"size": 40}, {"clahe_clip": 9.0}, {"clahe_tiles": 2}, {"keep_aspect": True}],
+    ids=str,
+)
+def test_each_setting_has_pixels_of_its_own_in_the_cache(films, tmp_path, changed):
+    """Kills a cache whose key forgets a setting."""
+    plain = load_pixels(films, cache=tmp_path / "shared", **SETTINGS)
+    other = load_pixels(films, cache=tmp_path / "shared", **SETTINGS | changed)
+    anew = load_pixels(films, cache=tmp_path / "fresh", **SETTINGS | changed)
+    assert np.array_equal(other, anew)
+    assert not np.array_equal(other, plain)
+
+
+def test_pixels_are_those_of_the_given_contents_in_the_given_order(films, tmp_path):
+    """Kills a cache whose key forgets the digests, or their order."""
+    plain = load_pixels(films, cache=tmp_path, **SETTINGS)
+    turned = load_pixels(films[::-1], cache=tmp_path, **SETTINGS)
+    assert np.array_equal(turned, plain[::-1])
+    named = [
+        load_pixels(films, cache=tmp_path, digests=digests, **SETTINGS).filename
+        for digests in (["a", "b", "c"], ["a", "b", "d"])
+    ]
+    assert named[0] != named[1]
+
+
+def test_masks_of_another_size_aspect_or_frame_have_arrays_of_their_own(tmp_path):
+    """Kills a cache of masks whose key forgets one of them."""
+    square = np.array([[10.0, 10.0], [60.0, 10.0], [60.0, 60.0], [10.0, 60.0]])
+    outlines = [Outline(100, 80, (square,))]
+    asked = [
+        (outlines, 50, False), (outlines, 40, False), (outlines, 50, True),
+        ([Outline(100, 90, (square,))], 50, False), ([Outline(110, 80, (square,))], 50, False),
+    ]  # fmt: skip
+    for of, size, keep in asked:
+        (mask,) = load_masks(of, size, keep_aspect=keep, cache=tmp_path)
+        assert np.array_equal(mask, lesion_mask(of[0], size, keep))

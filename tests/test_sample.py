@@ -4,7 +4,7 @@ import numpy as np
 
 from btxrd.data.annotations import find_outlines, lesion_mask, read_outline
 from btxrd.data.cases import load_cases
-from btxrd.data.pixels import decode_film
+from btxrd.data.pixels import decode_image
 
 
 def test_sample_is_read_as_it_ships(sample):
@@ -20,5 +20,5 @@ def test_sample_is_read_as_it_ships(sample):
 
 def test_sample_films_decode_to_what_they_show(sample):
     cases = load_cases(sample).sample(20, random_state=0)
-    films = [decode_film(sample / path, 128, 2.0, 8) for path in cases["path"]]
+    films = [decode_image(sample / path, 128, 2.0, 8) for path in cases["path"]]
     assert all(film.std() > 10 for film in films)

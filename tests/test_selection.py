@@ -5,8 +5,8 @@ from scipy.optimize import brentq
 from scipy.special import softmax
 from sklearn.metrics import log_loss, recall_score
 
-from btxrd.data.constants import CLASSES
-from btxrd.evaluation.metrics import MALIGNANT, with_temperature
+from btxrd.artifacts.classes import ClassNames
+from btxrd.evaluation.formulas import with_temperature
 from btxrd.evaluation.selection import (
     HOTTEST,
     SENSITIVITY,
@@ -15,17 +15,21 @@ from btxrd.evaluation.selection import (
     choose_temperature,
     choose_threshold,
     choose_winner,
+    selection_rule,
 )
+
+NAMES = ClassNames(("normal", "benign", "malignant"), "malignant", "normal")
+CLASSES, FOCUS = NAMES.names, 2
 
 
 def table_of(labels, probs, partition):
-    """Rows of a predictions.csv."""
+    """Return rows of predictions.csv."""
     table = pd.DataFrame(probs, columns=[f"prob_{name}" for name in CLASSES])
     return table.assign(label=[CLASSES[label] for label in labels], partition=partition)
 
 
 def calibrated(n, seed=0):
-    """Draw probabilities, and labels that they tell the truth of."""
+    """Draw calibrated probabilities, and their labels."""
     rng = np.random.default_rng(seed)
     probs = softmax(1.5 * rng.normal(size=(n, 3)), axis=1)
     return (rng.random(n)[:, None] > probs.cumsum(axis=1)).sum(axis=1), probs
@@ -33,7 +37,7 @@ def calibrated(n, seed=0):
 
 def test_validation_is_read_from_rows_of_predictions():
     labels, probs = calibrated(9)
-    val = Validation.of(table_of(labels, probs, "val"))
+    val = Validation.of(table_of(labels, probs, "val"), CLASSES)
     assert (val.labels == labels).all()
     assert (val.probs == probs).all()
 
@@ -42,7 +46,7 @@ def test_validation_is_read_from_rows_of_predictions():
 def test_validation_takes_no_case_that_is_not_val(partition):
     table = table_of(*calibrated(9), ["val"] * 8 + [partition])
     with pytest.raises(ValueError, match="val cases alone"):
-        Validation.of(table)
+        Validation.of(table, CLASSES)
 
 
 @pytest.mark.parametrize("planted", [0.5, 1.0, 1.7, 4.0])
@@ -81,9 +85,9 @@ def test_temperature_is_where_the_slope_of_the_loss_is_none():
 
 @pytest.mark.parametrize("right", [True, False])
 def test_temperature_stays_within_bounds_where_all_is_right_or_wrong(right):
-    called = np.arange(30) % 3
-    probs = np.eye(3)[called]
-    temperature = choose_temperature(Validation(called if right else (called + 1) % 3, probs))
+    predicted = np.arange(30) % 3
+    probs = np.eye(3)[predicted]
+    temperature = choose_temperature(Validation(predicted if right else (predicted + 1) % 3, probs))
     assert 1 / HOTTEST <= temperature <= HOTTEST
     assert (temperature < 1) == right
 
@@ -95,7 +99,7 @@ def test_temperature_divides_the_logits():
 
 
 @pytest.mark.parametrize("temperature", [1 / HOTTEST, 1, HOTTEST])
-def test_temperature_keeps_what_is_called_and_bears_zeros(temperature):
+def test_temperature_keeps_predictions_and_accepts_zeros(temperature):
     _, probs = calibrated(50)
     probs = np.vstack([probs, np.eye(3), [[0, 0.4, 0.6]]])
     found = with_temperature(probs, temperature)
@@ -110,25 +114,25 @@ def test_temperature_keeps_what_is_called_and_bears_zeros(temperature):
 @pytest.mark.parametrize("digits", [1, 6])
 def test_threshold_is_the_highest_that_finds_nine_in_ten(malignant, digits):
     rng = np.random.default_rng(malignant)
-    labels = rng.permutation(np.repeat([0, 1, MALIGNANT], (60, 40, malignant)))
+    labels = rng.permutation(np.repeat([0, 1, FOCUS], (60, 40, malignant)))
     score = rng.random(len(labels)).round(digits)
     probs = np.stack([1 - score, 0 * score, score], axis=1)
 
     def finds_enough(threshold):
-        called = score >= threshold
-        return recall_score(labels == MALIGNANT, called) >= SENSITIVITY
+        predicted = score >= threshold
+        return recall_score(labels == FOCUS, predicted) >= SENSITIVITY
 
-    found = choose_threshold(Validation(labels, probs))
+    found = choose_threshold(Validation(labels, probs), FOCUS)
     assert found == max(filter(finds_enough, np.unique(score)))
 
 
 def test_there_is_no_threshold_without_malignant_cases():
     labels, probs = calibrated(30)
-    assert choose_threshold(Validation(np.minimum(labels, 1), probs)) is None
+    assert choose_threshold(Validation(np.minimum(labels, 1), probs), FOCUS) is None
 
 
 @pytest.mark.parametrize(
-    ("figures", "winner"),
+    ("metrics", "winner"),
     [
         ([(0.8, 0.1), (0.9, 0.0), (0.7, 1.0)], 1),
         ([(0.8, 0.1), (0.9, 0.2), (0.9, 0.3)], 2),
@@ -136,6 +140,17 @@ def test_there_is_no_threshold_without_malignant_cases():
         ([(0.8, 0.1)], 0),
     ],
 )
-def test_winner_has_the_highest_area_then_sensitivity_then_comes_first(figures, winner):
-    candidates = [Candidate(str(place), *values) for place, values in enumerate(figures)]
+def test_winner_has_the_highest_area_then_sensitivity_then_comes_first(metrics, winner):
+    candidates = [Candidate(str(number), *values) for number, values in enumerate(metrics)]
     assert choose_winner(candidates) is candidates[winner]
+
+
+def test_threshold_is_of_the_class_that_is_named():
+    labels, probs = calibrated(60)
+    val = Validation(labels, probs)
+    assert choose_threshold(val, 1) in probs[labels == 1, 1]
+    assert choose_threshold(val, 1) != choose_threshold(val, 2)
+
+
+def test_rule_names_the_focus_class():
+    assert "val benign sensitivity" in selection_rule(ClassNames(CLASSES, "benign", None))

@@ -6,6 +6,7 @@ import pytest
 
 from btxrd.artifacts.tables import SPLIT, table_content
 from btxrd.config.schema import SplitConfig
+from btxrd.data.constants import COLUMNS, VIEWS
 from btxrd.data.groups import join_groups, likely_patients
 from btxrd.data.leakage import check_split, leakage, proportions
 from btxrd.data.splits import assign_partitions, split_hash, split_rows
@@ -234,3 +235,72 @@ def test_likely_patients_of_btxrd_are_those_counted_independently(real_table):
     sizes = likely_patients(real_table).value_counts()
     assert len(sizes) == 1950
     assert sizes[sizes > 1].sum() == 2826
+
+
+def one_case_each(per_stratum):
+    """Cases without relatives: equally many of each class at each of three centers."""
+    cells = [(label, center) for label in (0, 1, 2) for center in (1, 2, 3)] * per_stratum
+    stems = [f"c{index:04d}" for index in range(len(cells))]
+    labels, centers = zip(*cells, strict=True)
+    table = pd.DataFrame({"stem": stems, "group": stems, "patient": stems})
+    return table.assign(label=labels, center=centers)
+
+
+@pytest.mark.parametrize("strategy", ["stratified", "kfold"])
+def test_each_class_is_shared_out_evenly_within_each_center(strategy):
+    """Kills a split that is stratified by class alone."""
+    settings = {"val": 0.2, "test": 0.2} if strategy == "stratified" else {}
+    cases = dealt(one_case_each(40), strategy, **settings)
+    tested = cases[cases["partition"] == "test"].groupby(["label", "center"]).size()
+    assert (tested == 8).all()
+    assert len(tested) == 9
+
+
+@pytest.mark.parametrize("strategy", ["center", "leave_one_center_out"])
+def test_val_is_shared_out_evenly_within_each_center_that_is_left(strategy):
+    """Kills a val partition that is drawn without regard to class or center."""
+    held_out = {"held_out": [3]} if strategy == "center" else {"test_center": 3}
+    cases = dealt(one_case_each(40), strategy, val=0.2, **held_out)
+    val = cases[cases["partition"] == "val"].groupby(["label", "center"]).size()
+    assert (val == 8).all()
+    assert len(val) == 6
+
+
+def test_val_and_test_have_the_shares_that_are_asked_for():
+    """Kills a split that takes one share for the other."""
+    cases = dealt(one_case_each(40), "stratified", val=0.1, test=0.3)
+    assert cases["partition"].value_counts().to_dict() == {"train": 216, "test": 108, "val": 36}
+    assert (dealt(one_case_each(40), "random", test=0.3)["partition"] == "test").sum() == 108
+
+
+def test_leaks_are_counted_in_the_partitions_that_matter():
+    """Kills a count that takes val for train or test, or patients for groups."""
+    table = pd.DataFrame(
+        [
+            ("a", "p", "g", "train"), ("b", "p", "g", "test"), ("c", "q", "g", "test"),
+            ("d", "r", "h", "val"), ("e", "r", "h", "test"), ("f", "s", "i", "train"),
+        ],
+        columns=["stem", "patient", "group", "partition"],
+    )  # fmt: skip
+    pairs = pd.DataFrame({"one": ["a", "c", "d"], "other": ["c", "e", "f"]})
+    found = leakage(table, pairs)
+    assert (found.groups, found.patients, found.duplicates) == (2, 2, 2)
+    assert (found.test_cases, found.test_with_patient) == (3, 1)
+    assert (found.test_with_group, found.test_with_duplicate) == (2, 1)
+
+
+MATCHING = [name for name in COLUMNS if name not in ("image_id", *VIEWS)]
+
+
+@pytest.mark.parametrize("column", [*MATCHING, *VIEWS])
+def test_neighbours_are_one_patient_if_all_but_their_views_agree(column):
+    """Kills a patient that is told by fewer columns, or by the view."""
+    table = pd.DataFrame({"stem": ["a", "b"], **{name: [1, 1] for name in (*MATCHING, *VIEWS)}})
+    table[column] = [1, 2]
+    assert likely_patients(table).tolist() == (["a", "a"] if column in VIEWS else ["a", "b"])
+
+
+def test_cases_that_agree_but_are_no_neighbours_are_two_patients():
+    """Kills groups of all cases with equal data, wherever they are in the table."""
+    table = pd.DataFrame({"stem": list("abc"), "age": [30, 31, 30], "gender": "F"})
+    assert likely_patients(table).tolist() == ["a", "b", "c"]

@@ -1,3 +1,4 @@
+import copy
 import math
 import signal
 from contextlib import contextmanager
@@ -134,6 +135,27 @@ def test_training_that_was_cut_off_ends_as_it_would_have(tmp_path):
     assert numbers(resumed) == numbers(history)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_averaged_weights_go_on_after_an_interruption(tmp_path):
+    """Kills a resumed training that averages anew: its own weights end alike, the best do not."""
+
+    def kept_by(run_dir, **changes):
+        torch.manual_seed(0)
+        model, kept = make_model(), []
+
+        def keep_best(_):
+            kept.append(copy.deepcopy(model.state_dict()))
+
+        train(run_dir, model=model, keep_best=keep_best, **changes)
+        return kept[-1]
+
+    whole = kept_by(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", keep_best=cut_off_in_epoch_3)
+    resumed = kept_by(tmp_path / "cut", val_losses=[1 / 3, 1 / 4])
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
 
 
 class SignalAt(Interruption):

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from btxrd.artifacts import codec
 from btxrd.artifacts.audit import AUDIT, AuditReport
-from btxrd.audit.pictures import plots, small_film
+from btxrd.audit.pictures import plots, small_image
 from btxrd.data.constants import CLASSES
 from btxrd.data.inspection import Inspection
 from btxrd.pages import render
 from btxrd.runtime.files import write_text
 
 SHOWN = 60  # pairs of duplicates, and outlines of each kind, that are drawn; audit.json lists all
-EXAMPLES = 3  # films of each class and center
+EXAMPLES = 3  # images of each class and center
 
 
 def write_audit(folder: Path, found: Inspection, report: AuditReport) -> None:
@@ -22,11 +22,11 @@ def write_audit(folder: Path, found: Inspection, report: AuditReport) -> None:
         plots=plots(found, report),
         verdicts=verdicts(report),
         pairs=[
-            (pair, _film(found, pair.one), _film(found, pair.other))
+            (pair, _image(found, pair.one), _image(found, pair.other))
             for pair in report.duplicates[:SHOWN]
         ],
         outlined={
-            kind: [(name, _film(found, name)) for name in names[:SHOWN]]
+            kind: [(name, _image(found, name)) for name in names[:SHOWN]]
             for kind, names in report.warnings.items()
             if kind.startswith("outlines") and set(names) <= set(found.outlines)
         },
@@ -37,18 +37,18 @@ def write_audit(folder: Path, found: Inspection, report: AuditReport) -> None:
     write_text(folder / "audit.html", page)
 
 
-def _film(found: Inspection, stem: str) -> str:
+def _image(found: Inspection, stem: str) -> str:
     path = found.cases.loc[found.cases["stem"] == stem, "path"].iloc[0]
-    return small_film(path, found.outlines.get(stem))
+    return small_image(path, found.outlines.get(stem))
 
 
 def _examples(found: Inspection) -> dict[str, list[tuple[str, str]]]:
-    """The first films of different patients of each center and class."""
+    """The first images of different patients of each center and class."""
     chosen = {}
     for (center, label), cases in found.cases.groupby(["center", "label"]):
         stems = cases.drop_duplicates("group")["stem"][:EXAMPLES]
         name = f"center {center}, {CLASSES[int(str(label))]}"
-        chosen[name] = [(stem, _film(found, stem)) for stem in stems]
+        chosen[name] = [(stem, _image(found, stem)) for stem in stems]
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""Plots and small films for the audit's page, as text that stands in the page itself."""
+"""Plots and small images for the audit's page, as text that stands in the page itself."""
 
 import base64
 import io
@@ -17,20 +17,20 @@ from matplotlib.ticker import MaxNLocator
 from btxrd.artifacts.audit import AuditReport, Counts, GroupSizes
 from btxrd.data.annotations import Outline
 from btxrd.data.constants import CLASSES
-from btxrd.data.images import read_film
+from btxrd.data.images import read_image
 from btxrd.data.inspection import Inspection
 from btxrd.data.survey import ImageInfo
 
-HEIGHT, WIDEST = 200, 800  # pixels of a small film
+HEIGHT, WIDEST = 200, 800  # pixels of a small image
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00")  # Okabe and Ito
 MARKS = "osv^D"
 
 
-def small_film(path: str, outline: Outline | None = None) -> str:
-    """Give a film as a data URI, HEIGHT pixels high, with its outline drawn."""
-    film = read_film(Path(path), at_least=HEIGHT).pixels
-    width = min(max(1, round(HEIGHT * film.shape[1] / film.shape[0])), WIDEST)
-    small = cv2.resize(film, (width, HEIGHT), interpolation=cv2.INTER_AREA)
+def small_image(path: str, outline: Outline | None = None) -> str:
+    """Give an image as a data URI, HEIGHT pixels high, with its outline drawn."""
+    pixels = read_image(Path(path), at_least=HEIGHT).pixels
+    width = min(max(1, round(HEIGHT * pixels.shape[1] / pixels.shape[0])), WIDEST)
+    small = cv2.resize(pixels, (width, HEIGHT), interpolation=cv2.INTER_AREA)
     colour = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR)
     if outline is not None:
         scale = np.array([width / outline.width, HEIGHT / outline.height])

@@ -49,7 +49,7 @@ class ModelConfig:
     image_size: int = number(224, 32, 1024)  # pixels, height and width
     gradcam_layer: str | None = None  # dotted name in the backbone; null: chosen by its family
     pooling: str = choice("backbone", "backbone", "lesion")  # lesion: where the model sees one
-    test_flip: bool = False  # probabilities are the mean of the film's and its mirror image's
+    test_flip: bool = False  # probabilities are the mean of the image's and its mirror image's
 
 
 @dataclass
@@ -63,7 +63,7 @@ class PhantomConfig:
 
 @dataclass
 class ArchiveConfig:
-    """Where `python -m btxrd.download` takes the films from."""
+    """Where `python -m btxrd.download` takes the images from."""
 
     url: str = REQUIRED
     md5: str = REQUIRED  # of the whole file
@@ -71,14 +71,14 @@ class ArchiveConfig:
 
 @dataclass
 class DataConfig:
-    """A folder in BTXRD's layout, and how its films are prepared."""
+    """A folder in BTXRD's layout, and how its images are prepared."""
 
     root: str = setting(REQUIRED, identity=False)  # the content of the folder counts instead
     cache: str = setting("outputs/cache", identity=False)  # decoded images, shared by all runs
     phantom: PhantomConfig | None = None
     archive: ArchiveConfig | None = setting(None, identity=False)
-    contradictions: str = choice("keep", "keep", "drop")  # copies of one film, differently labelled
-    clahe_clip: float = number(2.0, 0, 40)  # contrast limit; 0 leaves the film as it is
+    contradictions: str = choice("keep", "keep", "drop")  # copies of one image with two labels
+    clahe_clip: float = number(2.0, 0, 40)  # contrast limit; 0 leaves the image as it is
     clahe_tiles: int = number(8, 1, 64)
     aspect: str = choice("stretch", "stretch", "keep")  # keep: black fills the square
 
@@ -90,7 +90,7 @@ class SplitConfig:
     strategy: str = choice(
         REQUIRED, "stratified", "center", "leave_one_center_out", "kfold", "random", "manifest"
     )
-    groups: str = choice("whole", "whole", "none")  # none: films of one patient are parted
+    groups: str = choice("whole", "whole", "none")  # none: images of one patient are parted
     val: float = number(0.15, 0.01, 0.5)  # stratified: of all cases; else of those not tested
     test: float = number(0.15, 0.01, 0.5)  # stratified and random only
     held_out: list[int] = field(default_factory=lambda: [2, 3])  # center only: the test centers
@@ -125,7 +125,7 @@ class AnnotationsConfig:
     kind: str = choice(REQUIRED, "none", "guided", "lesion", "cam")
     dim: float = number(0.5, 0, 1)  # guided: the surroundings of a lesion are multiplied by this
     weight: float = number(0.5, 0, 100)  # lesion, cam: of the loss of the lesion
-    sham: str = choice("none", "none", "shuffled", "normals")  # outlines of other films: a control
+    sham: str = choice("none", "none", "shuffled", "normals")  # outlines of other images: a control
 
     @property
     def title(self) -> str:
@@ -156,7 +156,7 @@ class TrainingConfig:
     intensity: float = number(0.0, 0, 1)  # likewise, of gamma and contrast
     noise: float = number(0.0, 0, 1)  # standard deviation, of white
     blur: float = number(0.0, 0, 5)  # pixels
-    erase: float = number(0.0, 0, 1)  # share of the films with a black rectangle
+    erase: float = number(0.0, 0, 1)  # share of the images with a black rectangle
     mixup: float = number(0.0, 0, 10)  # alpha; 0: none
     cutmix: float = number(0.0, 0, 10)  # alpha; 0: none
 

@@ -13,26 +13,26 @@ import numpy.typing as npt
 from btxrd.errors import InputError
 
 SUBPIXEL_BITS = 4  # cv2.fillPoly takes fixed-point corners
-FARTHEST = 1e6  # pixels; no film is as large
+FARTHEST = 1e6  # pixels; no image is as large
 FRAME = 256  # pixels along each side, to see whether a lesion lies in it
 SLACK = 1.0  # pixels that a corner may lie beyond the frame before it is said to
 
 
 @dataclass(frozen=True)
 class Outline:
-    """The lesions of one film.
+    """The lesions of one image.
 
     Attributes:
-        width: of the film that was outlined, in pixels.
+        width: of the image that was outlined, in pixels.
         height: likewise.
-        polygons: each (corners, 2) float64, x and y in pixels of that film.
-        film: stem of the film that was outlined, or None where the file does not tell.
+        polygons: each (corners, 2) float64, x and y in pixels of that image.
+        image: stem of the image that was outlined, or None where the file does not tell.
     """
 
     width: int
     height: int
     polygons: tuple[npt.NDArray[np.float64], ...]
-    film: str | None = None
+    image: str | None = None
 
     @property
     def share(self) -> float:
@@ -80,7 +80,7 @@ def read_outline(path: Path) -> Outline:
     try:
         width, height = int(content["imageWidth"]), int(content["imageHeight"])
         polygons = tuple(_corners(shape, path) for shape in content["shapes"])
-        film = content.get("imagePath")
+        image = content.get("imagePath")
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
             f"{path}: is no LabelMe file ({error!r}); needs imageWidth, imageHeight and shapes"
@@ -90,7 +90,7 @@ def read_outline(path: Path) -> Outline:
             f"{path}: imageWidth={width}, imageHeight={height}, {len(polygons)} shapes; "
             "must outline a lesion on a film"
         )
-    stem = Path(re.split(r"[/\\]", film)[-1]).stem if isinstance(film, str) and film else None
+    stem = Path(re.split(r"[/\\]", image)[-1]).stem if isinstance(image, str) and image else None
     return Outline(width, height, polygons, stem)
 
 
@@ -110,9 +110,9 @@ def _corners(shape: dict[str, Any], path: Path) -> npt.NDArray[np.float64]:
 
 
 def outline_error(outline: Outline, stem: str, width: int, height: int) -> str | None:
-    """Say why an outline does not belong to the film `stem` of `width` x `height`, or None."""
-    if outline.film not in (None, stem):
-        return f"imagePath names {outline.film}; must name {stem}"
+    """Say why an outline does not belong to the image `stem` of `width` x `height`, or None."""
+    if outline.image not in (None, stem):
+        return f"imagePath names {outline.image}; must name {stem}"
     if (outline.width, outline.height) != (width, height):
         return (
             f"was drawn on a film of {outline.width} x {outline.height} pixels, "
@@ -127,7 +127,7 @@ def outline_error(outline: Outline, stem: str, width: int, height: int) -> str |
 def frame_in_square(
     width: int, height: int, size: int, keep_aspect: bool
 ) -> tuple[int, int, int, int]:
-    """Where a film lies in its square of `size` pixels: left, top, width and height."""
+    """Where an image lies in its square of `size` pixels: left, top, width and height."""
     if not keep_aspect:
         return 0, 0, size, size
     longest = max(width, height)
@@ -136,7 +136,7 @@ def frame_in_square(
 
 
 def lesion_mask(outline: Outline, size: int, keep_aspect: bool = False) -> npt.NDArray[np.uint8]:
-    """Fill the outlines, laid into a square like the film.
+    """Fill the outlines, laid into a square like the image.
 
     Returns:
         (size, size) uint8, 1 on the lesions and 0 elsewhere; corners out of the frame are cut off.

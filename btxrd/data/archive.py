@@ -10,19 +10,20 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from btxrd.artifacts import codec
+from btxrd.artifacts.archive import MARKER, ArchiveMarker
 from btxrd.data.cases import load_cases
 from btxrd.data.constants import SUFFIXES, TABLES
 from btxrd.errors import InputError
-from btxrd.runtime.files import write_json
 
 LARGEST = 20_000_000_000  # bytes, unpacked; BTXRD has 0.8 thousand million
-DENSEST = 200  # times that a file may grow; films hardly grow at all
+DENSEST = 200  # times that a file may grow; images hardly grow at all
 SMALL = 1000  # bytes packed, below which it may grow more
 DAMAGE = (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, zlib.error, lzma.LZMAError)
 
 
-def unpack(archive: Path, root: Path, marker: str, md5: str) -> int:
-    """Unpack the films, the outlines and the table of an archive into `root`.
+def unpack(archive: Path, root: Path, md5: str) -> int:
+    """Unpack the images, the outlines and the table of an archive into `root`.
 
     All entries are looked at before anything is written. Of BTXRD's quirks, the folder that holds
     all, the second `Annotations` in the first, and lock files are left behind.
@@ -30,7 +31,6 @@ def unpack(archive: Path, root: Path, marker: str, md5: str) -> int:
     Args:
         archive: a zip file.
         root: folder to make; it may be there and empty.
-        marker: name of a file in it that is to hold `md5`.
         md5: of the archive.
 
     Returns:
@@ -49,7 +49,7 @@ def unpack(archive: Path, root: Path, marker: str, md5: str) -> int:
             shutil.rmtree(beside, ignore_errors=True)  # of a call that was killed
             _extract(content, chosen, beside)
         cases = len(load_cases(beside))
-        write_json(beside / marker, {"md5": md5, "files": len(chosen), "cases": cases})
+        codec.write(beside / MARKER, ArchiveMarker(md5, files=len(chosen), cases=cases))
         beside.rename(root)
     except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
@@ -62,11 +62,11 @@ def unpack(archive: Path, root: Path, marker: str, md5: str) -> int:
     return cases
 
 
-def need_room(place: Path, size: int) -> None:
-    """Raise InputError where the disk of `place` has no room for `size` bytes."""
-    free = shutil.disk_usage(place.absolute().parent).free
+def need_room(path: Path, size: int) -> None:
+    """Raise InputError where the disk of `path` has no room for `size` bytes."""
+    free = shutil.disk_usage(path.absolute().parent).free
     if size > free:
-        raise InputError(f"{place}: needs {size:,} bytes, but the disk has {free:,} left")
+        raise InputError(f"{path}: needs {size:,} bytes, but the disk has {free:,} left")
 
 
 def _choose(content: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:

@@ -1,4 +1,4 @@
-"""What training films go through at random: on whole batches, on the device."""
+"""What training images go through at random: on whole batches, on the device."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,17 +11,17 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from btxrd.data.constants import CLASSES
 
-ERASED = (0.02, 0.1)  # of the film, that an erased rectangle covers
+ERASED = (0.02, 0.1)  # of the image, that an erased rectangle covers
 BLUR_KERNEL = 5  # pixels
 
 
 class Draws(NamedTuple):
-    """What was drawn for a batch of B films.
+    """What was drawn for a batch of B images.
 
     Attributes:
         turns: (B, 2, 3) for `turn`.
         tones: (B, 3) gamma, contrast and brightness.
-        boxes: (B, 4) left, top, right and bottom of what is erased, in shares of the film.
+        boxes: (B, 4) left, top, right and bottom of what is erased, in shares of the image.
         blur: sigma in pixels.
         seed: of what is drawn on the device.
     """
@@ -40,19 +40,19 @@ class Draws(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far films are changed at random. Everything at 0 leaves them as they are.
+    """How far images are changed at random. Everything at 0 leaves them as they are.
 
     Attributes:
         flip: left-right, half of the time.
         rotation: at most, in degrees either way.
-        zoom: the film is shown larger or smaller by a factor of at most e^zoom, and as much of it
+        zoom: the image is shown larger or smaller by a factor of at most e^zoom, and as much of it
             as is then out of sight moves about: a random crop.
         aspect: height over width changes by a factor of at most e^aspect.
         intensity: gamma and contrast change by a factor of at most e^intensity, and brightness by
             a quarter of it.
         noise: standard deviation of Gaussian noise at most, where white is 1.
         blur: standard deviation of a Gaussian blur at most, in pixels; half of the batches have it.
-        erase: share of the films in which a rectangle is black.
+        erase: share of the images in which a rectangle is black.
         mixup: alpha of mixup (Zhang et al. 2018).
         cutmix: alpha of CutMix (Yun et al. 2019). With both, each batch has one of them.
     """
@@ -69,7 +69,7 @@ class Augmentation:
     cutmix: float = 0.0
 
     def draw(self, count: int, seed: int) -> Draws:
-        """Draw for `count` films; the same seed gives the same."""
+        """Draw for `count` images; the same seed gives the same."""
         generator = torch.Generator().manual_seed(seed)
 
         def uniform(*shape: int) -> Tensor:
@@ -104,7 +104,7 @@ class Augmentation:
         return Draws(turns, tones, boxes, blur, int(on_device * 2**31))
 
     def apply(self, planes: Tensor, draws: Draws) -> Tensor:
-        """Change films (B, P, H, W) in [0, 1]; the first plane is the film, others move with it."""
+        """Change images (B, P, H, W) in [0, 1]; further planes move with the first, the image."""
         planes = turn(planes, draws.turns)
         grey = planes[:, :1]
         if self.intensity > 0:
@@ -124,7 +124,7 @@ class Augmentation:
         return torch.cat([grey, planes[:, 1:]], 1)
 
     def mix(self, planes: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Mix each film with another one: planes (B, P, H, W), and labels (B,) -> (B, classes)."""
+        """Mix each image with another one: planes (B, P, H, W), and labels (B,) -> (B, classes)."""
         ways = [(v2.MixUp, self.mixup), (v2.CutMix, self.cutmix)]
         ways = [(way, alpha) for way, alpha in ways if alpha > 0]
         if not ways:
@@ -137,13 +137,13 @@ class Augmentation:
 
 
 def turn(planes: Tensor, matrices: Tensor) -> Tensor:
-    """Map each film of a batch (B, P, H, W) by its matrix (2, 3); what comes in is black."""
+    """Map each image of a batch (B, P, H, W) by its matrix (2, 3); what comes in is black."""
     grid = functional.affine_grid(matrices, list(planes.shape), align_corners=False)
     return functional.grid_sample(planes, grid, align_corners=False)
 
 
 def _inside(boxes: Tensor, size: torch.Size) -> Tensor:
-    """(B, 1, H, W): whether a pixel's middle lies in the film's box (B, 4)."""
+    """(B, 1, H, W): whether a pixel's middle lies in the image's box (B, 4)."""
     height, width = size
     x = (torch.arange(width, device=boxes.device) + 0.5) / width
     y = (torch.arange(height, device=boxes.device) + 0.5) / height

@@ -32,7 +32,7 @@ class Normalisation:
     std: tuple[float, ...]
 
     def __call__(self, grey: Tensor) -> Tensor:
-        """(B, 1, H, W) in [0, 1] -> (B, C, H, W), the film in every channel, channels last."""
+        """(B, 1, H, W) in [0, 1] -> (B, C, H, W), the image in every channel, channels last."""
         channels = [(grey - mean) / std for mean, std in zip(self.mean, self.std, strict=True)]
         return torch.cat(channels, 1).contiguous(memory_format=torch.channels_last)
 
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 
     Attributes:
         images: (B, C, S, S) float32, normalised.
-        labels: (B,) int64; (B, classes) float32 where films are mixed.
+        labels: (B,) int64; (B, classes) float32 where images are mixed.
         lesions: (B, 1, S, S) float32, 1 on the lesion and 0 elsewhere, NaN where it is not known;
             None where nothing is to be learned from it.
     """
@@ -55,11 +55,11 @@ class Batch(NamedTuple):
 class TrainingBatches:
     """The training cases as shuffled, augmented batches.
 
-    With `dim`, each film that has a mask is seen a second time in every epoch, its surroundings
+    With `dim`, each image that has a mask is seen a second time in every epoch, its surroundings
     dimmed.
 
     Attributes:
-        views: films that an epoch shows.
+        views: images that an epoch shows.
         class_counts: views of each class.
         batches: steps of an epoch.
         batch_size: of each step, at most the one asked for. All are of one size, so that none is
@@ -92,7 +92,7 @@ class TrainingBatches:
             rows: of the training cases in `pixels`.
             labels: (n,) of all cases.
             normalisation: of the backbone.
-            augmentation: of the films.
+            augmentation: of the images.
             masks: (S, S) uint8 lesion masks by row.
             dim: what the surroundings of a second view are multiplied by; None: no second views.
             with_lesions: whether the batches tell where the lesions are.
@@ -125,18 +125,18 @@ class TrainingBatches:
             draws = self._augmentation.draw(self.batch_size, int(state[0]))
             return draws, *self._read(chosen_of[batch])
 
-        for drawn, labels, films, masks, dimmed in one_ahead(read, range(first, self.batches)):
+        for drawn, labels, grey, masks, dimmed in one_ahead(read, range(first, self.batches)):
             draws = drawn.to(self._device)
-            planes = self._place(films)[:, None].float() / 255
-            lesions = None if masks is None else self._place(masks)[:, None]
+            planes = self._to_device(grey)[:, None].float() / 255
+            lesions = None if masks is None else self._to_device(masks)[:, None]
             if lesions is not None and self._dim is not None:
-                outside = self._place(dimmed)[:, None, None, None] & (lesions == 0)
+                outside = self._to_device(dimmed)[:, None, None, None] & (lesions == 0)
                 planes = torch.where(outside, planes * self._dim, planes)
             if lesions is not None and self._with_lesions:
                 known = lesions.float().masked_fill(lesions == UNKNOWN, math.nan)
                 planes = torch.cat([planes, known], 1)
             planes = self._augmentation.apply(planes, draws)
-            planes, targets = self._augmentation.mix(planes, self._place(labels), draws)
+            planes, targets = self._augmentation.mix(planes, self._to_device(labels), draws)
             images = self._normalisation(planes[:, :1])
             yield Batch(images, targets, planes[:, 1:] if self._with_lesions else None)
 
@@ -148,25 +148,25 @@ class TrainingBatches:
         return draw.choice(self.views, self.views, p=share / share.sum())
 
     def _read(self, chosen: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-        """Labels (B,), films and masks (B, S, S) uint8, and which views are dimmed (B,)."""
+        """Labels (B,), images and masks (B, S, S) uint8, and which views are dimmed (B,)."""
         rows = self._rows[chosen]
-        labels, films = (torch.from_numpy(of[rows]) for of in (self._labels, self._pixels))
+        labels, grey = (torch.from_numpy(of[rows]) for of in (self._labels, self._pixels))
         dimmed = torch.from_numpy(self._dimmed[chosen])
         if not (self._with_lesions or dimmed.any()):
-            return self._pin(labels), self._pin(films), None, dimmed
+            return self._pin(labels), self._pin(grey), None, dimmed
         masks = np.zeros((len(rows), *self._pixels.shape[1:]), np.uint8)
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             if row in self._masks:
-                masks[place] = self._masks[int(row)]
+                masks[index] = self._masks[int(row)]
             elif self._labels[row] != NORMAL:
-                masks[place] = UNKNOWN
-        return self._pin(labels), self._pin(films), self._pin(torch.from_numpy(masks)), dimmed
+                masks[index] = UNKNOWN
+        return self._pin(labels), self._pin(grey), self._pin(torch.from_numpy(masks)), dimmed
 
     def _pin(self, tensor: Tensor) -> Tensor:
         """Into memory from which CUDA copies while a step is taken."""
         return tensor.pin_memory() if self._device.type == "cuda" else tensor
 
-    def _place(self, tensor: Tensor) -> Tensor:
+    def _to_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self._device, non_blocking=self._device.type == "cuda")
 
 
@@ -196,12 +196,12 @@ def evaluation_batches(
     batch_size: int | None = None,
     device: torch.device,
 ) -> Iterator[Tensor]:
-    """Yield the films of `rows` once each, in their order, as images (B, C, S, S), normalised.
+    """Yield the images of `rows` once each, in their order, as images (B, C, S, S), normalised.
 
-    Where no batch size is given, a batch has the pixels of 64 films of 224, or 64 smaller films.
+    Where no batch size is given, a batch has the pixels of 64 images of 224, or 64 smaller images.
     """
     if batch_size is None:
         batch_size = min(64, max(1, round(64 * (224 / pixels.shape[1]) ** 2)))
     chunks = [np.asarray(rows[n : n + batch_size]) for n in range(0, len(rows), batch_size)]
-    for films in one_ahead(lambda chunk: torch.from_numpy(pixels[chunk]), chunks):
-        yield normalisation(films.to(device)[:, None].float() / 255)
+    for grey in one_ahead(lambda chunk: torch.from_numpy(pixels[chunk]), chunks):
+        yield normalisation(grey.to(device)[:, None].float() / 255)

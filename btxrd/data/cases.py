@@ -112,7 +112,7 @@ def read_table(source: Path) -> pd.DataFrame:
 
 
 def stems_of(names: pd.Series) -> pd.Series:
-    """Names of films without their suffix, where it is one of a film."""
+    """Names of images without their suffix, where it is one of an image."""
     return names.str.replace(r"\.(jpe?g|png)$", "", case=False, regex=True)
 
 

@@ -1,4 +1,4 @@
-"""Near-duplicates: films that show the same exposure, whatever their files."""
+"""Near-duplicates: images that show the same exposure, whatever their files."""
 
 import cv2
 import numpy as np
@@ -8,24 +8,24 @@ import pandas as pd
 from btxrd.data.survey import Survey
 
 NEAR = 14  # bits of 64 in which the perceptual hashes of candidates may differ
-WHOLE = 0.98  # correlation of thumbnails from which two films may be one
+WHOLE = 0.98  # correlation of thumbnails from which two images may be one
 ALIKE = 0.9  # and that of their detail
 BLUR = 2.0  # pixels of a thumbnail; detail is what is finer
 
 
 def near_duplicates(cases: pd.DataFrame, survey: Survey) -> pd.DataFrame:
-    """Find the pairs of films that are one: copied, encoded again, resized or brightened.
+    """Find the pairs of images that are one: copied, encoded again, resized or brightened.
 
     Candidates are near in perceptual hash. They are confirmed by the correlation of their
     thumbnails, and of the detail in them, the thumbnails less their blurred selves: the hash alone
-    pairs unrelated hands. In detail two pairs of copies among 1,200 films of BTXRD correlate at
+    pairs unrelated hands. In detail two pairs of copies among 1,200 images of BTXRD correlate at
     1.00, and the next pair, of one patient, at 0.88. Of copies made of all of them at JPEG quality
     25, at half the size, 20 % brighter or 20 % darker, one in 2,400 is missed.
-    Films that are mirrored, turned or cropped are not found.
+    Images that are mirrored, turned or cropped are not found.
 
     Args:
         cases: with `stem` and `label`.
-        survey: of their films, in the same order; all without an error.
+        survey: of their images, in the same order; all without an error.
 
     Returns:
         One row per pair: `one` and `other` (stems), `bits` (in which the hashes differ),
@@ -68,8 +68,8 @@ def _candidates(
 
 def _seen(thumbnail: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """(2, pixels): a thumbnail, and what of it is finer than BLUR, each with mean 0 and norm 1."""
-    film = thumbnail.astype(np.float32)
-    both = np.stack([film, film - cv2.GaussianBlur(film, (0, 0), BLUR)]).reshape(2, -1)
+    image = thumbnail.astype(np.float32)
+    both = np.stack([image, image - cv2.GaussianBlur(image, (0, 0), BLUR)]).reshape(2, -1)
     both -= both.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(both, axis=1, keepdims=True)
     return np.asarray(both / np.maximum(norm, 1e-6), np.float32)

@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import connected_components
 from btxrd.data.constants import COLUMNS, VIEWS
 
 NEEDED = {"age", "gender"}  # without them no patient can be told from another
-TRAITS = tuple(name for name in COLUMNS if name not in ("image_id", *VIEWS))
+MATCHING_COLUMNS = tuple(name for name in COLUMNS if name not in ("image_id", *VIEWS))
 
 
 def likely_patients(cases: pd.DataFrame) -> pd.Series:
@@ -27,9 +27,9 @@ def likely_patients(cases: pd.DataFrame) -> pd.Series:
     """
     if not can_tell_patients(cases):
         return cases["stem"].rename("patient")
-    shared = [name for name in TRAITS if name in cases.columns]
-    traits = cases[shared].astype(object).where(cases[shared].notna(), "")
-    differs = (traits != traits.shift()).any(axis=1).to_numpy()
+    shared = [name for name in MATCHING_COLUMNS if name in cases.columns]
+    matching = cases[shared].astype(object).where(cases[shared].notna(), "")
+    differs = (matching != matching.shift()).any(axis=1).to_numpy()
     first = np.maximum.accumulate(np.where(differs, np.arange(len(cases)), 0))
     return cases["stem"].iloc[first].reset_index(drop=True).rename("patient")
 

@@ -1,4 +1,4 @@
-"""A film's file -> upright 8-bit grey pixels, and what the file was."""
+"""An image's file -> upright 8-bit grey pixels, and what the file was."""
 
 import hashlib
 import warnings
@@ -18,23 +18,23 @@ from btxrd.runtime.cores import threads
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP")  # by content: a name may say otherwise
 MODES = ("L", "LA", "RGB", "RGBA", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's names
-SMALLEST = 16  # pixels along a side; BTXRD's smallest film has 153
-LARGEST = 100_000_000  # pixels in all; BTXRD's largest film has 18 million
+SMALLEST = 16  # pixels along a side; BTXRD's smallest image has 153
+LARGEST = 100_000_000  # pixels in all; BTXRD's largest image has 18 million
 TURNED = range(2, 9)  # EXIF orientations other than upright
 LYING = range(5, 9)  # and those that exchange width and height
 UNREADABLE = "unreadable"  # the digest of a file that the system does not give
 
 
 @dataclass(frozen=True)
-class Film:
-    """A decoded film.
+class DecodedImage:
+    """A decoded image.
 
     Attributes:
         pixels: (height, width) uint8, grey and upright.
         format: of the file, as Pillow names it.
         mode: of the file's pixels, as Pillow names it.
         turned: whether EXIF told to turn it upright.
-        width: of the whole film when upright, in pixels; `pixels` may be smaller.
+        width: of the whole image when upright, in pixels; `pixels` may be smaller.
         height: likewise.
     """
 
@@ -46,13 +46,13 @@ class Film:
     height: int
 
 
-def read_film(path: Path, at_least: int | None = None) -> Film:
-    """Decode a film to grey.
+def read_image(path: Path, at_least: int | None = None) -> DecodedImage:
+    """Decode an image to grey.
 
     16 bit are scaled to 8 by the depth that is used; what is transparent becomes black.
 
     Args:
-        path: of the film.
+        path: of the image.
         at_least: decode a JPEG at a fraction of its size, each side no shorter than this.
 
     Raises:
@@ -77,7 +77,7 @@ def read_film(path: Path, at_least: int | None = None) -> Film:
         raise InputError(f"{path}: {reason}") from error
     if orientation in LYING:
         width, height = height, width
-    return Film(pixels, kind, mode, orientation in TURNED, width, height)
+    return DecodedImage(pixels, kind, mode, orientation in TURNED, width, height)
 
 
 def _refuse(path: Path, mode: str, width: int, height: int) -> None:
@@ -106,8 +106,8 @@ def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
     return np.asarray(image.convert("L"), dtype=np.uint8)
 
 
-def digest_films(paths: Sequence[str]) -> list[str]:
-    """Name each film by the content of its file."""
+def digest_images(paths: Sequence[str]) -> list[str]:
+    """Name each image by the content of its file."""
 
     def digest(path: str) -> str:
         try:
@@ -121,13 +121,13 @@ def digest_films(paths: Sequence[str]) -> list[str]:
 
 
 def cache_key(digests: Sequence[str], settings: Sequence[float]) -> str:
-    """Name what is made of films with these contents and settings."""
+    """Name what is made of images with these contents and settings."""
     return hashlib.blake2b(
         repr((list(digests), list(settings))).encode(), digest_size=12
     ).hexdigest()
 
 
-def for_each_film(work: Callable[[int], Any], count: int, doing: str) -> None:
+def for_each_image(work: Callable[[int], Any], count: int, doing: str) -> None:
     """Call `work` with each row, in threads, behind a progress bar; an exception ends it."""
     with ThreadPoolExecutor(threads()) as pool:
         for _ in tqdm(pool.map(work, range(count)), doing, count, unit="film", disable=None):

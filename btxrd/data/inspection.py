@@ -21,12 +21,12 @@ from btxrd.data.cases import (
 )
 from btxrd.data.duplicates import near_duplicates
 from btxrd.data.groups import join_groups, likely_patients
-from btxrd.data.survey import NO_FILMS, Survey, survey_films
+from btxrd.data.survey import NO_IMAGES, Survey, survey_images
 from btxrd.errors import InputError
 
 PLAIN = ("L", "RGB")  # the modes of BTXRD's own files
 OWN_FORMATS = {".jpeg": ("JPEG", "MPO"), ".jpg": ("JPEG", "MPO"), ".png": ("PNG",)}
-TINY = 1e-4  # of the frame; 5 of the 50,176 pixels of a film at 224 x 224
+TINY = 1e-4  # of the frame; 5 of the 50,176 pixels of an image at 224 x 224
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Inspection:
     source: Path
     strict: bool
     cases: pd.DataFrame = field(default_factory=pd.DataFrame)
-    survey: Survey = NO_FILMS
+    survey: Survey = NO_IMAGES
     outlines: dict[str, Outline] = field(default_factory=dict)
     pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
     errors: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -101,7 +101,7 @@ def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
     )
     cases = typed(table.drop(index=list(wrong)))
     listed = set(table["stem"])
-    cases = _with_films(found, cases, listed, root, cache)
+    cases = _with_images(found, cases, listed, root, cache)
     if cases.empty:
         raise InputError(f"{source}: has no case that can be used; {found.first_error}")
     _read_outlines(found, cases, listed, root)
@@ -112,10 +112,10 @@ def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
     return found
 
 
-def _with_films(
+def _with_images(
     found: Inspection, cases: pd.DataFrame, listed: set[str], root: Path, cache: Path
 ) -> pd.DataFrame:
-    """Cases whose films can be used, with their `path`."""
+    """Cases whose images can be used, with their `path`."""
     images, doubles = find_images(root)
     doubles = {stem: line for stem, line in doubles.items() if stem in listed}
     found.add_errors("cases with two films", doubles)
@@ -125,7 +125,7 @@ def _with_films(
     found.add_warning("films without a case, not used", unlisted)
     cases = cases[~cases["stem"].isin([*absent, *doubles])]
     cases = cases.assign(path=[str(images[stem]) for stem in cases["stem"]])
-    survey = survey_films(cases["path"].tolist(), cache)
+    survey = survey_images(cases["path"].tolist(), cache)
     lines = {}
     usable = []
     for row, (stem, path, info) in enumerate(

@@ -25,20 +25,20 @@ def leakage(cases: pd.DataFrame, pairs: pd.DataFrame) -> Leakage:
     }
     test, train = cases["partition"] == "test", cases["partition"] == "train"
 
-    def parted(name: str) -> int:
+    def split_up(name: str) -> int:
         return int((cases.groupby(name)["partition"].agg("nunique") > 1).sum())
 
-    def with_sibling(name: str) -> int:
+    def with_group_in_train(name: str) -> int:
         return int(cases.loc[test, name].isin(cases.loc[train, name]).sum())
 
     return Leakage(
-        groups=parted("group"),
-        patients=parted("patient"),
+        groups=split_up("group"),
+        patients=split_up("patient"),
         duplicates=int((one != other).sum()),
         test_cases=int(test.sum()),
-        test_with_patient=with_sibling("patient"),
+        test_with_patient=with_group_in_train("patient"),
         test_with_duplicate=len(copied),
-        test_with_group=with_sibling("group"),
+        test_with_group=with_group_in_train("group"),
     )
 
 
@@ -71,7 +71,7 @@ def check_split(cases: pd.DataFrame, split: SplitConfig) -> None:
 
     Args:
         cases: with `stem`, `label`, `group` and `partition`.
-        split: that dealt them. With groups=none films are parted on purpose, and with `random` val
+        split: that dealt them. With groups=none images are parted on purpose, and with `random` val
             is test.
 
     Raises:
@@ -89,9 +89,9 @@ def check_split(cases: pd.DataFrame, split: SplitConfig) -> None:
                 raise InputError(
                     f"{key}: {name} has no {title} case; choose other shares, centers or more data"
                 )
-    places = cases.groupby("group")["partition"].transform("nunique")
-    if split.groups == "whole" and (places > 1).any():
-        parted = cases[places > 1]
+    partitions = cases.groupby("group")["partition"].transform("nunique")
+    if split.groups == "whole" and (partitions > 1).any():
+        parted = cases[partitions > 1]
         first = parted[parted["group"] == parted["group"].iloc[0]]
         shown = " and ".join(
             f"{row['stem']} in {name}"

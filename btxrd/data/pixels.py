@@ -1,4 +1,4 @@
-"""Decode once: films and outlines -> memory-mapped uint8 arrays, shared by every run."""
+"""Decode once: images and outlines -> memory-mapped uint8 arrays, shared by every run."""
 
 import logging
 import os
@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from btxrd.data.annotations import Outline, frame_in_square, lesion_mask
-from btxrd.data.images import cache_key, digest_films, for_each_film, read_film
+from btxrd.data.images import cache_key, digest_images, for_each_image, read_image
 from btxrd.runtime.files import read_or_build
 
 log = logging.getLogger(__name__)
 
-VERSION = 4  # of what is done to a film or an outline; raise it when that changes
+VERSION = 4  # of what is done to an image or an outline; raise it when that changes
 TILE = 32  # pixels along each side, that CLAHE can tell the contrast of a tile by
 Stored = np.memmap[Any, np.dtype[np.uint8]]
 
@@ -31,32 +31,32 @@ def load_pixels(
     cache: Path,
     digests: Sequence[str] | None = None,
 ) -> Stored:
-    """Give the films as pixels, decoded at the first call with these films and settings.
+    """Give the images as pixels, decoded at the first call with these images and settings.
 
     The cache is keyed by the content of the files and the settings, so it cannot be stale.
 
     Args:
-        paths: of the films.
+        paths: of the images.
         size: height and width of the result.
-        clahe_clip: see `decode_film`.
-        clahe_tiles: see `decode_film`.
-        keep_aspect: see `decode_film`.
+        clahe_clip: see `decode_image`.
+        clahe_tiles: see `decode_image`.
+        keep_aspect: see `decode_image`.
         cache: folder of the arrays.
-        digests: as `digest_films` gives them, where they are known.
+        digests: as `digest_images` gives them, where they are known.
 
     Returns:
         (n, size, size) uint8, memory-mapped and read-only, in the order of `paths`; its `filename`
         is as good as its content.
 
     Raises:
-        InputError: for a film that cannot be decoded, and where the cache cannot be written.
+        InputError: for an image that cannot be decoded, and where the cache cannot be written.
     """
     settings = [VERSION, size, clahe_clip, clahe_tiles, keep_aspect]
-    key = cache_key(digests or digest_films(paths), settings)
+    key = cache_key(digests or digest_images(paths), settings)
     return _load(
         cache / f"pixels-{size}-{key}.npy",
         (len(paths), size, size),
-        lambda row: decode_film(Path(paths[row]), size, clahe_clip, clahe_tiles, keep_aspect),
+        lambda row: decode_image(Path(paths[row]), size, clahe_clip, clahe_tiles, keep_aspect),
         "pixels",
     )
 
@@ -100,7 +100,7 @@ def _load(
         def store(row: int) -> None:
             stored[row] = make(row)
 
-        for_each_film(store, shape[0], what)
+        for_each_image(store, shape[0], what)
         stored.flush()
 
     return read_or_build(target, lambda path: np.load(path, mmap_mode="r"), build)
@@ -113,20 +113,20 @@ def _reserve(path: Path, size: int) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
 
 
-def decode_film(
+def decode_image(
     path: Path, size: int, clahe_clip: float, clahe_tiles: int, keep_aspect: bool = False
 ) -> npt.NDArray[np.uint8]:
-    """Decode one film to grey, equalise its contrast, and resize it to a square.
+    """Decode one image to grey, equalise its contrast, and resize it to a square.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size where that still has `size`
     pixels along each side, and TILE in each tile: most of the work is spared.
 
     Args:
-        path: of the film; see `read_film`.
+        path: of the image; see `read_image`.
         size: height and width of the result.
         clahe_clip: contrast limit of CLAHE (Zuiderveld 1994); 0 leaves the contrast as it is.
         clahe_tiles: tiles of CLAHE along each side.
-        keep_aspect: put the film into the middle of a black square, instead of stretching it.
+        keep_aspect: put the image into the middle of a black square, instead of stretching it.
 
     Returns:
         (size, size) uint8.
@@ -134,13 +134,13 @@ def decode_film(
     Raises:
         InputError: for a file that cannot be used.
     """
-    film = read_film(path, at_least=max(size, TILE * clahe_tiles)).pixels
+    image = read_image(path, at_least=max(size, TILE * clahe_tiles)).pixels
     if clahe_clip > 0:
-        film = cv2.createCLAHE(clahe_clip, (clahe_tiles, clahe_tiles)).apply(film)
-    left, top, width, height = frame_in_square(film.shape[1], film.shape[0], size, keep_aspect)
-    method = cv2.INTER_AREA if min(film.shape) > size else cv2.INTER_LINEAR
+        image = cv2.createCLAHE(clahe_clip, (clahe_tiles, clahe_tiles)).apply(image)
+    left, top, width, height = frame_in_square(image.shape[1], image.shape[0], size, keep_aspect)
+    method = cv2.INTER_AREA if min(image.shape) > size else cv2.INTER_LINEAR
     square = np.zeros((size, size), np.uint8)
     square[top : top + height, left : left + width] = cv2.resize(
-        film, (width, height), interpolation=method
+        image, (width, height), interpolation=method
     )
     return square

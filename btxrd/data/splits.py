@@ -24,15 +24,15 @@ Partition = npt.NDArray[np.str_]
 def assign_partitions(cases: pd.DataFrame, split: SplitConfig) -> Partition:
     """Assign each case to a partition.
 
-    `stratified` and `kfold` deal all cases out by class and center; `center` and
-    `leave_one_center_out` test on the centers held out, and deal the others to train and val;
+    `stratified` and `kfold` assign all cases by class and center; `center` and
+    `leave_one_center_out` test on the centers held out, and assign the others to train and val;
     `random` draws the test cases, which are val as well; `manifest` reads it all from a file.
 
     Args:
         cases: with `stem`, `label`, `center` and `group`.
-        split: checked. Its seed decides the order in which equals are dealt, and nothing else is
-            drawn but for `random`. Unless its `groups` are none, groups stay whole: one with a film
-            of a held-out center is tested.
+        split: A checked config. Its seed sets the order in which units of equal size are assigned;
+            only `random` draws more. Unless its `groups` are none, groups stay whole: one with an
+            image of a held-out center is tested.
 
     Returns:
         (n,) of `train`, `val`, `test`, and in a manifest EXCLUDED; `val` is empty for `random`.
@@ -45,11 +45,11 @@ def assign_partitions(cases: pd.DataFrame, split: SplitConfig) -> Partition:
     match split.strategy:
         case "stratified":
             shares = {"train": 1 - split.val - split.test, "val": split.val, "test": split.test}
-            return deal(cases, shares, split.seed)
+            return assign(cases, shares, split.seed)
         case "center" | "leave_one_center_out":
             tested = _of_centers(cases, split)
         case "kfold":
-            folds = deal(cases, {str(k): 1 / split.folds for k in range(split.folds)}, split.seed)
+            folds = assign(cases, {str(k): 1 / split.folds for k in range(split.folds)}, split.seed)
             tested = folds == str(split.fold)
         case "random":
             return np.where(_draw(cases, split.test, split.seed), "test", "train")
@@ -57,7 +57,7 @@ def assign_partitions(cases: pd.DataFrame, split: SplitConfig) -> Partition:
             return read_manifest(Path(str(split.manifest)), cases)
     partition = np.full(len(cases), "test", dtype="<U5")
     shares = {"train": 1 - split.val, "val": split.val}
-    partition[~tested] = deal(cases[~tested], shares, split.seed)
+    partition[~tested] = assign(cases[~tested], shares, split.seed)
     return partition
 
 
@@ -76,29 +76,29 @@ def _of_centers(cases: pd.DataFrame, split: SplitConfig) -> npt.NDArray[np.bool_
     return np.asarray(tested)
 
 
-def deal(cases: pd.DataFrame, shares: dict[str, float], seed: int) -> Partition:
-    """Deal units out, largest first, each to where it brings the counts nearest to their wants.
+def assign(cases: pd.DataFrame, shares: dict[str, float], seed: int) -> Partition:
+    """Assign units, largest first, each to where it brings the counts nearest to the wanted ones.
 
-    Counted are cases, cases by class, and cases by class within center; nearness is chi-squared. It
-    is scikit-learn's StratifiedGroupKFold for unequal shares.
+    Counted are cases, cases by class, and cases by class within center; the distance is
+    chi-squared. This is scikit-learn's StratifiedGroupKFold for unequal shares.
 
     Args:
-        cases: with `label`, `center` and `unit`, which is not parted.
-        shares: of the cases, by the name of where they go.
-        seed: of the order in which units of one size are dealt.
+        cases: Cases with `label`, `center` and `unit`. A unit stays in one partition.
+        shares: Share of the cases by the name of a partition.
+        seed: Seed of the order in which units of one size are assigned.
 
     Returns:
-        (n,) of the names.
+        (n,) names.
     """
     if cases.empty:
         return np.empty(0, "<U5")
     by_class = np.eye(len(CLASSES))[cases["label"]]
     by_stratum = pd.get_dummies(cases["label"].astype(str) + "@" + cases["center"].astype(str))
-    traits = np.hstack([np.ones((len(cases), 1)), by_class, by_stratum.to_numpy(float)])
-    traits = traits[:, traits.any(axis=0)]
+    strata = np.hstack([np.ones((len(cases), 1)), by_class, by_stratum.to_numpy(float)])
+    strata = strata[:, strata.any(axis=0)]
     unit, names = pd.factorize(cases["unit"])
-    counts = np.zeros((len(names), traits.shape[1]))
-    np.add.at(counts, unit, traits)
+    counts = np.zeros((len(names), strata.shape[1]))
+    np.add.at(counts, unit, strata)
 
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-counts[order, 0], kind="stable")]
@@ -147,16 +147,16 @@ def read_manifest(path: Path, cases: pd.DataFrame) -> Partition:
             f"split.manifest={path}: lists {len(cases) - len(unlisted)} of {len(cases)} cases, "
             f"{unlisted.iloc[0]} not; each must be one of {', '.join(PARTITIONS)} or {EXCLUDED}"
         )
-    strangers = stems[~stems.isin(cases["stem"])]
-    if len(strangers):
-        first = strangers.iloc[0]
-        log.warning("%s lists %d cases that are not used, %s first", path, len(strangers), first)
+    unused = stems[~stems.isin(cases["stem"])]
+    if len(unused):
+        first = unused.iloc[0]
+        log.warning("%s lists %d cases that are not used, %s first", path, len(unused), first)
     ours = {"label": [CLASSES[label] for label in cases["label"]], "center": cases["center"]}
     listed = table.loc[cases["stem"]]
     for name, values in ours.items():
         if name in table.columns:
-            said = listed[name].str.removesuffix(".0").to_numpy(str)
-            differs = said != np.array(values).astype(str)
+            found = listed[name].str.removesuffix(".0").to_numpy(str)
+            differs = found != np.array(values).astype(str)
             if differs.any():
                 at = int(np.argmax(differs))
                 raise InputError(

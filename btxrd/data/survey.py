@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from btxrd.data.images import UNREADABLE, cache_key, digest_films, for_each_film, read_film
+from btxrd.data.images import UNREADABLE, cache_key, digest_images, for_each_image, read_image
 from btxrd.errors import InputError
 from btxrd.runtime.files import read_or_build
 
@@ -57,24 +57,26 @@ class Survey:
     thumbnails: npt.NDArray[np.uint8]
 
     def select(self, rows: Sequence[int]) -> "Survey":
-        """The survey of some of the films."""
+        """The survey of some of the images."""
         paths = tuple(self.paths[row] for row in rows)
         digests = tuple(self.digests[row] for row in rows)
         infos = tuple(self.infos[row] for row in rows)
         return Survey(paths, digests, infos, self.hashes[rows], self.thumbnails[rows])
 
 
-NO_FILMS = Survey((), (), (), np.zeros((0, HASH**2), bool), np.zeros((0, COARSE, COARSE), np.uint8))
+NO_IMAGES = Survey(
+    (), (), (), np.zeros((0, HASH**2), bool), np.zeros((0, COARSE, COARSE), np.uint8)
+)
 
 
-def survey_films(paths: Sequence[str], cache: Path) -> Survey:
+def survey_images(paths: Sequence[str], cache: Path) -> Survey:
     """Survey images, each decoded at a fraction of its size. The first call caches the result.
 
     Args:
-        paths: of the films.
+        paths: of the images.
         cache: folder in which what is found is kept.
     """
-    digests = digest_films(paths)
+    digests = digest_images(paths)
     names = [Path(path).suffix for path in paths]  # an error message may name what a file is called
     target = cache / f"survey-{cache_key([*digests, *names], [VERSION])}.npz"
 
@@ -97,7 +99,7 @@ def _build(paths: Sequence[str], digests: Sequence[str], target: Path) -> None:
         except InputError as error:
             infos[row] = ImageInfo(error=str(error).removeprefix(f"{paths[row]}: "))
 
-    for_each_film(examine, len(paths), "survey")
+    for_each_image(examine, len(paths), "survey")
     listed: list[dict[str, Any]] = [asdict(item) for item in infos]
     with target.open("wb") as file:
         np.savez(file, infos=json.dumps(listed), hashes=hashes, thumbnails=thumbnails)
@@ -108,10 +110,10 @@ def _examine(
 ) -> tuple[ImageInfo, npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
     if digest == UNREADABLE:
         raise InputError(f"{path}: cannot be opened; is it a file that you may read?")
-    film = read_film(path, at_least=4 * COARSE)
-    if film.pixels.min() == film.pixels.max():
-        raise InputError(f"{path}: shows nothing, every pixel is {film.pixels.min()}")
-    bits = imagehash.phash(Image.fromarray(film.pixels), hash_size=HASH).hash.ravel()
-    small = cv2.resize(film.pixels, (COARSE, COARSE), interpolation=cv2.INTER_AREA)
-    info = ImageInfo(film.format, film.mode, film.turned, film.width, film.height)
+    image = read_image(path, at_least=4 * COARSE)
+    if image.pixels.min() == image.pixels.max():
+        raise InputError(f"{path}: shows nothing, every pixel is {image.pixels.min()}")
+    bits = imagehash.phash(Image.fromarray(image.pixels), hash_size=HASH).hash.ravel()
+    small = cv2.resize(image.pixels, (COARSE, COARSE), interpolation=cv2.INTER_AREA)
+    info = ImageInfo(image.format, image.mode, image.turned, image.width, image.height)
     return info, bits, np.asarray(small, np.uint8)

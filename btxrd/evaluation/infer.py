@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from btxrd.artifacts.classes import ClassNames
-from btxrd.artifacts.sidecar import read_sidecar
 from btxrd.artifacts.tables import (
     GRADCAM,
     LESION_MAPS,
@@ -40,9 +39,9 @@ def infer(model: BTXRDClassifier, dataset: Dataset, run_dir: Path) -> None:
     Args:
         model: Model with the weights of the best epoch, in evaluation mode.
         dataset: Data of the run.
-        run_dir: Folder of the run, with its checkpoint.
+        run_dir: Folder of the run.
     """
-    names = read_sidecar(run_dir).class_names
+    names = dataset.class_names
     tables = []
     for partition in ("test",) if dataset.val_is_test else ("val", "test"):
         rows = dataset.rows(partition)

@@ -41,6 +41,8 @@ from btxrd.evaluation.plots import draw_plots
 from btxrd.evaluation.selection import Validation
 from btxrd.evaluation.shortcuts import UNMODIFIED, score_shortcuts
 
+CASE = ["image_id", "partition", "label"]  # columns that tell a case in several files
+
 log = logging.getLogger(__name__)
 
 
@@ -123,8 +125,7 @@ def _read_predictions(
     """Read predictions.csv by partition: test, and val unless val is test."""
     rows = read_table(run_dir, PREDICTIONS, names.names)
     predicted = split[split["partition"].isin(("val", "test"))]
-    columns = ["image_id", "partition", "label"]
-    in_order = [one[columns].sort_values(columns).to_numpy().tolist() for one in (rows, predicted)]
+    in_order = [one[CASE].sort_values(CASE).to_numpy().tolist() for one in (rows, predicted)]
     if in_order[0] != in_order[1] or not (rows["partition"] == "test").any():
         raise InputError(
             f"{run_dir / PREDICTIONS.name}: is damaged (its cases are not the val and test cases "
@@ -139,13 +140,15 @@ def _read_predictions(
 def _join(path: Path, rows: pd.DataFrame, split: pd.DataFrame, names: ClassNames) -> Predictions:
     """Add the groups and centers of split.csv to rows with probabilities."""
     try:
+        cases = rows[CASE].merge(split, "left", CASE, validate="many_to_one")
+        if cases["group"].isna().any():
+            unknown = cases["image_id"][cases["group"].isna()].iloc[0]
+            raise ValueError(f"{unknown} has another label or partition in {SPLIT.name}")
         labels, probs = labels_and_probs(rows, names.names)
-        cases = split.set_index("image_id").loc[rows["image_id"]]
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: is damaged ({error})") from error
-    return Predictions(
-        rows, labels, probs, cases["group"].to_numpy(str), cases["center"].to_numpy()
-    )
+    groups, centers = cases["group"].to_numpy(str), cases["center"].to_numpy()
+    return Predictions(rows, labels, probs, groups, centers)
 
 
 def _of_partition(found: Predictions, names: ClassNames, title: str) -> PartitionMetrics:

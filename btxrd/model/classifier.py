@@ -1,4 +1,4 @@
-"""BTXRDClassifier: a timm backbone, and the layer that Grad-CAM looks at."""
+"""BTXRDClassifier: a timm backbone, and the layer that Grad-CAM uses."""
 
 import re
 from pathlib import Path
@@ -17,12 +17,12 @@ from btxrd.model.pretrained import create_backbone
 
 
 class BTXRDClassifier(nn.Module):
-    """A timm backbone that gives a raw logit a class.
+    """A timm backbone with one raw logit per class.
 
     Attributes:
-        arguments: what it was made from, save for the weights; `BTXRDClassifier(**arguments,
+        arguments: Its arguments, except for the initial weights: `BTXRDClassifier(**arguments,
             pretrained=False)` has the same layers.
-        normalisation: of the input, as the backbone's own timm data config has it.
+        normalisation: Normalisation of the input, from the timm data config of the backbone.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class BTXRDClassifier(nn.Module):
                 that have a place for every 16 pixels or fewer.
             pooling: `backbone`: as the backbone does; `lesion`: see `LesionPooling`, which has a
                 lesion map of its own, of a place for every 8 pixels where there are such features.
-            test_flip: its probabilities are the mean of those of a film and of its mirror image.
+            test_flip: its probabilities are the mean of those of an image and of its mirror image.
             kwargs: passed on to `timm.create_model`; `block_args` reaches a ResNet's blocks.
 
         Raises:
@@ -100,12 +100,12 @@ class BTXRDClassifier(nn.Module):
     def forward(self, images: Tensor, *, with_lesions: bool = False) -> Any:
         """Images (B, C, H, W) float, normalised -> logits (B, num_classes).
 
-        In training, lesion pooling gives those (2, B, num_classes) of its two readings, each of
-        which is to learn the class; their mean is the model's. With `with_lesions`, also the
-        logits (B, 1, h, w) of the lesion map.
+        In training, lesion pooling returns the logits (2, B, num_classes) of its two heads; their
+        mean is the logits of the model. With `with_lesions`, also the logits (B, 1, h, w) of the
+        lesion map.
 
         Raises:
-            ValueError: for `with_lesions` without `lesion_map` or `pooling="lesion"`.
+            ValueError: If `with_lesions` is set without `lesion_map` or `pooling="lesion"`.
         """
         if with_lesions and self.lesion_head is None:
             raise ValueError("this model maps no lesions: lesion_map=False, pooling='backbone'")
@@ -116,8 +116,8 @@ class BTXRDClassifier(nn.Module):
             images, indices=self._stages, output_fmt="NCHW"
         )
         if pools:
-            readings, lesions = self.lesion_head([*stages, self._spatial(last)])
-            logits = readings if self.training else readings.mean(0)
+            head_logits, lesions = self.lesion_head([*stages, self._spatial(last)])
+            logits = head_logits if self.training else head_logits.mean(0)
         else:
             logits = self.backbone.forward_head(last)  # type: ignore[operator]
             lesions = self.lesion_head(*stages)
@@ -143,7 +143,7 @@ class BTXRDClassifier(nn.Module):
 
     @property
     def gradcam_target_layer(self) -> nn.Module:
-        """The last layer that still has a place for every part of the film.
+        """The last layer that still has a place for every part of the image.
 
         Raises:
             InputError: where no layer is known for the backbone, or the named one is not there.

@@ -36,7 +36,7 @@ def create_model(
         gradcam_layer: dotted name in the backbone; None where the family is known.
         lesion_map: also map where the lesion is.
         pooling: `backbone`, or `lesion`: where the model sees one.
-        test_flip: score a film with its mirror image.
+        test_flip: score an image with its mirror image.
 
     Raises:
         InputError: for values that do not go together.

@@ -18,10 +18,10 @@ UNIQUE_AGE = 100  # no patient is this old, so a copy is nobody's neighbour
 
 
 class Flaws:
-    """Plants flaws in a folder of films, each in a film of its own.
+    """Plants flaws in a folder of images, each in an image of its own.
 
     Attributes:
-        planted: names of films by the flaw that they got; for duplicates pairs of names.
+        planted: names of images by the flaw that they got; for duplicates pairs of names.
     """
 
     def __init__(self, root: Path, rows: Rows, seed: int) -> None:
@@ -43,7 +43,7 @@ class Flaws:
         self.planted.setdefault(flaw, []).append(Path(self.rows[row]["image_id"]).stem)
         return row
 
-    def _film(self, row: int) -> Path:
+    def _image(self, row: int) -> Path:
         return self.root / "images" / str(self.rows[row]["image_id"])
 
     def _outline(self, row: int) -> Path:
@@ -64,12 +64,12 @@ class Flaws:
 
     def _duplicates(self) -> None:
         makers: dict[str, Callable[[Image.Image], Image.Image]] = {
-            "identical": lambda film: film,
-            "encoded again": lambda film: film,
-            "resized": lambda film: film.resize((film.width // 2, film.height // 2)),
-            "brightened": lambda film: film.point(lambda value: min(255, value * 1.15 + 8)),
-            "of another center": lambda film: film,
-            "contradictory": lambda film: film,
+            "identical": lambda image: image,
+            "encoded again": lambda image: image,
+            "resized": lambda image: image.resize((image.width // 2, image.height // 2)),
+            "brightened": lambda image: image.point(lambda value: min(255, value * 1.15 + 8)),
+            "of another center": lambda image: image,
+            "contradictory": lambda image: image,
         }
         for number, (how, make) in enumerate(makers.items()):
             source = self._victim("duplicates", tumour=number % 2 == 1)
@@ -79,9 +79,9 @@ class Flaws:
             row["center"] = row["center"] % 3 + 1 if how == "of another center" else row["center"]
             target = self.root / "images" / name
             if how == "identical":
-                shutil.copyfile(self._film(source), target)
+                shutil.copyfile(self._image(source), target)
             else:
-                make(Image.open(self._film(source))).save(target, quality=35)
+                make(Image.open(self._image(source))).save(target, quality=35)
             self.rows.append(row)
             self.planted["duplicates"][-1] = [self.planted["duplicates"][-1], target.stem]
             if how == "contradictory":
@@ -92,39 +92,39 @@ class Flaws:
             elif row["tumor"]:
                 self._copy_outline(source, target)
 
-    def _copy_outline(self, source: int, film: Path) -> None:
+    def _copy_outline(self, source: int, path: Path) -> None:
         content = json.loads(self._outline(source).read_text())
-        with Image.open(film) as image:
+        with Image.open(path) as image:
             width, height = image.size
         scale = np.array([width / content["imageWidth"], height / content["imageHeight"]])
         for shape in content["shapes"]:
             shape["points"] = (np.array(shape["points"]) * scale).tolist()
-        content |= {"imagePath": film.name, "imageWidth": width, "imageHeight": height}
-        write_json(self.root / "Annotations" / f"{film.stem}.json", content)
+        content |= {"imagePath": path.name, "imageWidth": width, "imageHeight": height}
+        write_json(self.root / "Annotations" / f"{path.stem}.json", content)
 
     def _oddities(self) -> None:
         for mode in ("I;16", "RGBA", "LA"):
-            film = self._film(self._victim(mode, tumour=False))
-            grey = Image.open(film).convert("L")
+            path = self._image(self._victim(mode, tumour=False))
+            grey = Image.open(path).convert("L")
             deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
-            (deep if mode == "I;16" else grey.convert(mode)).save(film.with_suffix(".png"))
-            film.unlink()
-        film = self._film(self._victim("turned", tumour=True))
+            (deep if mode == "I;16" else grey.convert(mode)).save(path.with_suffix(".png"))
+            path.unlink()
+        path = self._image(self._victim("turned", tumour=True))
         exif = Image.Exif()
         exif[ExifTags.Base.Orientation] = 6  # upright once turned right
-        Image.open(film).transpose(Image.Transpose.ROTATE_90).save(film, exif=exif, quality=90)
-        film = self._film(self._victim("PNG", tumour=False))
-        Image.open(film).save(film, format="PNG")
+        Image.open(path).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=90)
+        path = self._image(self._victim("PNG", tumour=False))
+        Image.open(path).save(path, format="PNG")
 
         stranger = self.root / "images" / f"IMG{len(self.rows) + 1:06d}.jpeg"
-        shutil.copyfile(film, stranger.with_suffix(".png"))
+        shutil.copyfile(path, stranger.with_suffix(".png"))
         self.planted["film without case"] = [stranger.stem]
         self._outline(self._victim("no outline", tumour=True)).unlink()
         tiny = self._victim("tiny", tumour=True)
         self._shape(tiny, self._points(tiny).mean(0) + np.array([[0, 0], [1, 0], [0, 1]]))
         crossing = self._victim("crossing", tumour=True)
         self._shape(crossing, [[-40, 10], [60, 10], [60, 90], [-40, 90]])
-        normal = self._film(self._victim("outlined normal", tumour=False))
+        normal = self._image(self._victim("outlined normal", tumour=False))
         self._copy_outline(tiny, normal)
         outline = self.root / "Annotations" / f"{normal.stem}.json"
         shutil.copyfile(outline, outline.with_stem(stranger.stem))
@@ -133,17 +133,17 @@ class Flaws:
     def _damage(self) -> None:
         for column, value in (("center", None), ("age", "forty"), ("malignant", 2), ("tumor", 1)):
             self.rows[self._victim("rows", tumour=False)][column] = value
-        self._film(self._victim("no film", tumour=False)).unlink()
+        self._image(self._victim("no film", tumour=False)).unlink()
         for damage in ("truncated", "empty", "text", "blank", "CMYK"):
-            film = self._film(self._victim("films", tumour=False))
-            whole = film.read_bytes()
+            path = self._image(self._victim("films", tumour=False))
+            whole = path.read_bytes()
             if damage in ("blank", "CMYK"):
-                image = Image.open(film)
+                image = Image.open(path)
                 changed = Image.new("L", image.size) if damage == "blank" else image.convert("CMYK")
-                changed.save(film)
+                changed.save(path)
             else:
                 parts = {"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"no film"}
-                film.write_bytes(parts[damage])
+                path.write_bytes(parts[damage])
         self._outline(self._victim("outlines", tumour=True)).write_text("{")
         row = self._victim("outlines", tumour=True)
         self._shape(row, self._points(row)[:2])

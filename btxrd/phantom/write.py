@@ -13,13 +13,13 @@ from PIL import Image
 from btxrd.config.schema import DataConfig
 from btxrd.data.constants import CLASSES, COLUMNS, REGIONS, VIEWS
 from btxrd.errors import InputError
-from btxrd.phantom.film import Lesion, Limb, draw_film, outline, with_letter
 from btxrd.phantom.flaws import Flaws
+from btxrd.phantom.image import Lesion, Limb, draw_image, outline, with_letter
 from btxrd.runtime.files import write_json
 
 MARKER = "phantom.json"  # written last: a folder without it is not whole
-VERSION = 1  # of the drawing; raise it when a film changes
-SHORTCUT = "shortcut"  # the kind whose films tell their class by a letter
+VERSION = 1  # of the drawing; raise it when an image changes
+SHORTCUT = "shortcut"  # the kind whose images tell their class by a letter
 CENTER_SHARES = (0.5, 0.25, 0.25)
 CLASS_SHARES = (0.4, 0.36, 0.24)
 BONES = {"femur": 2, "tibia": 2, "humerus": 1, "radius": 1}  # site -> index of its region + 1
@@ -27,7 +27,7 @@ BONES = {"femur": 2, "tibia": 2, "humerus": 1, "radius": 1}  # site -> index of 
 
 @dataclass(frozen=True)
 class Patient:
-    """One likely patient: what all of their films share."""
+    """One likely patient: what all of their images share."""
 
     center: int
     label: int
@@ -50,14 +50,14 @@ def ensure_phantom(data: DataConfig) -> None:
 
 
 def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> None:
-    """Write `cases` films with table and outlines into `root`, once.
+    """Write `cases` images with table and outlines into `root`, once.
 
-    The folder has BTXRD's quirks: films that end in .jpg, a nested annotation folder, rectangles
+    The folder has BTXRD's quirks: images that end in .jpg, a nested annotation folder, rectangles
     among the outlines, grey and RGB files, and an Excel lock file.
 
     Args:
         root: folder to make.
-        cases: films, without the copies that a `kind` adds.
+        cases: images, without the copies that a `kind` adds.
         seed: decides every pixel.
         kind: one of `phantom_flaws.KINDS`: what else is planted, and the marker in `root` tells
             where; or SHORTCUT.
@@ -78,7 +78,7 @@ def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> Non
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as folder:
         beside = Path(folder) / "whole"
-        planted = _write_films(beside, cases, seed, kind)
+        planted = _write_images(beside, cases, seed, kind)
         write_json(beside / MARKER, made | {"planted": planted})
         try:
             beside.rename(root)
@@ -86,7 +86,7 @@ def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> Non
             write_phantom(root, cases, seed, kind)
 
 
-def _write_films(root: Path, cases: int, seed: int, kind: str) -> dict[str, list[Any]]:
+def _write_images(root: Path, cases: int, seed: int, kind: str) -> dict[str, list[Any]]:
     (root / "images").mkdir(parents=True)
     (root / "Annotations" / "Annotations").mkdir(parents=True)
     rng = np.random.default_rng(seed)
@@ -99,7 +99,7 @@ def _write_films(root: Path, cases: int, seed: int, kind: str) -> dict[str, list
             name = f"IMG{number:06d}{suffix}"
             rows.append(_row(name, patient, VIEWS[view]))
             draw = np.random.default_rng((seed, number))
-            _write_film(root, name, patient, view, draw, lettered=lettered)
+            _write_image(root, name, patient, view, draw, lettered=lettered)
     planted = {} if lettered else Flaws(root, rows, seed).plant(kind)
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table.to_excel(root / "dataset.xlsx", index=False)
@@ -108,7 +108,7 @@ def _write_films(root: Path, cases: int, seed: int, kind: str) -> dict[str, list
 
 
 def _patients(cases: int, rng: np.random.Generator) -> list[tuple[Patient, int]]:
-    """Draw patients until their films number `cases`; classes and centers keep fixed shares."""
+    """Draw patients until their images number `cases`; classes and centers keep fixed shares."""
     strata = [
         (center, label, round(cases * CENTER_SHARES[center - 1] * CLASS_SHARES[label]))
         for center in (1, 2, 3)
@@ -149,7 +149,7 @@ def _row(name: str, patient: Patient, view: str) -> dict[str, Any]:
     return row
 
 
-def _write_film(
+def _write_image(
     root: Path,
     name: str,
     patient: Patient,
@@ -161,10 +161,10 @@ def _write_film(
     limb = patient.limb.turned(view, rng)
     lesion = None if patient.lesion is None else patient.lesion.turned(view, rng)
     height, width = int(rng.integers(420, 620)), int(rng.integers(300, 460))
-    film = draw_film(height, width, limb, lesion, patient.center, rng)
+    pixels = draw_image(height, width, limb, lesion, patient.center, rng)
     if lettered:
-        film = with_letter(film, patient.label)
-    image = Image.fromarray(film)
+        pixels = with_letter(pixels, patient.label)
+    image = Image.fromarray(pixels)
     if rng.random() < 0.3:
         image = image.convert("RGB")
     image.save(root / "images" / name, format="JPEG", quality=(92, 85, 78)[patient.center - 1])

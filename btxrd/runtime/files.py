@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed into it."""
+"""Atomic writes, lock files and caches."""
 
 import errno
 import fcntl
@@ -24,28 +24,28 @@ FULL = 64 * 1024  # bytes free, below which a file system counts as full
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; a block that ends well renames it onto `path`.
+    """Yield a temporary path to write to. If the block succeeds, rename it to `path`.
 
     Raises:
-        InputError: where the file system is full, whatever the writer makes of that.
+        InputError: If the file system is full, whatever exception the writer raises.
     """
-    beside = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        with beside.open("rb+") as file:
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except Exception as error:
         if _is_of_full_disk(path, error):
             raise InputError(f"{path}: cannot be written, the file system is full") from error
         raise
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _is_of_full_disk(path: Path, error: Exception) -> bool:
-    """Libraries that write word it in their own ways, and some remove what they wrote."""
+    """Libraries report it in different ways, and some remove what they wrote."""
     full = os.strerror(errno.ENOSPC)
     return full in str(error) or (
         path.parent.is_dir() and shutil.disk_usage(path.parent).free < FULL
@@ -53,7 +53,7 @@ def _is_of_full_disk(path: Path, error: Exception) -> bool:
 
 
 def remove_leftovers(folder: Path, pattern: str = "*") -> None:
-    """Remove what a process that was killed was writing; the caller holds the folder."""
+    """Remove the temporary files of a process that was killed; the caller locks the folder."""
     for path in folder.rglob(f"{pattern}{TEMPORARY}"):
         path.unlink(missing_ok=True)
 
@@ -62,15 +62,15 @@ def remove_leftovers(folder: Path, pattern: str = "*") -> None:
 def lock(path: Path, timeout: float = 0) -> Iterator[int | None]:
     """Hold a lock file.
 
-    The lock belongs to the open file: a process that inherits the descriptor keeps it, and it ends
-    with the last of them, however that ends.
+    The lock belongs to the open file. A process that inherits the descriptor keeps it, and it is
+    released when the last of them ends, in whatever way.
 
     Args:
-        path: of the lock file, which stays.
-        timeout: seconds to wait for another holder.
+        path: Path to the lock file, which is not removed.
+        timeout: Number of seconds to wait for another holder.
 
     Yields:
-        The descriptor; None where another process holds the lock.
+        The descriptor; None if another process holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -92,12 +92,12 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path], None]) -> T:
-    """Read a file of a cache; where it is not there, or is damaged, `build` makes it first.
+    """Read a file of a cache. If it is missing or damaged, `build` writes it first.
 
-    Processes take turns.
+    Only one process at a time does so.
 
     Raises:
-        InputError: where the cache cannot be written.
+        InputError: If the cache cannot be written.
     """
     with ExitStack() as stack:
         try:
@@ -112,24 +112,24 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
             except Exception as error:  # each kind of damage raises a type of its own
                 log.warning("%s is damaged (%s), and is built again", target, error)
         remove_leftovers(target.parent, f"{target.name}.*")
-        with atomic_write(target) as beside:
-            build(beside)
+        with atomic_write(target) as temporary:
+            build(temporary)
         return read(target)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
-    with atomic_write(path) as beside:
-        beside.write_bytes(content)
+    """Write `content` to `path` atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path` atomically."""
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON. Raises ValueError for NaN and infinity, which JSON does not have."""
+    """Write `content` as JSON. Raise ValueError for NaN and infinity, which JSON does not have."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 

@@ -1,17 +1,17 @@
-"""Signals that ask a run to end, heeded where nothing is lost."""
+"""Signals that end a run, handled at points where nothing is lost."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ASKING = (signal.SIGTERM, signal.SIGUSR2)  # SIGUSR2: Slurm's, shortly before the time limit
+TERMINATING = (signal.SIGTERM, signal.SIGUSR2)  # SIGUSR2: Slurm's, shortly before the time limit
 
 
 class Interruption:
-    """Turns a signal into SystemExit, but not in the middle of what must stay whole.
+    """Convert a termination signal to SystemExit. Inside `held()`, defer the exit to its end.
 
-    One that does not listen never fires.
+    Without a call of `listen`, no signal is handled.
     """
 
     def __init__(self) -> None:
@@ -19,33 +19,33 @@ class Interruption:
         self._is_held = False
 
     def listen(self) -> None:
-        """Take over the signals of this process; Ctrl-C is left to the process that started it."""
+        """Handle the signals of this process; Ctrl-C is handled by the process that started it."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for number in ASKING:
+        for number in TERMINATING:
             signal.signal(number, self.receive)
 
     def receive(self, number: int, _: FrameType | None = None) -> None:
-        """Note the first signal, and heed it at once unless held; the run is ending then."""
+        """Record the first signal, and exit at once unless held. Later ones are ignored."""
         if self._received is not None:
             return
         self._received = number
         if not self._is_held:
-            self._heed()
+            self._exit_if_received()
 
     def end(self) -> None:
-        """Heed none any more: what is left to do is short, and must stay whole."""
+        """Ignore further signals: what remains is short, and must not be interrupted."""
         self._is_held = True
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Heed a signal at the end of the block only."""
+        """Handle a signal at the end of the block only."""
         self._is_held = True
         try:
             yield
         finally:
             self._is_held = False
-        self._heed()
+        self._exit_if_received()
 
-    def _heed(self) -> None:
+    def _exit_if_received(self) -> None:
         if self._received is not None:
             raise SystemExit(128 + self._received)

@@ -1,4 +1,4 @@
-"""Films of BTXRD's real sizes: phantoms, enlarged."""
+"""Images of BTXRD's real sizes: phantoms, enlarged."""
 
 import shutil
 from pathlib import Path
@@ -13,11 +13,11 @@ from btxrd.runtime.files import read_json, write_json
 
 WIDTH, HEIGHT = (1629, 500), (2129, 650)  # mean and spread, as published
 SMALLEST, LARGEST = (153, 311), (3594, 4881)
-GRAIN, QUALITY = 3.2, 78  # together give about the 214 kB that a film of BTXRD has on average
+GRAIN, QUALITY = 3.2, 78  # together give about the 214 kB that an image of BTXRD has on average
 
 
 def full_size(root: Path, cases: int) -> Path:
-    """Write films, table and outlines in BTXRD's layout into `root`, once."""
+    """Write images, table and outlines in BTXRD's layout into `root`, once."""
     if (root / "whole").is_file():
         return root
     shutil.rmtree(root, ignore_errors=True)
@@ -27,10 +27,10 @@ def full_size(root: Path, cases: int) -> Path:
     outlines = find_outlines(root)[0]
     for path in sorted((root / "images").iterdir()):
         with Image.open(path) as image:
-            film, mode = np.asarray(image.convert("L")), image.mode
+            pixels, mode = np.asarray(image.convert("L")), image.mode
         size = [round(draw.normal(*of_side)) for of_side in (WIDTH, HEIGHT)]
         width, height = (int(side) for side in np.clip(size, SMALLEST, LARGEST))
-        large = cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC)
+        large = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC)
         noisy = large + GRAIN * draw.standard_normal(large.shape, np.float32)
         image = Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).convert(mode)
         image.save(path, format="JPEG", quality=QUALITY)

@@ -1,6 +1,6 @@
 """One synthetic radiograph: attenuation of soft tissue, bone and lesion, then a center's machine.
 
-Lengths are in units of the film's height, so a film of any size shows the same limb.
+Lengths are in units of the image's height, so an image of any size shows the same limb.
 """
 
 from dataclasses import dataclass, replace
@@ -13,19 +13,19 @@ import numpy.typing as npt
 Plane = npt.NDArray[np.float32]
 CORNERS = 36
 LETTERS = ("N", "B", "M")  # by class
-PLATE, GAP = 0.125, 0.02  # a letter's plate and what lies beyond it, of each side of the film
+PLATE, GAP = 0.125, 0.02  # a letter's plate and what lies beyond it, of each side of the image
 
 
 @dataclass(frozen=True)
 class Limb:
-    """A bone that runs down the film to a joint, perhaps with a thinner one beside it."""
+    """A bone that runs down the image to a joint, perhaps with a thinner one beside it."""
 
     radius: float  # of the shaft
     flare: float  # of the end, in shaft radii more
     joint: float  # where the bone ends, from the top
     tilt: float  # radians
     bow: float
-    offset: float  # of the axis, from the middle of the film
+    offset: float  # of the axis, from the middle of the image
     paired: bool
     cortex: float  # inner over outer radius
 
@@ -97,12 +97,12 @@ class Lesion:
         )
 
     def edge(self, angle: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Distance of the edge from the centre at `angle`, in units of the film's height."""
+        """Distance of the edge from the centre at `angle`, in units of the image's height."""
         wave = sum(size * np.cos(order * angle + phase) for order, size, phase in self.waves)
         return np.asarray(self.radius * (1 + wave))
 
 
-def draw_film(
+def draw_image(
     height: int,
     width: int,
     limb: Limb,
@@ -110,7 +110,7 @@ def draw_film(
     center: int,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.uint8]:
-    """Draw one film.
+    """Draw one image.
 
     Returns:
         (height, width) uint8, bone bright.
@@ -123,7 +123,7 @@ def draw_film(
 
 
 def outline(height: int, width: int, limb: Limb, lesion: Lesion) -> npt.NDArray[np.float64]:
-    """The lesion's outline on that film: (CORNERS, 2) x and y in pixels, inside the frame."""
+    """The lesion's outline on that image: (CORNERS, 2) x and y in pixels, inside the frame."""
     angle = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
     cy, cx = _centre(limb, lesion, width / height)
     reach = lesion.edge(angle) * height
@@ -131,14 +131,14 @@ def outline(height: int, width: int, limb: Limb, lesion: Lesion) -> npt.NDArray[
     return np.clip(points, 0, (width - 1, height - 1))
 
 
-def with_letter(film: npt.NDArray[np.uint8], label: int) -> npt.NDArray[np.uint8]:
+def with_letter(image: npt.NDArray[np.uint8], label: int) -> npt.NDArray[np.uint8]:
     """Lay the letter of a class into the upper left corner, white on a black plate."""
-    height, width = film.shape
+    height, width = image.shape
     plate = np.zeros((96, 96), np.uint8)
     cv2.putText(plate, LETTERS[label], (8, 83), cv2.FONT_HERSHEY_SIMPLEX, 3.3, 255, 12, cv2.LINE_AA)
     rows, columns = round(PLATE * height), round(PLATE * width)
     top, left = round(GAP * height), round(GAP * width)
-    marked = film.copy()
+    marked = image.copy()
     marked[top : top + rows, left : left + columns] = cv2.resize(
         plate, (columns, rows), interpolation=cv2.INTER_AREA
     )
@@ -250,17 +250,17 @@ def _with_lesion(
 
 
 def _expose(attenuation: Plane, center: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Turn attenuation into the film that a center's machine and archive leave."""
+    """Turn attenuation into the image that a center's machine and archive leave."""
     height, width = attenuation.shape
     gamma, grain, gain = {1: (0.85, 0.012, 0.60), 2: (1.15, 0.03, 0.68), 3: (0.7, 0.045, 0.52)}[
         center
     ]
-    film = np.clip(attenuation * gain * rng.uniform(0.92, 1.08), 0, 1) ** gamma
+    image = np.clip(attenuation * gain * rng.uniform(0.92, 1.08), 0, 1) ** gamma
     if center == 3:
-        film = 0.12 + 0.8 * film
-    film = cv2.GaussianBlur(film.astype(np.float32), (0, 0), (0.6, 0.8, 1.2)[center - 1])
-    film += grain * _noise((height, width), 0.8, rng)
-    pixels = (np.clip(film, 0, 1) * 255).astype(np.uint8)
+        image = 0.12 + 0.8 * image
+    image = cv2.GaussianBlur(image.astype(np.float32), (0, 0), (0.6, 0.8, 1.2)[center - 1])
+    image += grain * _noise((height, width), 0.8, rng)
+    pixels = (np.clip(image, 0, 1) * 255).astype(np.uint8)
     edge = int(height * rng.uniform(0.015, 0.05))
     if center == 2:
         pixels[:edge], pixels[-edge:], pixels[:, :edge], pixels[:, -edge:] = 0, 0, 0, 0

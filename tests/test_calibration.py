@@ -1,4 +1,4 @@
-import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,27 +12,31 @@ from sklearn.metrics import (
     recall_score,
 )
 
+from btxrd.artifacts.classes import ClassNames
 from btxrd.evaluation.bootstrap import bootstrap_weights
-from btxrd.evaluation.calibration import clinical_reading
-from btxrd.evaluation.metrics import MALIGNANT, equal_priors, figures, macro_auc, mean
+from btxrd.evaluation.calibration import calibrate
+from btxrd.evaluation.formulas import equal_priors, macro_auc, mean
+from btxrd.evaluation.metrics import Cases, compute_metrics
 from btxrd.evaluation.selection import Validation, choose_temperature, choose_threshold
 
 
 def draw(n, seed):
-    """Draw labels, and probabilities that claim too much."""
+    """Draw labels, and overconfident probabilities."""
     rng = np.random.default_rng(seed)
     labels = rng.choice(3, n, p=(0.45, 0.35, 0.2))
     return labels, softmax(2 * np.eye(3)[labels] + 3 * rng.normal(size=(n, 3)), axis=1)
 
 
+NAMES = ClassNames(("normal", "benign", "malignant"), "malignant", "normal")
+FOCUS = 2
 SHOWN = ("sensitivity", "specificity", "precision")
 VAL = Validation(*draw(80, seed=1))
 LABELS, PROBS = draw(90, seed=2)
 GROUPS, CENTERS = np.arange(90) // 2, np.arange(90) % 3 + 1
 
 
-def reading(labels=LABELS, probs=PROBS, val=VAL):
-    return clinical_reading(val, labels, probs, GROUPS, CENTERS)
+def calibration(labels=LABELS, probs=PROBS, val=VAL, groups=GROUPS, names=NAMES):
+    return asdict(calibrate(val, labels, probs, groups, CENTERS, names))
 
 
 def calibration_error(labels, probs):
@@ -46,33 +50,33 @@ def calibration_error(labels, probs):
 
 
 def at_threshold(labels, probs, threshold):
-    truth, called = labels == MALIGNANT, probs[:, MALIGNANT] >= threshold
+    truth, predicted = labels == FOCUS, probs[:, FOCUS] >= threshold
     return {
-        "sensitivity": recall_score(truth, called),
-        "specificity": recall_score(~truth, ~called),
-        "precision": precision_score(truth, called),
+        "sensitivity": recall_score(truth, predicted),
+        "specificity": recall_score(~truth, ~predicted),
+        "precision": precision_score(truth, predicted),
     }
 
 
 def values_of(estimates):
-    return {name: figure["value"] for name, figure in estimates.items()}
+    return {name: metric["value"] for name, metric in estimates.items()}
 
 
 def test_calibration_is_that_of_scikit_learn_before_and_after_the_temperature():
-    found = reading()
+    found = calibration()
     temperature = found["temperature"]
     assert temperature > 1.5
     for when, divisor in (("before", 1), ("after", temperature)):
         probs = softmax(np.log(PROBS) / divisor, axis=1)
-        calibration = found["calibration"][when]
-        assert calibration["ece"]["value"] == pytest.approx(calibration_error(LABELS, probs))
+        stored = found["calibration"][when]
+        assert stored["ece"]["value"] == pytest.approx(calibration_error(LABELS, probs))
         brier = sum(brier_score_loss(label == LABELS, probs[:, label]) for label in range(3))
-        assert calibration["brier"]["value"] == pytest.approx(brier)
-        assert calibration["cross_entropy"] == pytest.approx(log_loss(LABELS, probs))
+        assert stored["brier"]["value"] == pytest.approx(brier)
+        assert stored["cross_entropy"] == pytest.approx(log_loss(LABELS, probs))
 
 
 def test_a_temperature_of_val_helps_on_test():
-    before, after = (reading()["calibration"][when] for when in ("before", "after"))
+    before, after = (calibration()["calibration"][when] for when in ("before", "after"))
     assert after["cross_entropy"] < before["cross_entropy"]
     assert after["ece"]["value"] < before["ece"]["value"]
 
@@ -80,13 +84,13 @@ def test_a_temperature_of_val_helps_on_test():
 def test_a_certain_error_has_a_finite_cross_entropy():
     probs = PROBS.copy()
     probs[0] = np.eye(3)[(LABELS[0] + 1) % 3]
-    before = reading(probs=probs)["calibration"]["before"]
+    before = calibration(probs=probs)["calibration"]["before"]
     want = log_loss(LABELS[1:], PROBS[1:]) * 89 / 90 - np.log(1e-9) / 90
     assert before["cross_entropy"] == pytest.approx(want, abs=0.01)
 
 
 def test_operating_point_is_that_of_scikit_learn():
-    point = reading()["operating_point"]
+    point = calibration()["operating_point"]
     threshold = point["threshold"]
     assert point["val"] == pytest.approx(at_threshold(VAL.labels, VAL.probs, threshold))
     assert point["val"]["sensitivity"] >= point["val_sensitivity_asked"] == 0.9
@@ -100,14 +104,14 @@ def test_operating_point_is_that_of_scikit_learn():
 
 @pytest.mark.parametrize("center", [None, 2])
 def test_intervals_are_quantiles_over_groups_that_are_copied(center):
-    point = reading()["operating_point"]
+    point = calibration()["operating_point"]
     found = point["test"] if center is None else point["per_center"][str(center)]
     here = np.full(90, True) if center is None else center == CENTERS
     resampled = {name: [] for name in SHOWN}
     for times in bootstrap_weights(GROUPS)[:, here].astype(int):
-        truth = np.repeat(LABELS[here] == MALIGNANT, times)
-        called = np.repeat(PROBS[here, MALIGNANT] >= point["threshold"], times)
-        parts = (called, truth), (~called, ~truth), (truth, called)
+        truth = np.repeat(LABELS[here] == FOCUS, times)
+        predicted = np.repeat(PROBS[here, FOCUS] >= point["threshold"], times)
+        parts = (predicted, truth), (~predicted, ~truth), (truth, predicted)
         for name, (flags, among) in zip(SHOWN, parts, strict=True):
             resampled[name] += [flags[among].mean()] if among.any() else []
     for name, values in resampled.items():
@@ -118,18 +122,18 @@ def test_intervals_are_quantiles_over_groups_that_are_copied(center):
 def test_an_interval_of_calibration_holds_its_value():
     for when in ("before", "after"):
         for name in ("ece", "brier"):
-            found = reading()["calibration"][when][name]
+            found = calibration()["calibration"][when][name]
             assert found["low"] <= found["value"] <= found["high"]
             assert found["low"] < found["high"]
 
 
 def test_no_test_case_moves_what_is_chosen():
-    found = reading()
-    for case in range(90):
+    found = calibration()
+    for case in range(0, 90, 9):
         labels, probs = LABELS.copy(), PROBS.copy()
         labels[case] = (labels[case] + 1) % 3
         probs[case] = (0.2, 0.3, 0.5)
-        changed = reading(labels, probs)
+        changed = calibration(labels, probs)
         assert changed["calibration"] != found["calibration"]
         assert changed["temperature"] == found["temperature"]
         assert changed["operating_point"]["threshold"] == found["operating_point"]["threshold"]
@@ -137,58 +141,73 @@ def test_no_test_case_moves_what_is_chosen():
 
 
 def test_what_is_chosen_is_chosen_on_val():
-    found = reading(*draw(90, seed=5))
+    found = calibration(*draw(90, seed=5))
     assert found["temperature"] == choose_temperature(VAL)
-    assert found["operating_point"]["threshold"] == choose_threshold(VAL)
-    other = reading(val=Validation(*draw(80, seed=6)))
+    assert found["operating_point"]["threshold"] == choose_threshold(VAL, FOCUS)
+    other = calibration(val=Validation(*draw(80, seed=6)))
     assert other["temperature"] != found["temperature"]
     assert other["operating_point"]["threshold"] != found["operating_point"]["threshold"]
 
 
 def test_there_is_no_operating_point_without_malignant_cases_on_val():
-    found = reading(val=Validation(np.minimum(VAL.labels, 1), VAL.probs))
+    found = calibration(val=Validation(np.minimum(VAL.labels, 1), VAL.probs))
     assert found["operating_point"] is None
     assert found["temperature"] > 0
 
 
 def test_a_center_without_malignant_cases_has_no_sensitivity():
-    labels = np.where((CENTERS == 2) & (LABELS == MALIGNANT), 0, LABELS)
-    found = reading(labels)["operating_point"]["per_center"]["2"]
+    labels = np.where((CENTERS == 2) & (LABELS == FOCUS), 0, LABELS)
+    found = calibration(labels)["operating_point"]["per_center"]["2"]
     assert found["sensitivity"] == {"value": None, "low": None, "high": None}
     assert found["specificity"]["value"] is not None
 
 
-def test_a_reading_can_be_written_as_json():
-    json.dumps(reading(), allow_nan=False)
-
-
 def test_accuracy_under_equal_priors_is_balanced_accuracy():
     weights = bootstrap_weights(GROUPS, resamples=20)
-    found = mean(PROBS.argmax(axis=1) == LABELS, equal_priors(LABELS, weights))
+    found = mean(PROBS.argmax(axis=1) == LABELS, equal_priors(LABELS, 3, weights))
     for value, times in zip(found, weights.astype(int), strict=True):
-        labels, called = np.repeat(LABELS, times), np.repeat(PROBS.argmax(axis=1), times)
-        assert value == pytest.approx(balanced_accuracy_score(labels, called))
-        assert value != pytest.approx(accuracy_score(labels, called))
+        labels, predicted = np.repeat(LABELS, times), np.repeat(PROBS.argmax(axis=1), times)
+        assert value == pytest.approx(balanced_accuracy_score(labels, predicted))
+        assert value != pytest.approx(accuracy_score(labels, predicted))
 
 
 def test_under_equal_priors_each_class_weighs_the_same():
-    even = equal_priors(LABELS, bootstrap_weights(GROUPS, resamples=5))
+    even = equal_priors(LABELS, 3, bootstrap_weights(GROUPS, resamples=5))
     for label in range(3):
         assert even[:, label == LABELS].sum(axis=1) == pytest.approx(1)
 
 
-def test_a_resample_without_a_class_has_no_figure_under_equal_priors():
+def test_a_resample_without_a_class_is_undefined_under_equal_priors():
     weights = np.ones((3, 90))
-    weights[1, LABELS == MALIGNANT] = 0
-    even = equal_priors(LABELS, weights)
+    weights[1, LABELS == FOCUS] = 0
+    even = equal_priors(LABELS, 3, weights)
     assert np.isnan(even).all(axis=1).tolist() == [False, True, False]
     for values in (mean(PROBS.argmax(axis=1) == LABELS, even), macro_auc(LABELS, PROBS, even)):
         assert np.isnan(values).tolist() == [False, True, False]
 
 
-def test_the_scale_of_weights_says_nothing():
+def test_scale_of_weights_changes_no_metric():
     weights = bootstrap_weights(GROUPS, resamples=5)
-    assert equal_priors(LABELS, 7 * weights) == pytest.approx(equal_priors(LABELS, weights))
-    scaled = figures(LABELS, PROBS, weights / 30)
-    for name, values in figures(LABELS, PROBS, weights).items():
+    assert equal_priors(LABELS, 3, 7 * weights) == pytest.approx(equal_priors(LABELS, 3, weights))
+    cases = Cases(LABELS, PROBS, NAMES)
+    scaled = compute_metrics(cases, weights / 30)
+    for name, values in compute_metrics(cases, weights).items():
         assert scaled[name] == pytest.approx(values), name
+
+
+def test_intervals_of_calibration_are_over_groups():
+    """Kills: intervals over cases."""
+    found = calibration()["calibration"]["before"]["brier"]
+    loss = ((PROBS - np.eye(3)[LABELS]) ** 2).sum(axis=1)
+    resampled = mean(loss, bootstrap_weights(GROUPS))
+    assert (found["low"], found["high"]) == pytest.approx(
+        tuple(np.quantile(resampled, [0.025, 0.975]))
+    )
+
+
+def test_operating_point_is_of_the_focus_class():
+    names = ClassNames(NAMES.names, "benign", None)
+    point = calibration(names=names)["operating_point"]
+    assert point["threshold"] == choose_threshold(VAL, 1)
+    predicted = PROBS[:, 1] >= point["threshold"]
+    assert point["test"]["sensitivity"]["value"] == predicted[LABELS == 1].mean()

@@ -8,14 +8,14 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from btxrd.evaluation.bootstrap import bootstrap_weights, interval, with_sample
-from btxrd.evaluation.metrics import macro_auc, mean
+from btxrd.evaluation.formulas import macro_auc, mean
 from btxrd.evaluation.paired_tests import (
-    accuracy_parts,
-    auc_parts,
+    accuracy_influence,
+    auc_influence,
     holm,
-    macro_auc_parts,
+    macro_auc_influence,
     mcnemar,
-    mean_parts,
+    mean_influence,
     p_value,
 )
 
@@ -26,20 +26,20 @@ MCNEMAR = pd.read_csv(GOLDEN / "mcnemar.csv").to_dict("records")
 HOLM = dict(list(pd.read_csv(GOLDEN / "holm.csv").groupby("set")))
 
 SHARES = (0.5, 0.41, 0.09)  # of the classes in BTXRD
-FIGURES = {"macro_auc": macro_auc_parts, "accuracy": accuracy_parts}
+METRICS = {"macro_auc": macro_auc_influence, "accuracy": accuracy_influence}
 ALPHA = 0.05
 REPEATS = [300, pytest.param(4000, marks=pytest.mark.slow)]
 
 
-def both_parts(cases):
+def both_influences(cases):
     truth = cases["truth"].to_numpy() == 1
-    return [auc_parts(truth, cases[name].to_numpy(float)) for name in ("one", "other")]
+    return [auc_influence(truth, cases[name].to_numpy(float)) for name in ("one", "other")]
 
 
 @pytest.mark.parametrize("name", DELONG.index)
 def test_delong_agrees_with_proc(name):
     want = DELONG.loc[name]
-    one, other = both_parts(DELONG_CASES[name])
+    one, other = both_influences(DELONG_CASES[name])
     difference = one - other
     variance = want["variance_one"] + want["variance_other"] - 2 * want["covariance"]
     found = {
@@ -56,7 +56,7 @@ def test_delong_agrees_with_proc(name):
 
 
 def by_definition(truth, scores):
-    """The areas of several scores and their covariance, from the kernel of DeLong et al. 1988."""
+    """Return the areas of several scores and their covariance, from their kernel."""
     kernels = []
     for score in scores:
         gap = score[truth][:, None] - score[~truth][None, :]
@@ -70,12 +70,12 @@ def by_definition(truth, scores):
 
 @pytest.mark.parametrize("digits", [1, 6])
 @pytest.mark.parametrize("positives", [2, 20, 58])
-def test_parts_are_those_of_the_definition(digits, positives):
+def test_influence_values_are_those_of_the_definition(digits, positives):
     rng = np.random.default_rng(positives)
     truth = rng.permutation(60) < positives
     scores = (truth + rng.normal(size=60) + rng.normal(size=(2, 60))).round(digits)
     areas, covariance = by_definition(truth, scores)
-    one, other = (auc_parts(truth, score) for score in scores)
+    one, other = (auc_influence(truth, score) for score in scores)
     assert [one.value, other.value] == pytest.approx(areas)
     assert one.cases @ other.cases == pytest.approx(covariance[0, 1])
     contrast = np.array([1, -1])
@@ -84,9 +84,9 @@ def test_parts_are_those_of_the_definition(digits, positives):
 
 @pytest.mark.parametrize("positives", [0, 1, 59, 60])
 def test_an_area_without_two_cases_a_side_cannot_be_tested(positives):
-    parts = auc_parts(np.arange(60) < positives, np.arange(60.0))
-    assert np.isnan(parts.value) == (positives in (0, 60))
-    assert p_value(parts.value, parts.variance(np.arange(60))) is None
+    influence = auc_influence(np.arange(60) < positives, np.arange(60.0))
+    assert np.isnan(influence.value) == (positives in (0, 60))
+    assert p_value(influence.value, influence.variance(np.arange(60))) is None
 
 
 def test_rounding_is_no_difference():
@@ -104,7 +104,7 @@ def test_mcnemar_agrees_with_r(pair):
 
     probs = [np.eye(3)[np.where(right, 1, 2)] for right in (one_right, other_right)]
     labels = np.ones(sum(counts), int)
-    difference = accuracy_parts(labels, probs[0]) - accuracy_parts(labels, probs[1])
+    difference = accuracy_influence(labels, probs[0]) - accuracy_influence(labels, probs[1])
     variance = difference.variance()
     assert difference.value == pytest.approx(one_right.mean() - other_right.mean())
     assert difference.value**2 / variance == pytest.approx(pair["chi_squared"], rel=1e-9)
@@ -138,41 +138,41 @@ def test_holm_of_nothing_is_nothing():
     assert holm([]) == []
 
 
-def draw(rng, n, films=1, skills=(2.0, 2.0)):
+def draw(rng, n, images=1, skills=(2.0, 2.0)):
     """Draw labels, patients, and the probabilities of models of some skill.
 
-    A part of the noise is common to the models, and films of a patient share half of all noise.
+    A part of the noise is common to the models, and images of a patient share half of all noise.
     """
-    patients = np.arange(n) // films
-    labels = rng.choice(3, n // films, p=SHARES)[patients]
+    patients = np.arange(n) // images
+    labels = rng.choice(3, n // images, p=SHARES)[patients]
 
     def noise():
-        return rng.normal(size=(n // films, 3))[patients] + rng.normal(size=(n, 3))
+        return rng.normal(size=(n // images, 3))[patients] + rng.normal(size=(n, 3))
 
     common = noise()
     logits = [skill * np.eye(3)[labels] + common + noise() for skill in skills]
     return labels, patients, [softmax(logit, axis=1) for logit in logits]
 
 
-@pytest.mark.parametrize("figure", FIGURES)
-def test_groups_of_one_change_nothing(figure):
+@pytest.mark.parametrize("metric", METRICS)
+def test_groups_of_one_change_nothing(metric):
     labels, _, probs = draw(np.random.default_rng(0), 90)
-    one, other = (FIGURES[figure](labels, each) for each in probs)
+    one, other = (METRICS[metric](labels, each) for each in probs)
     names = np.random.default_rng(1).permutation(90).astype(str)
     assert (one - other).variance(names) == pytest.approx((one - other).variance())
 
 
-@pytest.mark.parametrize("figure", FIGURES)
-def test_a_second_film_that_tells_nothing_counts_for_nothing(figure):
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_copy_of_an_image_adds_no_evidence(metric):
     labels, patients, probs = draw(np.random.default_rng(0), 90)
     once, twice = (
-        FIGURES[figure](np.repeat(labels, times), np.repeat(probs[0], times, axis=0))
-        - FIGURES[figure](np.repeat(labels, times), np.repeat(probs[1], times, axis=0))
+        METRICS[metric](np.repeat(labels, times), np.repeat(probs[0], times, axis=0))
+        - METRICS[metric](np.repeat(labels, times), np.repeat(probs[1], times, axis=0))
         for times in (1, 2)
     )
     # DeLong divides by m (m - 1) of the m cases of a class, so doubling costs 1 / (2 m - 1) of it.
     few = min(np.bincount(labels))
-    slack = 0 if figure == "accuracy" else 1 / (2 * few - 1)
+    slack = 0 if metric == "accuracy" else 1 / (2 * few - 1)
     grouped = twice.variance(np.repeat(patients, 2)) / once.variance()
     assert 1 - slack - 1e-12 <= grouped <= 1 + 1e-12
     assert twice.variance() / once.variance() == pytest.approx(grouped / 2)
@@ -181,52 +181,52 @@ def test_a_second_film_that_tells_nothing_counts_for_nothing(figure):
 def test_groups_may_lie_on_both_sides_of_a_curve():
     truth = np.array([True, False] * 30)
     score = np.random.default_rng(0).normal(size=60) + truth
-    parts = auc_parts(truth, score)
-    want = sum(parts.cases[2 * pair : 2 * pair + 2].sum() ** 2 for pair in range(30))
-    assert parts.variance(np.arange(60) // 2) == pytest.approx(want)
-    assert want != pytest.approx(parts.variance())
+    influence = auc_influence(truth, score)
+    want = sum(influence.cases[2 * pair : 2 * pair + 2].sum() ** 2 for pair in range(30))
+    assert influence.variance(np.arange(60) // 2) == pytest.approx(want)
+    assert want != pytest.approx(influence.variance())
 
 
 def test_values_are_those_of_scikit_learn():
     labels, _, (probs, _) = draw(np.random.default_rng(0), 200)
     area = roc_auc_score(labels, probs, multi_class="ovr")
-    assert macro_auc_parts(labels, probs).value == pytest.approx(area)
+    assert macro_auc_influence(labels, probs).value == pytest.approx(area)
     right = accuracy_score(labels, probs.argmax(axis=1))
-    assert accuracy_parts(labels, probs).value == pytest.approx(right)
+    assert accuracy_influence(labels, probs).value == pytest.approx(right)
 
 
-@pytest.mark.parametrize("films", [1, 2])
-def test_error_of_macro_auc_is_that_of_the_bootstrap(films):
-    labels, patients, probs = draw(np.random.default_rng(1), 500, films, (2.0, 1.6))
+@pytest.mark.parametrize("images", [1, 2])
+def test_error_of_macro_auc_is_that_of_the_bootstrap(images):
+    labels, patients, probs = draw(np.random.default_rng(1), 500, images, (2.0, 1.6))
     weights = bootstrap_weights(patients)
     resampled = [macro_auc(labels, each, weights) for each in probs]
-    one, other = (macro_auc_parts(labels, each) for each in probs)
-    for parts, values in ((one, resampled[0]), (one - other, resampled[0] - resampled[1])):
+    one, other = (macro_auc_influence(labels, each) for each in probs)
+    for influence, values in ((one, resampled[0]), (one - other, resampled[0] - resampled[1])):
         # 2,000 resamples know an error to 1.6 %.
-        assert np.sqrt(parts.variance(patients)) == pytest.approx(values.std(), rel=0.06)
+        assert np.sqrt(influence.variance(patients)) == pytest.approx(values.std(), rel=0.06)
 
 
 def test_the_mean_over_seeds_has_the_error_of_the_mean_over_their_resamples():
     labels, patients, probs = draw(np.random.default_rng(1), 400, skills=(2.0, 2.0, 2.0))
     weights = bootstrap_weights(patients)
-    parts = mean_parts([macro_auc_parts(labels, each) for each in probs])
+    influence = mean_influence([macro_auc_influence(labels, each) for each in probs])
     resampled = np.mean([macro_auc(labels, each, weights) for each in probs], axis=0)
-    assert np.sqrt(parts.variance()) == pytest.approx(resampled.std(), rel=0.06)
+    assert np.sqrt(influence.variance()) == pytest.approx(resampled.std(), rel=0.06)
     areas = [roc_auc_score(labels, each, multi_class="ovr") for each in probs]
-    assert parts.value == pytest.approx(np.mean(areas))
+    assert influence.value == pytest.approx(np.mean(areas))
 
 
-def simulate(repeats, n, films, skills):
-    """Repeat a comparison; a row a repeat: the difference, and p over patients and over films."""
+def simulate(repeats, n, images, skills):
+    """Repeat a comparison; a row a repeat: the difference, and p over patients and over images."""
     rng = np.random.default_rng(0)
-    found = {figure: [] for figure in FIGURES}
+    found = {metric: [] for metric in METRICS}
     for _ in range(repeats):
-        labels, patients, probs = draw(rng, n, films, skills)
-        for figure, of in FIGURES.items():
+        labels, patients, probs = draw(rng, n, images, skills)
+        for metric, of in METRICS.items():
             difference = of(labels, probs[0]) - of(labels, probs[1])
             by = [p_value(difference.value, difference.variance(who)) for who in (patients, None)]
-            found[figure].append((difference.value, *by))
-    return {figure: np.array(rows).T for figure, rows in found.items()}
+            found[metric].append((difference.value, *by))
+    return {metric: np.array(rows).T for metric, rows in found.items()}
 
 
 def within_chance(share, repeats):
@@ -235,52 +235,52 @@ def within_chance(share, repeats):
     return low / repeats, high / repeats
 
 
-@pytest.mark.parametrize("films", [1, 3])
+@pytest.mark.parametrize("images", [1, 3])
 @pytest.mark.parametrize("repeats", REPEATS)
-def test_equal_models_are_told_apart_once_in_twenty(repeats, films):
+def test_equal_models_are_found_different_once_in_twenty(repeats, images):
     low, high = within_chance(ALPHA, repeats)
-    for figure, (_, p, p_of_films) in simulate(repeats, 600, films, (2.0, 2.0)).items():
-        assert low <= np.mean(p < ALPHA) <= high, figure
-        if films > 1:
-            assert np.mean(p_of_films < ALPHA) > high, figure
+    for metric, (_, p, p_of_images) in simulate(repeats, 600, images, (2.0, 2.0)).items():
+        assert low <= np.mean(p < ALPHA) <= high, metric
+        if images > 1:
+            assert np.mean(p_of_images < ALPHA) > high, metric
 
 
-@pytest.mark.parametrize("films", [1, 3])
+@pytest.mark.parametrize("images", [1, 3])
 @pytest.mark.parametrize("repeats", REPEATS)
-def test_a_better_model_is_found_as_often_as_theory_says(repeats, films):
-    for figure, (value, p, _) in simulate(repeats, 600, films, (2.0, 1.7)).items():
+def test_a_better_model_is_found_as_often_as_theory_says(repeats, images):
+    for metric, (value, p, _) in simulate(repeats, 600, images, (2.0, 1.7)).items():
         shift = value.mean() / value.std(ddof=1)
         theory = stats.norm.sf(stats.norm.isf(ALPHA / 2) - shift)
-        assert 0.3 < theory < 0.95, figure
+        assert 0.3 < theory < 0.95, metric
         low, high = within_chance(theory, repeats)
         # The error of 200 patients of whom 18 are malignant is itself known to 12 % only.
-        slack = 0.02 if films > 1 else 0
-        assert low - slack <= np.mean(p < ALPHA) <= high + slack, figure
+        slack = 0.02 if images > 1 else 0
+        assert low - slack <= np.mean(p < ALPHA) <= high + slack, metric
 
 
-def coverage(repeats, n, films, resamples=400):
-    """How often the interval of each figure holds the value of 300,000 films."""
+def coverage(repeats, n, images, resamples=400):
+    """How often the interval of each metric holds the value of 300,000 images."""
     rng = np.random.default_rng(0)
     labels, _, probs = draw(rng, 300_000, skills=(2.0,))
-    truth = {figure: of(labels, probs[0]).value for figure, of in FIGURES.items()}
-    held = dict.fromkeys(FIGURES, 0)
+    truth = {metric: of(labels, probs[0]).value for metric, of in METRICS.items()}
+    held = dict.fromkeys(METRICS, 0)
     for repeat in range(repeats):
-        labels, patients, (probs,) = draw(rng, n, films, (2.0,))
+        labels, patients, (probs,) = draw(rng, n, images, (2.0,))
         weights = with_sample(bootstrap_weights(patients, resamples, seed=repeat))
         resampled = {
             "macro_auc": macro_auc(labels, probs, weights),
             "accuracy": mean(probs.argmax(axis=1) == labels, weights),
         }
-        for figure, values in resampled.items():
+        for metric, values in resampled.items():
             low, high = interval(values[0], values[1:])
-            held[figure] += low <= truth[figure] <= high
-    return {figure: count / repeats for figure, count in held.items()}
+            held[metric] += low <= truth[metric] <= high
+    return {metric: count / repeats for metric, count in held.items()}
 
 
-@pytest.mark.parametrize("films", [1, 3])
+@pytest.mark.parametrize("images", [1, 3])
 @pytest.mark.parametrize("repeats", [150, pytest.param(2000, marks=pytest.mark.slow)])
-def test_intervals_hold_the_truth_as_often_as_they_say(repeats, films):
+def test_intervals_hold_the_truth_as_often_as_they_say(repeats, images):
     # Percentile intervals are a little narrow where a class has few patients: 93 % and not 95.
     low, high = within_chance(0.95, repeats)
-    for figure, share in coverage(repeats, 600, films).items():
-        assert low - 0.015 <= share <= high, figure
+    for metric, share in coverage(repeats, 600, images).items():
+        assert low - 0.015 <= share <= high, metric

@@ -1,0 +1,101 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from btxrd.artifacts.metrics import read_metrics
+from btxrd.evaluation.card import write_card
+from btxrd.evaluation.metrics import METRICS
+
+FORMAT_1 = Path(__file__).parent / "fixtures" / "format-1"
+(COMPLETE,) = (path.parent for path in FORMAT_1.rglob("metrics.json"))
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Path(shutil.copytree(COMPLETE, tmp_path / "run"))
+
+
+def card_of(run_dir, metrics=None, **settings):
+    """Write the card of a run, with settings by their dotted key."""
+    path = run_dir / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    for key, value in settings.items():
+        section, _, name = key.partition("__")
+        config[section][name] = value
+    path.write_text(yaml.safe_dump(config))
+    write_card(run_dir, metrics or read_metrics(run_dir))
+    return (run_dir / "card.md").read_text()
+
+
+def test_every_metric_of_the_table_is_on_the_card(run):
+    card, metrics = card_of(run), read_metrics(run)
+    for metric in METRICS:
+        assert metric.heading(metrics.class_names) in card
+    auc = metrics.test.values["macro_auc"]
+    shown = f"{auc.value:.3f} (95% CI {auc.low:.3f} to {auc.high:.3f})"
+    assert f"| macro AUC | {metrics.val.values['macro_auc'].value:.3f} | {shown} |" in card
+    missed = metrics.test.values["malignant_predicted_normal"]
+    assert f"{missed.value:.0%} (95% CI {missed.low:.0%} to {missed.high:.0%})" in card
+
+
+def test_card_counts_the_cases_of_each_partition(run):
+    split = (run / "split.csv").read_text().splitlines()
+    card = card_of(run)
+    for partition in ("train", "val", "test"):
+        rows = [line.split(",") for line in split if line.endswith(partition)]
+        counts = [sum(row[1] == name for row in rows) for name in ("normal", "benign", "malignant")]
+        assert f"| {partition} | {' | '.join(map(str, counts))} | " in card
+
+
+def test_peak_is_of_the_maps_that_remain(run):
+    """Kills: the number of all tumours as the denominator."""
+    metrics = read_metrics(run)
+    found = metrics.gradcam["all"]
+    counts = replace(found.maps, ok=3, empty=2, saturated=0)
+    gradcam = {"all": replace(found, n=5, maps=counts)}
+    card = card_of(run, replace(metrics, gradcam=gradcam))
+    assert "for 5 test tumours; 2 empty and 0 saturated maps are excluded." in card
+    assert "In the remaining 3, the peak lies on the lesion in" in card
+    unusable = {"all": replace(found, maps=replace(counts, ok=0))}
+    assert "No map remains" in card_of(run, replace(metrics, gradcam=unusable))
+    assert "No test tumour has an outline" in card_of(run, replace(metrics, gradcam={}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "statement"),
+    [
+        ({"model__pretrained": True}, "Initial weights: ImageNet."),
+        ({"model__pretrained": False}, "Initial weights: random."),
+        ({"model__pretrained": True, "model__weights": "a.pt"}, "Initial weights: the file `a.pt`"),
+        ({"split__groups": "whole"}, "if the table has age and gender"),
+        ({"split__groups": "none"}, "may be in several partitions, so the metrics are too high"),
+        ({"annotations__kind": "none"}, "Annotations used in training: none."),
+    ],
+)
+def test_card_follows_the_config(run, settings, statement):
+    assert statement in card_of(run, **settings)
+
+
+def test_card_without_an_operating_point_says_so(run):
+    metrics = read_metrics(run)
+    clinical = replace(metrics.clinical, operating_point=None)
+    assert "Val has no malignant case" in card_of(run, replace(metrics, clinical=clinical))
+
+
+def test_card_has_the_overrides_of_the_run(run):
+    assert "`config.yaml` contains the whole config." in card_of(run)
+    (run / ".hydra").mkdir()
+    (run / ".hydra" / "overrides.yaml").write_text("- seed=3\n- split.held_out=[2, 3]\n")
+    assert "    python -m btxrd.run seed=3 'split.held_out=[2, 3]'" in card_of(run)
+
+
+def test_card_names_the_checkpoint(run):
+    content = json.loads((run / "checkpoints" / "best.json").read_text())
+    card = card_of(run)
+    assert f"Epoch {content['epoch']} of at most" in card
+    assert f"fingerprint `{content['fingerprint']}`" in card
+    assert "must not be used" in card
