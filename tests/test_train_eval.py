@@ -93,12 +93,12 @@ def test_stored_checkpoint_reproduces_the_stored_predictions(guided_run, tables)
     data = guided_run.config.data
     root = Path(data.root)
     cases = load_cases(root)
-    prepared = sidecar["preprocessing"]
+    prepared = sidecar.preprocessing
     pixels = load_pixels(
         cases["path"].tolist(),
-        sidecar["image_size"],
-        clahe_clip=prepared["clahe_clip"],
-        clahe_tiles=prepared["clahe_tiles"],
+        sidecar.image_size,
+        clahe_clip=prepared.clahe_clip,
+        clahe_tiles=prepared.clahe_tiles,
         cache=root.parent / "other-cache",
     )
     stored = tables["predictions"].set_index("image_id")
