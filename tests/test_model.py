@@ -51,6 +51,12 @@ def test_dropout_and_input_statistics_come_from_where_they_should():
     assert (look.mean, look.std) == (expects["mean"], expects["std"])
 
 
+def test_last_layer_of_an_efficientnet_starts_with_the_small_values_of_pytorch():
+    """Kills timm's own values, which are 20 times as large with three classes."""
+    head = create_model(backbone="efficientnet_b0", pretrained=False).backbone.classifier
+    assert head.weight.abs().max() <= head.in_features**-0.5
+
+
 def test_logits_of_an_untrained_efficientnet_are_small():
     model = create_model(backbone="efficientnet_b0", pretrained=False).eval()
     assert model(torch.randn(8, 3, 64, 64)).abs().max() < 3
