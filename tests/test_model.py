@@ -226,3 +226,10 @@ def test_pooling_survives_a_checkpoint(tmp_path):
     again, _ = load_checkpoint(tmp_path)
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(model(images), again(images))
+
+
+def test_input_is_normalised_as_the_backbone_was_trained():
+    """Kills ImageNet's statistics for every backbone."""
+    name = "vit_tiny_patch16_224"
+    model = create_model(backbone=name, pretrained=False)
+    assert model.normalisation.mean == model.normalisation.std == (0.5, 0.5, 0.5)
