@@ -273,7 +273,7 @@ def test_lesion_map_is_saved_scored_and_shown(lesion_run):
     assert (table["energy_inside"] != gradcam["energy_inside"]).any()
     found = metrics_of(lesion_run)
     assert found["lesion_maps"]["all"]["n"] == found["gradcam"]["all"]["n"] == len(table)
-    assert "Its own map of the lesion" in (run_dir / "card.md").read_text()
+    assert "The lesion map of the model" in (run_dir / "card.md").read_text()
     widths = {Image.open(path).width for path in (run_dir / "gradcam").iterdir()}
     assert min(widths) > 1000
 
