@@ -13,9 +13,10 @@ from benchmarks.measure import Row, in_turn, seconds
 from benchmarks.training import B0
 from btxrd.data.batches import evaluation_batches
 from btxrd.data.cases import find_images
+from btxrd.data.constants import CLASS_NAMES
 from btxrd.data.images import digest_images, for_each_image, read_image
 from btxrd.data.pixels import TILE, load_pixels
-from btxrd.evaluation.bootstrap import RESAMPLES, scores
+from btxrd.evaluation.bootstrap import RESAMPLES, partition_metrics
 from btxrd.evaluation.gradcam import gradcam_maps
 from btxrd.evaluation.inference import predict
 from btxrd.runtime.device import choose_device
@@ -130,11 +131,11 @@ def _bootstrap() -> Row:
             roc_auc_score(labels[chosen], probs[chosen], multi_class="ovr")
 
     return in_turn(
-        f"bootstrap of all figures, {RESAMPLES} times, {CASES} cases",
+        f"bootstrap of all metrics, {RESAMPLES} times, {CASES} cases",
         "s",
-        lambda: seconds(lambda: scores(*cases)),
+        lambda: seconds(lambda: partition_metrics(*cases, CLASS_NAMES)),
         "scikit-learn, macro AUC alone",
         lambda: seconds(by_sklearn) * RESAMPLES / ASKED,
         turns=TURNS,
-        doubled=lambda: seconds(lambda: scores(*drawn(2 * CASES))),
+        doubled=lambda: seconds(lambda: partition_metrics(*drawn(2 * CASES), CLASS_NAMES)),
     )

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from btxrd.config.commandline import CommandLine
 
-# Imports stand where they are needed: help loads no Hydra, and planning a sweep loads no torch.
+# Imports are local: help loads no Hydra, and planning a sweep loads no torch.
 
 
 def main() -> int:
-    """Answer the command line; returns the exit status."""
+    """Run the command; return the exit status."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         from btxrd.config.choices import help_text
 

@@ -22,6 +22,7 @@ class Made:
     def exec_module(self, module):
         from btxrd.artifacts.status import Outcome
 
+        module.create_model = lambda **_: None
         module.train_eval = lambda config, *_: Outcome("none", "none", config.training.lr)
 
 def completes():
@@ -51,6 +52,8 @@ FATES = {
 
 class Fate:
     def find_spec(self, name, path=None, target=None):
+        if name == "btxrd.model.factory":  # it would load torch
+            return importlib.util.spec_from_loader(name, Made())
         if name == "btxrd.train_eval":
             for pattern, fate in CHOSEN.items():
                 if re.search(pattern, sys.argv[1]):

@@ -7,7 +7,8 @@ from sweeps import localisation, summary_in_memory, write_run
 
 from btxrd.artifacts.comparison import Gap, MetricGap
 from btxrd.artifacts.metrics import Estimate, VariantMetrics
-from btxrd.report.conclusions import conclusions, format_estimate
+from btxrd.report.conclusions import conclusions
+from btxrd.report.wording import format_estimate
 
 WINNER, BETTER, ELSEWHERE, GRADCAM, SHORTCUTS, MISSED = range(6)
 NOTHING = Estimate(None, None, None)

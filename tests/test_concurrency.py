@@ -38,9 +38,9 @@ def speeds(monkeypatch, by_count, memory=0.01):
 @pytest.mark.parametrize(
     ("by_count", "tried", "chosen", "line"),
     [
-        ({1: 10, 2: 10.5}, [1, 2], 1, "2 at once do 1.05 times the work of one"),
-        ({1: 10, 2: 18, 4: 18.5}, [1, 2, 4], 2, "2 at once do 1.80 times"),
-        ({1: 10, 2: 18, 4: 30, 8: 50}, [1, 2, 4, 8], 8, "8 at once do 5.00 times"),
+        ({1: 10, 2: 10.5}, [1, 2], 1, "2 parallel runs have 1.05 times the throughput of one"),
+        ({1: 10, 2: 18, 4: 18.5}, [1, 2, 4], 2, "2 parallel runs have 1.80 times"),
+        ({1: 10, 2: 18, 4: 30, 8: 50}, [1, 2, 4, 8], 8, "8 parallel runs have 5.00 times"),
     ],
 )
 def test_more_runs_at_once_where_they_do_more(by_count, tried, chosen, line, monkeypatch, tmp_path):
@@ -58,7 +58,7 @@ def test_a_trial_that_fails_is_said_and_not_kept(monkeypatch, tmp_path):
     runs = [(config(tmp_path), 1000)] * 8
     asked = speeds(monkeypatch, {1: 10, 2: None})
     count, reason = choose_at_once(tmp_path, runs, False)
-    assert (count, reason) == (1, "how fast more are could not be measured (2 fail)")
+    assert (count, reason) == (1, "the throughput of more could not be measured (2 fail)")
     choose_at_once(tmp_path, runs, False)
     assert asked == [1, 2, 1, 2]
 
@@ -124,5 +124,5 @@ def test_processes_are_timed_together(tmp_path):
 def test_a_broken_trial_is_told(tmp_path):
     broken = config(tmp_path)
     broken.model.backbone = "resnet_of_no_kind"
-    with pytest.raises(TrialError, match="one of 1 at once failed"):
+    with pytest.raises(TrialError, match="one of 1 parallel runs failed"):
         try_out(broken, 1)

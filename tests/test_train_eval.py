@@ -70,9 +70,9 @@ def test_stored_figures_are_those_of_the_stored_predictions(guided_run, tables, 
     labels = rows["label"].map({name: i for i, name in enumerate(CLASSES)}).to_numpy()
     probs = rows[PROBS].to_numpy()
     stored = getattr(read_metrics(guided_run.run_dir), partition)
-    flat = {name: found.value for name, found in stored.values.items()}
+    flat = {name: metric.value for name, metric in stored.values.items()}
     for title, of_class in stored.per_class.items():
-        flat |= {f"{title}.{name}": found.value for name, found in of_class.values.items()}
+        flat |= {f"{title}.{name}": metric.value for name, metric in of_class.values.items()}
     wanted = by_sklearn(labels, probs)
     assert set(flat) - set(wanted) == {"ece"}
     for name, want in wanted.items():
@@ -184,11 +184,13 @@ def test_what_is_said_of_test_follows_from_the_files(guided_run, tables):
     assert len(found["shortcuts"]) == 6
     maps = tables["gradcam"]
     usable = maps[maps["map"] == "ok"]
-    scores = found["gradcam"]["all"]
-    assert scores["n"] == len(maps)
-    assert scores["maps"]["ok"] == len(usable)
-    assert scores["peak_inside"]["value"] == pytest.approx(usable["peak_inside"].mean())
-    assert scores["iou"]["by_chance"] == pytest.approx(usable["iou_by_chance"].mean(), abs=1e-6)
+    localisation = found["gradcam"]["all"]
+    assert localisation["n"] == len(maps)
+    assert localisation["maps"]["ok"] == len(usable)
+    assert localisation["peak_inside"]["value"] == pytest.approx(usable["peak_inside"].mean())
+    assert localisation["iou"]["by_chance"] == pytest.approx(
+        usable["iou_by_chance"].mean(), abs=1e-6
+    )
 
 
 def test_the_card_names_data_figures_and_limits(guided_run):
@@ -273,7 +275,7 @@ def test_lesion_map_is_saved_scored_and_shown(lesion_run):
     assert (table["energy_inside"] != gradcam["energy_inside"]).any()
     found = metrics_of(lesion_run)
     assert found["lesion_maps"]["all"]["n"] == found["gradcam"]["all"]["n"] == len(table)
-    assert "The lesion map of the model" in (run_dir / "card.md").read_text()
+    assert "The lesion map of the model was computed for" in (run_dir / "card.md").read_text()
     widths = {Image.open(path).width for path in (run_dir / "gradcam").iterdir()}
     assert min(widths) > 1000
 

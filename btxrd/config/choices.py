@@ -1,6 +1,6 @@
-"""The YAML files under conf/: where they lie, and what they offer.
+"""The YAML files under conf/: their folder, and the options of each group.
 
-It loads nothing, so that help is there at once.
+This module loads nothing, so that `--help` is fast.
 """
 
 from pathlib import Path
@@ -12,34 +12,34 @@ Choices (GROUP=NAME):
 {choices}
 
 Examples:
-  python -m btxrd.run                                   one run on synthetic films, into outputs/
+  python -m btxrd.run                                   one run on synthetic data, into outputs/
   python -m btxrd.run -m 'experiment=glob(*)' split=stratified,center
                                                         the grid, into multirun/
   python -m btxrd.run data=btxrd data.root=FOLDER model=efficientnet_lite0 training.epochs=20
   python -m btxrd.run -m hydra/launcher=joblib seed=0,1,2
-                                                        side by side; =slurm on a cluster
-  python -m btxrd.run -m ... hydra.sweep.dir=FOLDER     go on with a sweep
+                                                        in parallel; =slurm on a cluster
+  python -m btxrd.run -m ... hydra.sweep.dir=FOLDER     resume a sweep
 
-Beside it:
-  python -m btxrd.summarize FOLDER                      how far a sweep is, and what came of it
+Other commands:
+  python -m btxrd.summarize FOLDER                      show the progress and results of a sweep
   python -m btxrd.download data.root=FOLDER             fetch BTXRD
   python -m btxrd.audit data=btxrd data.root=FOLDER     what is in it, and what leaks
 
-More:
+Options:
   --cfg job      the whole config that the command line composes, every key with its value
   --hydra-help   Hydra's own options
 """
 
 
 def conf_dir() -> Path:
-    """Find the YAML files: inside the package where it was built, beside it in a checkout."""
+    """Return the folder of the YAML files: in an installed package inside it, else beside it."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
 
 
 def choices_of(group: str) -> list[str]:
-    """Name what a group offers; what lies in folders of its own comes last, as `study/recipe`."""
+    """Name what a group offers; options in subfolders, such as `study/recipe`, come last."""
     folder = conf_dir() / group
     found = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
     return [path.as_posix() for path in sorted(found, key=lambda path: (len(path.parts), path))]

@@ -1,4 +1,4 @@
-"""What Hydra or OmegaConf found wrong, in one line that says what would be right."""
+"""Errors of Hydra and OmegaConf in one line, with what would be right."""
 
 import difflib
 import os
@@ -37,13 +37,13 @@ def one_line_errors() -> Iterator[None]:
 
 
 def explain(error: Exception) -> str:
-    """Say in one line what Hydra or OmegaConf found wrong, and what would be right."""
+    """Return one line for an error of Hydra or OmegaConf, with what would be right."""
     if isinstance(error, InputError):
         return str(error)
     missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
     if missing in EXTRAS:
         choice, extra = EXTRAS[missing]
-        return f"{choice}: is not installed; pip install 'btxrd[{extra}]' brings it"
+        return f"{choice}: not installed; run pip install -e '.[{extra}]' in the checkout"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.partition("/")
         if group in GROUPS:
@@ -68,7 +68,7 @@ def explain(error: Exception) -> str:
 
 
 def nearest(key: str, owner: type) -> str:
-    """Word which key of a dataclass may have been meant."""
+    """Suggest the key of a dataclass that may have been meant."""
     known = [item.name for item in fields(owner)]
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(known)}"

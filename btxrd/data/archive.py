@@ -41,24 +41,24 @@ def unpack(archive: Path, root: Path, md5: str) -> int:
         OSError: where it cannot be written; nothing is left.
     """
     root = root.absolute()
-    beside = root.with_name(f".{root.name}-unpacking")
+    temporary = root.with_name(f".{root.name}-unpacking")
     try:
         with zipfile.ZipFile(archive) as content:
             chosen = _choose(content, archive)
             need_room(root, sum(entry.file_size for entry in chosen.values()))
-            shutil.rmtree(beside, ignore_errors=True)  # of a call that was killed
-            _extract(content, chosen, beside)
-        cases = len(load_cases(beside))
-        codec.write(beside / MARKER, ArchiveMarker(md5, files=len(chosen), cases=cases))
-        beside.rename(root)
+            shutil.rmtree(temporary, ignore_errors=True)  # of a call that was killed
+            _extract(content, chosen, temporary)
+        cases = len(load_cases(temporary))
+        codec.write(temporary / MARKER, ArchiveMarker(md5, files=len(chosen), cases=cases))
+        temporary.rename(root)
     except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # the disk's; damaged bzip2 has no number, a place out of the file is EINVAL
         raise InputError(f"{archive}: cannot be unpacked ({error})") from error
     except InputError as error:
-        raise InputError(str(error).replace(str(beside), f"{archive}: {root.name}")) from error
+        raise InputError(str(error).replace(str(temporary), f"{archive}: {root.name}")) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return cases
 
 

@@ -20,8 +20,8 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP")  # by content: a name may say otherwise
 MODES = ("L", "LA", "RGB", "RGBA", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's names
 SMALLEST = 16  # pixels along a side; BTXRD's smallest image has 153
 LARGEST = 100_000_000  # pixels in all; BTXRD's largest image has 18 million
-TURNED = range(2, 9)  # EXIF orientations other than upright
-LYING = range(5, 9)  # and those that exchange width and height
+ROTATED = range(2, 9)  # EXIF orientations other than upright
+TRANSPOSED = range(5, 9)  # and those that exchange width and height
 UNREADABLE = "unreadable"  # the digest of a file that the system does not give
 
 
@@ -75,9 +75,9 @@ def read_image(path: Path, at_least: int | None = None) -> DecodedImage:
     except Exception as error:  # each decoder and each kind of damage raises a type of its own
         reason = "is empty" if _is_empty(path) else f"cannot be decoded as an image ({error})"
         raise InputError(f"{path}: {reason}") from error
-    if orientation in LYING:
+    if orientation in TRANSPOSED:
         width, height = height, width
-    return DecodedImage(pixels, kind, mode, orientation in TURNED, width, height)
+    return DecodedImage(pixels, kind, mode, orientation in ROTATED, width, height)
 
 
 def _refuse(path: Path, mode: str, width: int, height: int) -> None:

@@ -91,11 +91,11 @@ def _load(
 ) -> Stored:
     """Map the array at `target`; where it is not there, `make` gives its rows first."""
 
-    def build(beside: Path) -> None:
+    def build(temporary: Path) -> None:
         megabytes = np.prod(shape) / 1e6
         log.info("%s of %d films at %d x %d px: %.1f MB in %s", what, *shape, megabytes, target)
-        stored = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
-        _reserve(beside, stored.offset + stored.nbytes)
+        stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        _reserve(temporary, stored.offset + stored.nbytes)
 
         def store(row: int) -> None:
             stored[row] = make(row)

@@ -85,7 +85,7 @@ def survey_images(paths: Sequence[str], cache: Path) -> Survey:
             infos = tuple(ImageInfo(**info) for info in json.loads(str(kept["infos"])))
             return Survey(tuple(paths), tuple(digests), infos, kept["hashes"], kept["thumbnails"])
 
-    return read_or_build(target, read, lambda beside: _build(paths, digests, beside))
+    return read_or_build(target, read, lambda temporary: _build(paths, digests, temporary))
 
 
 def _build(paths: Sequence[str], digests: Sequence[str], target: Path) -> None:

@@ -78,6 +78,13 @@ def _by_score(truth: Flags, score: Floats, weights: Floats) -> tuple[Floats, Flo
     )
 
 
+def f1(truth: Flags, predicted: Flags, weights: Floats) -> Floats:
+    """F1 score of a class, 0 if it is neither true nor predicted, as in scikit-learn."""
+    hits, calls, members = (weights @ flags for flags in (truth & predicted, predicted, truth))
+    value = np.nan_to_num(ratio(2 * hits, calls + members))
+    return np.where(np.isnan(weights.sum(axis=1)), np.nan, value)
+
+
 def brier(labels: Labels, probs: Floats, weights: Floats) -> Floats:
     """Mean over the cases of the summed squared distance to the one-hot label (Brier 1950)."""
     return mean(((probs - np.eye(probs.shape[1])[labels]) ** 2).sum(axis=1), weights)

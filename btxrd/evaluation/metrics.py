@@ -18,6 +18,7 @@ from btxrd.evaluation.formulas import (
     average_precision,
     brier,
     expected_calibration_error,
+    f1,
     macro_auc,
     mean,
     rate,
@@ -162,7 +163,8 @@ def balanced_accuracy(cases: Cases, weights: Floats) -> Floats:
 
 def macro_f1(cases: Cases, weights: Floats) -> Floats:
     """Mean F1 score of all classes: (resamples,)."""
-    return np.asarray(np.mean([f1(one, weights) for one in cases.one_vs_rest], axis=0))
+    by_class = [f1(one.truth, one.predicted, weights) for one in cases.one_vs_rest]
+    return np.asarray(np.mean(by_class, axis=0))
 
 
 def focus_as_background(cases: Cases, weights: Floats) -> Floats:
@@ -171,11 +173,6 @@ def focus_as_background(cases: Cases, weights: Floats) -> Floats:
     return rate(
         cases.predicted == names.background_label, cases.labels == names.focus_label, weights
     )
-
-
-def auc(one: OneVsRest, weights: Floats) -> Floats:
-    """Area under the ROC curve of one class: (resamples,)."""
-    return roc_auc(one.truth, one.score, weights)
 
 
 def sensitivity(one: OneVsRest, weights: Floats) -> Floats:
@@ -191,18 +188,6 @@ def specificity(one: OneVsRest, weights: Floats) -> Floats:
 def precision(one: OneVsRest, weights: Floats) -> Floats:
     """Share of the cases predicted as the class that are of it: (resamples,)."""
     return rate(one.truth, one.predicted, weights)
-
-
-def f1(one: OneVsRest, weights: Floats) -> Floats:
-    """F1 score of one class: (resamples,).
-
-    As in scikit-learn, it is 0 if the class is neither true nor predicted.
-    """
-    hits, calls, members = (
-        weights @ flags for flags in (one.truth & one.predicted, one.predicted, one.truth)
-    )
-    value = np.nan_to_num(ratio(2 * hits, calls + members))
-    return np.where(np.isnan(weights.sum(axis=1)), np.nan, value)
 
 
 METRICS: tuple[Metric, ...] = (
@@ -238,7 +223,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "auc", "AUC", "higher", 0, 1, "all cases are of this class, or none is",
-        compute_per_class=auc,
+        compute_per_class=lambda one, weights: roc_auc(one.truth, one.score, weights),
     ),
     Metric(
         "average_precision", "average precision", "higher", 0, 1, "no case is of this class",
@@ -256,5 +241,8 @@ METRICS: tuple[Metric, ...] = (
         "precision", "precision", "higher", 0, 1, "no case is predicted as this class",
         compute_per_class=precision,
     ),
-    Metric("f1", "F1", "higher", 0, 1, compute_per_class=f1),
+    Metric(
+        "f1", "F1", "higher", 0, 1,
+        compute_per_class=lambda one, weights: f1(one.truth, one.predicted, weights),
+    ),
 )  # fmt: skip

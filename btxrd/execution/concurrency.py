@@ -1,4 +1,4 @@
-"""How many runs side by side do the most work on this machine: measured, and kept."""
+"""The number of parallel runs with the highest throughput on this machine: measured, and cached."""
 
 import contextlib
 import hashlib
@@ -20,23 +20,23 @@ from btxrd.execution.placement import Placement, share_of, visible_gpus
 from btxrd.runtime.cores import cores, threads
 from btxrd.runtime.files import read_json, read_or_build, write_json
 
-VERSION = 2  # of what is measured; raise it when that changes
-WORTH_MEASURING = 500  # images of 224 px to come in a sweep; fewer are done before it is known
-GAIN = 1.1  # of the work done, for which more runs are started at once
+VERSION = 2  # of the measurement; raise it when that changes
+WORTH_MEASURING = 500  # images of 224 px in a sweep; fewer take less time than measuring
+GAIN = 1.1  # factor of throughput for which more runs are done in parallel
 MOST_PER_GPU = 8
-MEMORY = 0.5  # of the machine's and of a GPU's, for trials: other runs of a sweep may need more
-PATIENCE = 180  # seconds for a trial
-READY = "ready"  # what a trial says before it is told to go
+MEMORY = 0.5  # share of a machine or GPU for trials: other runs of a sweep may need more
+TIMEOUT = 180  # seconds for a trial
+READY = "ready"  # line that a trial prints before it waits for its start
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one of several processes did while all were at it.
+    """What one of several parallel processes measured.
 
     Attributes:
-        images_per_second: in training steps.
-        memory: that it took at most, as a share of the machine's.
-        on_gpu: likewise of the GPU's.
+        images_per_second: Throughput of its training steps.
+        memory: Its peak memory, as a share of the machine's.
+        on_gpu: Its peak GPU memory, as a share of the GPU's.
     """
 
     images_per_second: float
@@ -45,21 +45,21 @@ class Trial:
 
 
 class TrialError(RuntimeError):
-    """A trial that gave no figure."""
+    """A trial without a result."""
 
 
 def choose_at_once(
     sweep_dir: Path, runs: list[tuple[Config, int]], use_gpus: bool
 ) -> tuple[int, str]:
-    """Say how many runs of a sweep to do side by side, and why.
+    """Return how many runs of a sweep to do in parallel, and why.
 
-    A sweep that goes on does as many as it began with: each run has as many threads as before, and
-    so the same numbers.
+    A resumed sweep does as many as it began with: each run has as many threads as before, and so
+    the same numbers.
 
     Args:
-        sweep_dir: of the sweep.
-        runs: that are to be done, each with the number of its cases.
-        use_gpus: whether the runs may use them.
+        sweep_dir: Folder of the sweep.
+        runs: Configs of the runs to do, each with the number of its cases.
+        use_gpus: Whether the runs may use GPUs.
     """
     if (sweep_dir / PLAN).is_file():
         return min(read_plan(sweep_dir).at_once, cores()), "as when the sweep began"
@@ -68,24 +68,24 @@ def choose_at_once(
     if len(candidates) < 2:
         return 1, "there is one run to do" if len(runs) == 1 else "there is one core"
     if sum(_images(config, cases) for config, cases in runs) < WORTH_MEASURING:
-        return 1, "there is too little to do for more at once"
+        return 1, "there is too little to do to measure more"
     config, _ = runs[0]
     try:
         speeds = _recall_or_measure(config, gpus, candidates)
     except TrialError as error:
-        return 1, f"how fast more are could not be measured ({error})"
+        return 1, f"the throughput of more could not be measured ({error})"
     return decide({int(count): speed for count, speed in speeds.items()}, config)
 
 
 def _candidates(runs: int, gpus: int) -> list[int]:
-    """Numbers of runs at once that are worth a try: one, two, four, and one for each GPU."""
+    """Return the numbers of parallel runs to try: one, two, four, and one for each GPU."""
     most = min(runs, cores(), gpus * MOST_PER_GPU if gpus else cores())
     doubled = [2**power for power in range(20) if 2**power <= most]
     return sorted({*doubled, min(gpus, most)} - {0})
 
 
 def _images(config: Config, cases: int) -> float:
-    """Images of 224 px that a run trains on at least."""
+    """Return the least number of images that a run trains on, in images of 224 px."""
     recipe = config.training
     epochs = min(recipe.epochs, recipe.patience + 1)
     return cases * epochs * (config.model.image_size / 224) ** 2
@@ -103,7 +103,7 @@ def _recall_or_measure(config: Config, gpus: int, candidates: list[int]) -> dict
 
 
 def memory_here() -> int:
-    """Bytes of memory that the processes of this machine, or of this container, may take."""
+    """Return the memory of this machine, or of this container, in bytes."""
     of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = Path("/sys/fs/cgroup/memory.max")
     given = limit.read_text().strip() if limit.is_file() else "max"
@@ -111,14 +111,15 @@ def memory_here() -> int:
 
 
 def measure(config: Config, candidates: list[int], gpus: int = 0) -> dict[int, float]:
-    """Images per second of all runs together, by how many there are at once.
+    """Measure images per second of all runs together, by the number of parallel runs.
 
-    The numbers are tried in their order, until more of them do no more, or do not fit into memory.
+    The numbers are tried in their order, until more runs have no higher throughput, or do not fit
+    into memory.
 
     Raises:
-        TrialError: where a trial fails though it should fit.
+        TrialError: If a trial fails that should fit.
     """
-    print("Measuring how many runs at once do the most work", flush=True)
+    print("Measuring how many parallel runs have the highest throughput", flush=True)
     found: dict[int, float] = {}
     memory = on_gpu = 0.0
     for count in candidates:
@@ -136,7 +137,7 @@ def measure(config: Config, candidates: list[int], gpus: int = 0) -> dict[int, f
 
 
 def decide(speeds: dict[int, float], config: Config) -> tuple[int, str]:
-    """Choose from what `measure` found: the fewest runs at once that none does GAIN better than."""
+    """Choose from what `measure` found: the fewest parallel runs that no number beats by GAIN."""
     what = f"{config.model.backbone}, {config.model.image_size} px"
     if len(speeds) == 1:
         return 1, f"more may not fit into memory ({what}, measured)"
@@ -146,18 +147,21 @@ def decide(speeds: dict[int, float], config: Config) -> tuple[int, str]:
             best = count
     other = best if best > 1 else max(speeds)
     times = speeds[other] / speeds[1]
-    return best, f"{other} at once do {times:.2f} times the work of one ({what}, measured)"
+    return (
+        best,
+        f"{other} parallel runs have {times:.2f} times the throughput of one ({what}, measured)",
+    )
 
 
 def try_out(config: Config, count: int) -> list[Trial]:
-    """Let `count` processes take training steps side by side.
+    """Let `count` processes take training steps in parallel.
 
     Raises:
-        TrialError: where one of them fails.
+        TrialError: If one of them fails.
     """
     gpus = visible_gpus() if config.device in ("auto", "cuda") else []
     processes: list[subprocess.Popen[bytes]] = []
-    alarm = threading.Timer(PATIENCE, _kill, [processes])
+    alarm = threading.Timer(TIMEOUT, _kill, [processes])
     alarm.start()
     try:
         for number in range(count):
@@ -171,7 +175,9 @@ def try_out(config: Config, count: int) -> list[Trial]:
             _tell(process, b"\n")
         return [Trial(**json.loads(_hear(process))) for process in processes]
     except (OSError, ValueError) as error:
-        raise TrialError(f"one of {count} at once failed or took {PATIENCE} seconds") from error
+        raise TrialError(
+            f"one of {count} parallel runs failed or took {TIMEOUT} seconds"
+        ) from error
     finally:
         alarm.cancel()
         _kill(processes)

@@ -33,9 +33,9 @@ def fingerprint(config: Config) -> str:
 
 @functools.cache
 def _content(root: Path, cache: Path) -> str:
-    """Name the table, films and outlines under `root` by path and content.
+    """Hash the table, the images and the outlines under `root`, their paths included.
 
-    What was read once is not read again while its size and time of change are the same.
+    A file is hashed again only if its size or modification time has changed.
     """
     index = cache / f"digests-{_short(str(root.resolve()))}.json"
     try:
@@ -69,7 +69,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def _digest(path: Path) -> str | None:
-    """Name a file by its content; None where there is none to read, which is reported elsewhere."""
+    """Hash a file; None if it cannot be read, which is reported elsewhere."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

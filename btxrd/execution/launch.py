@@ -26,15 +26,15 @@ from btxrd.runtime.files import atomic_write, lock
 
 log = logging.getLogger(__name__)
 
-MOMENT = 5  # seconds in which a process that was killed is gone
+MOMENT = 5  # seconds until a process that was killed is gone
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def check(runs: dict[Path, Config], *, fail_fast: bool) -> Findings:
-    """Check runs, and tell what is wrong with some of them.
+    """Check runs, and print what is wrong with some of them.
 
     Raises:
-        InputError: where none could be done, and with `fail_fast` for the first fault.
+        InputError: If none could be done, and with `fail_fast` for the first error.
     """
     found = check_runs(runs)
     for run_dir in found.complete:
@@ -115,7 +115,7 @@ def _do(plan: Plan, found: Findings, sweep: Sweep, job: Job) -> int:
 
 @contextmanager
 def _alone(sweep_dir: Path) -> Iterator[None]:
-    """Keep other processes from doing the same sweep."""
+    """Hold the lock of a sweep, which one process at a time does."""
     try:
         sweep_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -123,8 +123,8 @@ def _alone(sweep_dir: Path) -> Iterator[None]:
     with lock(sweep_dir / LOCK, MOMENT) as handle:
         if handle is None:
             raise InputError(
-                f"{sweep_dir}: process {read_plan(sweep_dir).pid} is doing this sweep; "
-                "wait for it, end it, or name another hydra.sweep.dir"
+                f"{sweep_dir}: process {read_plan(sweep_dir).pid} is already running this "
+                "sweep; wait for it, stop it, or set another hydra.sweep.dir"
             )
         yield
 
@@ -134,8 +134,8 @@ def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
     """Turn the first signal into a request to stop, a second one or a long wait into an exit.
 
     Args:
-        sweep_dir: of the sweep.
-        received: takes the number of the signal.
+        sweep_dir: Folder of the sweep.
+        received: Takes the number of the first signal.
     """
 
     def receive(number: int, _: FrameType | None) -> None:
@@ -143,7 +143,10 @@ def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
             sys.exit(128 + received[0])
         received.append(number)
         request_stop(sweep_dir, signal.Signals(number).name)
-        print("Ending: runs save what they have; once more ends at once", file=sys.stderr)
+        print(
+            "Stopping: active runs are saving their state. Interrupt again to quit immediately.",
+            file=sys.stderr,
+        )
         signal.alarm(PATIENCE + 30)
 
     for number in (*ENDING, signal.SIGALRM):
@@ -159,7 +162,7 @@ def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
 
 
 def backup_checkpoints(folder: Path) -> None:
-    """Copy the *.pt files that lie in `folder` into its backup_b0_baseline/, each once.
+    """Copy the *.pt files in `folder` into its backup_b0_baseline/, each once.
 
     A copy that is there is never replaced, so the first baseline survives.
     """

@@ -88,7 +88,7 @@ class Plan:
             self.folder, [(self.runs[at], n) for at, n in found.cases.items()], self.use_gpus
         )
         if found.cases:
-            print(f"{'One run' if count == 1 else f'{count} runs'} at a time: {reason}")
+            print(f"{'One run at a time' if count == 1 else f'{count} runs in parallel'}: {reason}")
         return count
 
 

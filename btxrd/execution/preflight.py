@@ -1,4 +1,4 @@
-"""What is looked at before anything runs."""
+"""Checks before anything runs: the folders, the data and the splits of the runs."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,10 @@ class Findings:
     """What `check_runs` found.
 
     Attributes:
-        complete: folders of the runs that are complete already.
-        refused: why a folder must not be touched, by folder: it holds the run of another config.
-        faults: what is wrong with the data or the split of a run, by folder; the run will fail.
-        cases: of the data of the other runs, by folder.
+        complete: Folders of the runs that are complete already.
+        refused: Why a folder must not be touched, by folder: it contains the run of another config.
+        faults: What is wrong with the data or the split of a run, by folder; the run will fail.
+        cases: Number of cases of each other run, by folder.
     """
 
     complete: list[Path] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Findings:
 
     @property
     def lines(self) -> list[str]:
-        """Each thing that is wrong, once."""
+        """Return each error once."""
         return list(dict.fromkeys([*self.refused.values(), *self.faults.values()]))
 
 
@@ -75,5 +75,5 @@ def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> 
 
 
 def _distinct(items: list[T]) -> list[T]:
-    """Items that are equal once; configs have no hash."""
+    """Return equal items once; configs have no hash."""
     return [item for place, item in enumerate(items) if item not in items[:place]]

@@ -1,6 +1,6 @@
-"""Some training steps, timed: `python -m btxrd.execution.trial`, started by `pace.py`.
+"""Time some training steps: `python -m btxrd.execution.trial`, started by `concurrency.py`.
 
-Stdin gives the config of a run, pickled, and a line when to go; stdout takes `Trial` as JSON.
+Stdin gives the config of a run, pickled, and then a line to start. Stdout takes `Trial` as JSON.
 """
 
 import json
@@ -12,11 +12,11 @@ import time
 from btxrd.config.schema import Config
 from btxrd.execution.concurrency import READY, memory_here
 
-STEPS, SECONDS = 6, 4.0  # at least so many, and so long
+STEPS, SECONDS = 6, 4.0  # minimum number and duration
 
 
 def main() -> None:
-    """Step on one batch in memory, in the way that a run does."""
+    """Train on one batch in memory, as a run does."""
     config: Config = pickle.load(sys.stdin.buffer)
     import numpy as np
     import torch

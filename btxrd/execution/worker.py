@@ -17,7 +17,7 @@ from btxrd.runtime.interruption import Interruption
 
 
 def main() -> int:
-    """Do the run that stdin tells of; returns 0 where it is complete."""
+    """Do the run specified on stdin; return 0 if it completes."""
     interruption = Interruption()
     interruption.listen()
     run_dir = Path(sys.argv[1])
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def _end_with_parent() -> None:
-    """Wait until the other end of stdin is gone, then end at once: nobody watches over us."""
+    """Wait until stdin is closed, then end at once: the process that supervises the run is gone."""
     while os.read(sys.stdin.fileno(), 1):
         pass
     os.kill(os.getpid(), signal.SIGKILL)

@@ -145,10 +145,10 @@ def with_letter(image: npt.NDArray[np.uint8], label: int) -> npt.NDArray[np.uint
     return marked
 
 
-def _axis(y: npt.NDArray[np.floating], limb: Limb, aspect: float) -> npt.NDArray[np.floating]:
+def _axis(y: npt.NDArray[np.floating], limb: Limb, ratio: float) -> npt.NDArray[np.floating]:
     """Where the main bone's axis crosses height `y`."""
     return np.asarray(
-        aspect / 2 + limb.offset + limb.tilt * (y - 0.5) + limb.bow * np.sin(np.pi * y)
+        ratio / 2 + limb.offset + limb.tilt * (y - 0.5) + limb.bow * np.sin(np.pi * y)
     )
 
 
@@ -159,9 +159,9 @@ def _half_width(y: npt.NDArray[np.floating], limb: Limb, radius: float) -> npt.N
     return np.asarray(flared * np.clip(left / 0.03, 0, 1) ** 0.3)
 
 
-def _centre(limb: Limb, lesion: Lesion, aspect: float) -> tuple[float, float]:
+def _centre(limb: Limb, lesion: Lesion, ratio: float) -> tuple[float, float]:
     y = np.array(limb.joint - lesion.above)
-    x = _axis(y, limb, aspect) + lesion.aside * _half_width(y, limb, limb.radius)
+    x = _axis(y, limb, ratio) + lesion.aside * _half_width(y, limb, limb.radius)
     return float(y), float(x)
 
 
@@ -180,11 +180,11 @@ def _noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> Pl
 
 
 def _anatomy(
-    y: Plane, x: Plane, limb: Limb, aspect: float, rng: np.random.Generator
+    y: Plane, x: Plane, limb: Limb, ratio: float, rng: np.random.Generator
 ) -> tuple[Plane, Plane, Plane]:
     """Soft tissue, bone, and the distance from the main bone's axis in its half-widths."""
     height = y.shape[0]
-    axis = _axis(y, limb, aspect)
+    axis = _axis(y, limb, ratio)
     aside = 2.6 * limb.radius if limb.paired else 0.0
     middle = axis + aside / 2
     thick = (3.4 if not limb.paired else 4.2) * limb.radius * (1.05 - 0.25 * np.sin(np.pi * y))
@@ -204,7 +204,7 @@ def _anatomy(
     below = y - limb.joint - 0.018  # the next bone, past the joint space
     wide = limb.radius * (1 + limb.flare * np.exp(-((np.clip(below, 0, None) / 0.08) ** 1.6)))
     wide = wide * np.clip(below / 0.02, 0, 1) ** 0.3
-    other = (x - _axis(y, limb, aspect) - aside / 4) / np.clip(wide, 1e-4, None)
+    other = (x - _axis(y, limb, ratio) - aside / 4) / np.clip(wide, 1e-4, None)
     bone = np.maximum(bone, _tube(other, 0.5 + 0.42 * np.exp(-((below / 0.08) ** 2))) * (below > 0))
     bone = cv2.GaussianBlur((bone * spongy).astype(np.float32), (0, 0), height * 0.0015)
     return tissue, bone, t
@@ -218,12 +218,12 @@ def _with_lesion(
     bone: Plane,
     limb: Limb,
     lesion: Lesion,
-    aspect: float,
+    ratio: float,
 ) -> tuple[Plane, Plane]:
     """Change tissue and bone as the lesion does."""
     height = y.shape[0]
     rng = np.random.default_rng(lesion.texture)
-    cy, cx = _centre(limb, lesion, aspect)
+    cy, cx = _centre(limb, lesion, ratio)
     angle = np.arctan2(y - cy, x - cx)
     d = (np.hypot(y - cy, x - cx) / lesion.edge(angle)).astype(np.float32)  # 1 on the outline
     pixel = 1 / (lesion.radius * height)

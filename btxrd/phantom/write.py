@@ -77,11 +77,11 @@ def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> Non
         return
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as folder:
-        beside = Path(folder) / "whole"
-        planted = _write_images(beside, cases, seed, kind)
-        write_json(beside / MARKER, made | {"planted": planted})
+        temporary = Path(folder) / "whole"
+        planted = _write_images(temporary, cases, seed, kind)
+        write_json(temporary / MARKER, made | {"planted": planted})
         try:
-            beside.rename(root)
+            temporary.rename(root)
         except OSError:  # another process was first
             write_phantom(root, cases, seed, kind)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from btxrd.artifacts.comparison import Gap, PairedComparison, SettingRow
-from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.summary import Summary, Winner
+from btxrd.report.wording import count, format_estimate, in_words
 
 Verdict = Literal["good", "bad", "open"]
 AT_CHANCE = 0.5  # macro AUC
@@ -47,23 +47,10 @@ def conclusions(summary: Summary) -> list[tuple[str, list[Conclusion]]]:
     return found
 
 
-def format_estimate(found: Estimate | None, *, percent: bool = False) -> str:
-    """Format a metric with its confidence interval."""
-    if found is None or found.value is None:
-        return "not known"
-
-    def show(value: float) -> str:
-        return f"{value:.0%}" if percent else f"{value:.3f}"
-
-    if found.low is None or found.high is None:
-        return show(found.value)
-    return f"{show(found.value)} (95% CI {show(found.low)} to {show(found.high)})"
-
-
 def _which(winner: Winner, row: SettingRow) -> Conclusion:
     unranked = ""
     if winner.unranked:
-        unranked = f" ({_list(winner.unranked)} lacked a val metric and took no part)"
+        unranked = f" ({in_words(winner.unranked)} lacked a val metric and took no part)"
     shown = ", ".join(
         f"{title} {format_estimate(row.metric(name))}"
         for name, title in (
@@ -74,7 +61,7 @@ def _which(winner: Winner, row: SettingRow) -> Conclusion:
     )
     text = (
         f"It has the highest val macro AUC ({winner.val_macro_auc:.3f}) of "
-        f"{_count(winner.of, 'setting')}{unranked}. On {row.n_test} test images: {shown}."
+        f"{count(winner.of, 'setting')}{unranked}. On {row.n_test} test images: {shown}."
     )
     return Conclusion("Which setting is the winner?", "open", winner.setting, text)
 
@@ -110,7 +97,7 @@ def _is_better(row: SettingRow, comparisons: Sequence[PairedComparison]) -> Conc
     """Conclude from the tests of macro AUC on the test partition."""
     others = _others(row, comparisons)
     sentences = [
-        sentence.format(_list(names))
+        sentence.format(in_words(names))
         for sentence, names in (
             ("Its macro AUC on test is significantly higher than that of {}.", others.worse),
             ("Its macro AUC on test is significantly lower than that of {}.", others.better),
@@ -135,12 +122,12 @@ def _is_better(row: SettingRow, comparisons: Sequence[PairedComparison]) -> Conc
 
 def _verdict(others: _Others) -> tuple[Verdict, str]:
     if others.better:
-        return "bad", f"no: {_count(len(others.better), 'setting')} significantly better on test"
+        return "bad", f"no: {count(len(others.better), 'setting')} significantly better on test"
     if others.alike:
-        number = _count(len(others.alike), "other setting")
+        number = count(len(others.alike), "other setting")
         return "open", f"not significantly different from {number}"
     if others.untested:
-        return "open", f"not tested against {_count(len(others.untested), 'other setting')}"
+        return "open", f"not tested against {count(len(others.untested), 'other setting')}"
     if not others.worse:
         return "open", "no other setting to compare with"
     return "good", "significantly better than all other settings"
@@ -187,7 +174,7 @@ def _localisation(row: SettingRow) -> Conclusion:
     )
     if peak.of_others is not None:
         text += f"; maps of other images reach {peak.of_others:.0%}"
-    text += f". {_count(round(excluded), 'empty or saturated map')} excluded."
+    text += f". {count(round(excluded), 'empty or saturated map')} excluded."
     reference = max(peak.by_chance or 0, peak.of_others or 0)
     if peak.value <= reference:
         return Conclusion(question, "bad", "no more often than by chance", text)
@@ -250,11 +237,3 @@ def _missed(row: SettingRow) -> Conclusion:
     if rate is not None and rate.value is not None:
         short = f"{rate.value:.0%} predicted {background}"
     return Conclusion(question, "open", short, text.strip())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _list(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -87,7 +87,7 @@ def _empty_cells(rows: Sequence[SettingRow], columns: Sequence[Column]) -> list[
             elif one is None:
                 reason = f"{column.heading}: not in metrics.json; run python -m btxrd.score"
             elif one.value is None:
-                reason = f"{column.heading}: {column.metric.undefined or 'undefined'}"
+                reason = f"{column.heading}: {column.metric.reason(row.class_names)}"
             else:
                 continue
             found.setdefault(reason, []).append(f"{row.setting}, {row.split}")

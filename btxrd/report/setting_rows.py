@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from btxrd.artifacts.comparison import PairedComparison, SettingRow
+from btxrd.artifacts.comparison import PairedComparison, SettingEstimate, SettingRow
 from btxrd.artifacts.metrics import Estimates
 from btxrd.evaluation.bootstrap import partition_metrics
 from btxrd.report.columns import columns_of
@@ -36,38 +36,39 @@ def _rows_of(
             metric: compared.estimate(metric, position, letters[metric][position])
             for metric in COMPARED
         }
-        first, metrics = setting.runs[0], merged([run.metrics for run in setting.runs])
-        keys = [column.key for column in columns_of([setting.names]) if column.key not in COMPARED]
-        rows.append(
-            SettingRow(
-                split=setting.split,
-                experiment=first.row.experiment,
-                model=str(first.row.model),
-                annotations=str(first.row.annotations),
-                setting=setting.name,
-                strategy=setting.strategy,
-                seeds=setting.seeds,
-                runs=tuple(run.name for run in setting.runs),
-                n_test=metrics.test.n,
-                classes=metrics.classes,
-                focus=metrics.focus,
-                background=metrics.background,
-                val_macro_auc=None if setting.val is None else setting.val.macro_auc,
-                compared=estimates,
-                values={
-                    key: metrics.test.values[key] for key in keys if key in metrics.test.values
-                },
-                per_class=metrics.test.per_class,
-                per_center=metrics.test.per_center,
-                confusion=metrics.test.confusion,
-                clinical=metrics.clinical,
-                gradcam=metrics.gradcam,
-                lesion_maps=metrics.lesion_maps,
-                shortcuts=metrics.shortcuts,
-                ensemble=_ensemble(setting),
-            )
-        )
+        rows.append(_row(setting, estimates))
     return rows
+
+
+def _row(setting: Setting, compared: dict[str, SettingEstimate]) -> SettingRow:
+    first, metrics = setting.runs[0].row, merged([run.metrics for run in setting.runs])
+    values = metrics.test.values
+    keys = [column.key for column in columns_of([setting.names]) if column.key not in COMPARED]
+    return SettingRow(
+        split=setting.split,
+        experiment=first.experiment,
+        model=str(first.model),
+        annotations=str(first.annotations),
+        setting=setting.name,
+        strategy=setting.strategy,
+        seeds=setting.seeds,
+        runs=tuple(run.name for run in setting.runs),
+        n_test=metrics.test.n,
+        classes=metrics.classes,
+        focus=metrics.focus,
+        background=metrics.background,
+        val_macro_auc=None if setting.val is None else setting.val.macro_auc,
+        compared=compared,
+        values={key: values[key] for key in keys if key in values},
+        per_class=metrics.test.per_class,
+        per_center=metrics.test.per_center,
+        confusion=metrics.test.confusion,
+        clinical=metrics.clinical,
+        gradcam=metrics.gradcam,
+        lesion_maps=metrics.lesion_maps,
+        shortcuts=metrics.shortcuts,
+        ensemble=_ensemble(setting),
+    )
 
 
 def _ensemble(setting: Setting) -> Estimates | None:
