@@ -24,10 +24,10 @@ COPIES = {
 
 
 @pytest.fixture(params=["phantom", "sample"])
-def films(request, tmp_path):
+def films(request, shared):
     """The films of a phantom and of the real sample: paths, labels, and a cache."""
     cases = load_cases(request.getfixturevalue(request.param))
-    return cases[["stem", "path", "label"]], tmp_path / "cache"
+    return cases[["stem", "path", "label"]], shared / "cache"
 
 
 def pairs_of(cases, cache):

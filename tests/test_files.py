@@ -2,13 +2,18 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from btxrd.errors import InputError
 from btxrd.runtime import files
-from btxrd.runtime.files import atomic_write, lock, remove_leftovers, write_text
+from btxrd.runtime.files import atomic_write, lock, read_or_build, remove_leftovers, write_text
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
@@ -61,3 +66,90 @@ def test_a_lock_is_held_by_one_and_for_as_long_as_a_process_has_its_descriptor(t
     heir.communicate()
     with lock(path) as handle:
         assert handle is not None
+
+
+def test_a_lock_is_waited_for_until_its_holder_lets_go(tmp_path):
+    path = tmp_path / "lock"
+    with ExitStack() as held:
+        held.enter_context(lock(path))
+        release = Timer(0.3, held.close)
+        release.start()
+        with lock(path, timeout=30) as handle:
+            assert handle is not None
+        release.join()
+
+
+def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    """Kills a write that forgets to flush: a crash would leave an empty file of the final name."""
+    synced = []
+    monkeypatch.setattr(files.os, "fsync", lambda _: synced.append((tmp_path / "a").exists()))
+    write_text(tmp_path / "a", "text")
+    assert synced == [False]
+
+
+def test_an_interrupt_leaves_no_temporary_file(tmp_path):
+    with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / "a") as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_error_is_not_called_a_full_disk(tmp_path):
+    with pytest.raises(PermissionError), atomic_write(tmp_path / "a"):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def test_a_cache_is_built_once_and_then_read(tmp_path):
+    built = []
+
+    def build(path):
+        built.append(path)
+        path.write_text("content")
+
+    target = tmp_path / "cache" / "films"
+    found = [read_or_build(target, Path.read_text, build) for _ in range(2)]
+    assert (found, len(built)) == (["content"] * 2, 1)
+
+
+def test_a_damaged_cache_is_built_again_and_said(tmp_path, caplog):
+    (tmp_path / "films").write_text("x")
+    found = read_or_build(
+        tmp_path / "films", lambda path: int(path.read_text()), lambda path: path.write_text("7")
+    )
+    assert found == 7
+    assert f"{tmp_path / 'films'} is damaged" in caplog.text
+
+
+def test_processes_that_need_a_cache_build_it_in_turn(tmp_path):
+    """Kills a cache without a lock, or with one that is not waited for."""
+    built = []
+
+    def build(path):
+        built.append(path)
+        time.sleep(0.3)
+        path.write_text("content")
+
+    def read(_):
+        assert read_or_build(tmp_path / "films", Path.read_text, build) == "content"
+
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(read, range(2)))
+    assert len(built) == 1
+
+
+def test_building_a_cache_removes_what_was_left_of_this_file_alone(tmp_path):
+    for name in ("films.7.tmp", "masks.7.tmp"):
+        (tmp_path / name).touch()
+    read_or_build(tmp_path / "films", Path.read_text, lambda path: path.write_text(""))
+    assert sorted(path.name for path in tmp_path.glob("*.tmp")) == ["masks.7.tmp"]
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_that_names_the_key(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"data.cache=.*file: cannot be written"):
+        read_or_build(tmp_path / "file" / "films", Path.read_text, Path.touch)
+
+
+def test_text_that_utf_8_does_not_have_is_written_escaped(tmp_path):
+    write_text(tmp_path / "a", "caf\u00e9 \udcff")
+    assert (tmp_path / "a").read_text(encoding="utf-8") == "caf\u00e9 \\udcff"

@@ -15,6 +15,17 @@ import yaml
 import btxrd.artifacts
 from btxrd import __version__
 from btxrd.artifacts import codec, tables
+from btxrd.artifacts.archive import ArchiveMarker
+from btxrd.artifacts.audit import (
+    Assignment,
+    AuditReport,
+    DuplicatePair,
+    GroupSizes,
+    ImageFacts,
+    Leakage,
+    OutlineFacts,
+    SplitAudit,
+)
 from btxrd.artifacts.config import CONFIG, read_config, write_config
 from btxrd.artifacts.metrics import (
     METRICS_FILE,
@@ -26,6 +37,7 @@ from btxrd.artifacts.metrics import (
 from btxrd.artifacts.plan import PLAN, SweepPlan, read_plan, write_plan
 from btxrd.artifacts.sidecar import CHECKPOINTS, SIDECAR, read_sidecar
 from btxrd.artifacts.status import STATUS, RunError, RunStatus, Worker, read_status, write_status
+from btxrd.artifacts.summary import Summary
 from btxrd.errors import InputError
 
 SWEEP = Path(__file__).parent / "fixtures" / "format-1"
@@ -244,6 +256,31 @@ def full_status():
     )  # fmt: skip
 
 
+def full_audit():
+    """What an audit finds in two images that are one, in one center."""
+    pair = DuplicatePair("a", "b", 3, 0.5, False, True, ("normal", "benign"), (1, 2), False)
+    assignment = Assignment({"train": 2}, {"train": {"normal": 0.5}}, Leakage(*range(7)))
+    return AuditReport(
+        root="data", table="dataset.xlsx", cases=2, patients_can_be_told=True,
+        counts={1: {"normal": 1}}, published={3: {"benign": 201}},
+        images=ImageFacts({"median": 64.0}, None, {"L": 2}, {"JPEG": 2}),
+        outlines=OutlineFacts(1, 1, {"median": 0.25}), errors={"rows": {"a": "is wrong"}},
+        warnings={"without an outline": ["b"]}, duplicates=[pair],
+        groups={"patients": GroupSizes(1, 2, {2: 1})},
+        splits=[SplitAudit("stratified", whole=assignment, points_from_ungrouped={"class": 1.5})],
+    )  # fmt: skip
+
+
+def test_an_audit_of_format_1_is_read_under_the_present_names(tmp_path):
+    content = json.loads(json.dumps(full_audit().as_content()))
+    for present, old in (("errors", "faults"), ("warnings", "remarks"), ("images", "films")):
+        content[old] = content.pop(present)
+    (pair,) = content["duplicates"]
+    pair["likeness"] = pair.pop("detail_correlation")
+    (tmp_path / "audit.json").write_text(json.dumps(content))
+    assert codec.read(tmp_path / "audit.json", AuditReport) == full_audit()
+
+
 WRITTEN = {
     "status": full_status,
     "status of a run that begins": lambda: RunStatus("running", "f", "now"),
@@ -252,6 +289,8 @@ WRITTEN = {
     "plan of format 1": lambda: read_plan(SWEEP),
     "sidecar": lambda: read_sidecar(COMPLETE),
     "metrics": lambda: read_metrics(COMPLETE),
+    "audit": full_audit,
+    "archive": lambda: ArchiveMarker("0" * 32, files=9, cases=3),
 }
 
 
@@ -387,4 +426,5 @@ def test_every_json_file_is_tested_here():
     for module in pkgutil.iter_modules(btxrd.artifacts.__path__):
         importlib.import_module(f"btxrd.artifacts.{module.name}")
     described = {kind for kind in codec.Artifact.__subclasses__() if "btxrd" in kind.__module__}
-    assert described == {type(artifact()) for artifact in WRITTEN.values()}
+    never_read = {Summary}
+    assert described - never_read == {type(artifact()) for artifact in WRITTEN.values()}

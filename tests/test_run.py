@@ -15,7 +15,7 @@ from checkout import environment
 
 from btxrd.execution.status import read_status
 
-TINY = ["training.epochs=1", "model.image_size=32", "model.backbone=resnet18"]
+TINY = ["training.epochs=1", "model.image_size=32", "model.backbone=test_resnet"]
 
 
 def btxrd(folder, *arguments, **variables):
@@ -38,7 +38,7 @@ def sweep(data, tmp_path_factory):
     (folder / "checkpoints" / "old.pt").write_bytes(b"a baseline")
     backbones = "model.attn_layer=null,nonsense"
     command = ["-m", "split=stratified", backbones, *TINY[:2], *data, "hydra.sweep.dir=out"]
-    command += ["annotations=none,guided", "model.backbone=resnet18"]
+    command += ["annotations=none,guided", "model.backbone=test_resnet"]
     done = btxrd(folder, *command)
     return folder, command, done
 
