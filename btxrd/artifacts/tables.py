@@ -133,7 +133,8 @@ def columns_of(table: Table, classes: Sequence[str] = ()) -> list[str]:
 def read_table(run_dir: Path, table: Table, classes: Sequence[str] = ()) -> pd.DataFrame:
     """Read a CSV file of a run, under the present names of its columns.
 
-    Further columns are kept; numbers are read exactly as they are written.
+    Cells are read as text and converted to the types of the dataclass, so that a number is exactly
+    the one that was written. Further columns stay text.
 
     Args:
         run_dir: Folder of the run.
@@ -146,26 +147,29 @@ def read_table(run_dir: Path, table: Table, classes: Sequence[str] = ()) -> pd.D
     """
     path = run_dir / table.name
     try:
-        found = pd.read_csv(
-            path, dtype=_text_columns(table), float_precision="round_trip", encoding="utf-8"
-        )
+        found = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except ValueError as error:  # also pandas' own, and UnicodeDecodeError
         raise InputError(f"{path}: is damaged ({error})") from error
     found = found.rename(columns=table.old_columns)
     for column, values in table.old_values.items():
         if column in found:
             found[column] = found[column].replace(values)
+    types = get_type_hints(table.row)
     for name in columns_of(table, classes):
         if name not in found:
             raise InputError(f"{path}: is damaged (lacks the column {name})")
+        try:
+            found[name] = _converted(found[name], types.get(name, float))
+        except ValueError as error:
+            raise InputError(f"{path}: is damaged ({name}: {error})") from error
     return found
 
 
-def _text_columns(table: Table) -> dict[str, type]:
-    hints = get_type_hints(table.row)
-    old = {present: name for name, present in table.old_columns.items()}
-    text = [name for name, kind in hints.items() if kind is str]
-    return dict.fromkeys([*text, *(old[name] for name in text if name in old)], str)
+def _converted(cells: pd.Series, kind: type) -> pd.Series:
+    """Convert text to numbers, and empty cells to NaN, if `kind` is float."""
+    if kind is float:
+        return cells.replace("", "nan").astype(float)
+    return cells.astype(kind)
 
 
 def write_table(
