@@ -116,6 +116,7 @@ class Request:
         sweeper: What makes up the runs as it goes; None without a search.
         base: Config that the runs have in common, pickled, for plugins of Hydra.
         config_dir: Further folder of configs.
+        multirun: Content of multirun.yaml, Hydra's record of a sweep.
     """
 
     folder: Path
@@ -124,6 +125,7 @@ class Request:
     sweeper: Sweeper | None = None
     base: bytes = b""
     config_dir: str | None = None
+    multirun: str = ""
 
 
 def request_run(typed: CommandLine) -> Request:
@@ -167,7 +169,15 @@ def request_sweep(typed: CommandLine) -> Request:
                 "hydra/sweeper=optuna: has nothing to search; take search=recipe, or give a space, "
                 "such as 'training.lr=tag(log,interval(1e-5,1e-2))'"
             )
-        return Request(folder, points, launcher, sweeper, pickle.dumps(base), typed.config_dir)
+        return Request(
+            folder,
+            points,
+            launcher,
+            sweeper,
+            base=pickle.dumps(base),
+            config_dir=typed.config_dir,
+            multirun=OmegaConf.to_yaml(base),
+        )
 
 
 def compose_one_of(loader: ConfigLoader, base: DictConfig, overrides: tuple[str, ...]) -> Point:

@@ -22,7 +22,7 @@ from btxrd.execution.search import search
 from btxrd.execution.status import LOCK
 from btxrd.execution.stop import STOP, record_launch, request_stop
 from btxrd.execution.supervisor import PATIENCE
-from btxrd.runtime.files import atomic_write, lock
+from btxrd.runtime.files import atomic_write, lock, write_text
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ def launch(
         refused = {names[run_dir]: why for run_dir, why in found.refused.items()}
         (sweep_dir / STOP).unlink(missing_ok=True)
         record_launch(sweep_dir, list(names.values()), refused, at_once, command, plan.images)
+        write_text(sweep_dir / "multirun.yaml", plan.request.multirun)
         sweep = Sweep(sweep_dir, read_plan(sweep_dir).launched, plan.sweeper is not None, at_once)
         received: list[int] = []
         code = 0
