@@ -81,3 +81,10 @@ def test_draws_do_not_depend_on_what_else_is_asked_for():
     flips = Augmentation(flip=True).draw(60, 1).turns
     more = Augmentation(flip=True, intensity=0.2, erase=0.5, noise=0.1).draw(60, 1).turns
     assert np.allclose(flips, more)
+
+
+def test_half_of_the_batches_are_blurred_by_no_more_than_asked():
+    """Kills a blur of every batch."""
+    sigmas = np.array([Augmentation(blur=2.0).draw(4, seed).blur for seed in range(300)])
+    assert 0.4 < (sigmas > 0).mean() < 0.6
+    assert 1.8 < sigmas.max() <= 2

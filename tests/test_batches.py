@@ -173,3 +173,31 @@ def test_balanced_batches_show_each_class_as_often():
     )  # fmt: skip
     shown = torch.cat([batch.labels for batch in batches.epoch(1)])
     assert (torch.bincount(shown) > 270).all()
+
+
+def test_augmentation_is_drawn_anew_by_seed_epoch_and_batch():
+    """Kills an augmentation that repeats itself; the same numbers give the same, for a resume."""
+    pixels = np.broadcast_to(np.arange(SIZE, dtype=np.uint8), (2, SIZE, SIZE))
+
+    def images(seed=0, epoch=1):
+        batches = TrainingBatches(
+            pixels, np.arange(2), np.zeros(2, int), PLAIN, Augmentation(rotation=40, noise=0.1),
+            batch_size=1, seed=seed, device=CPU,
+        )  # fmt: skip
+        return [batch.images for batch in batches.epoch(epoch)]
+
+    first, second = images()
+    assert not torch.equal(first, second)
+    assert torch.equal(first, images()[0])
+    assert not torch.equal(first, images(epoch=2)[0])
+    assert not torch.equal(first, images(seed=1)[0])
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_an_epoch_goes_on_from_any_batch_with_the_same_batches(pixels, first):
+    """Kills a resumed epoch that draws anew, or starts over."""
+    batches = training(pixels, augmentation=Augmentation(rotation=40, noise=0.1))
+    whole, rest = list(batches.epoch(1)), list(batches.epoch(1, first))
+    assert len(rest) == len(whole) - first
+    for one, other in zip(whole[first:], rest, strict=True):
+        assert torch.equal(one.images, other.images)

@@ -100,6 +100,15 @@ def test_sign_of_a_difference_depends_on_which_setting_is_first(summary):
     assert (found.verdict, found.short) == ("bad", "no: 2 settings significantly better on test")
 
 
+def test_each_other_setting_is_named_with_its_own_result(summary):
+    """Kills the winner's name in place of the other's."""
+    pairs = compared(summary, HIGHER, ALIKE)
+    names = [pair.other for pair in pairs.comparisons]
+    for found in (concluded(pairs, BETTER), concluded(swapped(pairs), BETTER)):
+        assert f"than that of {names[0]}." in found.text
+        assert f"not significantly different from {names[1]}," in found.text
+
+
 def test_pairs_without_the_winner_do_not_count(summary):
     pairs = [pair for pair in summary.comparisons if "a" not in pair.runs]
     found = concluded(replace(summary, comparisons=tuple(pairs)), BETTER)

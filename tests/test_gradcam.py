@@ -136,3 +136,12 @@ def test_only_usable_maps_of_other_images_count(unusable):
     assert table["map"].tolist()[:2] == [OK, OK]
     assert table[list(OF_OTHERS.values())].to_numpy() == pytest.approx(1)
     assert table.loc[2, list(SCORES)].isna().all()
+
+
+@pytest.mark.parametrize(("above_half", "kind"), [(89, OK), (92, SATURATED)])
+def test_map_above_half_of_its_peak_on_nine_tenths_is_saturated(above_half, kind):
+    """Kills: another share of the image, or of the peak."""
+    heat = np.full(100, 0.49, np.float32)
+    heat[:above_half] = 0.51
+    heat[0] = 1
+    assert kind_of(heat.reshape(10, 10)) == kind

@@ -164,3 +164,14 @@ def test_tumours_without_an_outline_are_left_out_of_masking(dataset, background)
         want &= dataset.labels[rows] > 0
     assert found.tolist() == want.tolist()
     assert 0 < found.sum() < len(rows)
+
+
+@pytest.mark.parametrize("name", WITHOUT_PIXELS)
+@pytest.mark.parametrize("column", ["center", "width", "height"])
+def test_baselines_without_pixels_use_center_width_and_height(dataset, name, column):
+    """Kills: a baseline without one of the columns that the documentation lists."""
+    constant = dict.fromkeys(WITHOUT_PIXELS["table"], 1)
+    cases = dataset.cases.assign(**constant).assign(**{column: dataset.labels})
+    rows = dataset.rows("test")
+    probs = predict_without_pixels(replace(dataset, cases=cases), rows, 3)[name]
+    assert len(np.unique(probs, axis=0)) > 1  # no other column varies

@@ -51,6 +51,12 @@ def test_dropout_and_input_statistics_come_from_where_they_should():
     assert (look.mean, look.std) == (expects["mean"], expects["std"])
 
 
+def test_last_layer_of_an_efficientnet_starts_with_the_small_values_of_pytorch():
+    """Kills timm's own values, which are 20 times as large with three classes."""
+    head = create_model(backbone="efficientnet_b0", pretrained=False).backbone.classifier
+    assert head.weight.abs().max() <= head.in_features**-0.5
+
+
 def test_logits_of_an_untrained_efficientnet_are_small():
     model = create_model(backbone="efficientnet_b0", pretrained=False).eval()
     assert model(torch.randn(8, 3, 64, 64)).abs().max() < 3
@@ -220,3 +226,10 @@ def test_pooling_survives_a_checkpoint(tmp_path):
     again, _ = load_checkpoint(tmp_path)
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(model(images), again(images))
+
+
+def test_input_is_normalised_as_the_backbone_was_trained():
+    """Kills ImageNet's statistics for every backbone."""
+    name = "vit_tiny_patch16_224"
+    model = create_model(backbone=name, pretrained=False)
+    assert model.normalisation.mean == model.normalisation.std == (0.5, 0.5, 0.5)

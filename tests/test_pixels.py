@@ -10,6 +10,7 @@ from PIL import Image
 
 from btxrd.data import pixels
 from btxrd.data.annotations import Outline, lesion_mask
+from btxrd.data.images import read_image
 from btxrd.data.pixels import decode_image, load_masks, load_pixels
 from btxrd.errors import InputError
 
@@ -225,3 +226,13 @@ def test_masks_of_another_size_aspect_or_frame_have_arrays_of_their_own(tmp_path
     for of, size, keep in asked:
         (mask,) = load_masks(of, size, keep_aspect=keep, cache=tmp_path)
         assert np.array_equal(mask, lesion_mask(of[0], size, keep))
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_deep_images_are_scaled_by_the_bits_that_they_use(tmp_path, bits):
+    """Kills a fixed scale, which leaves an image of 12 bits almost black."""
+    deep = np.linspace(0, 2**bits - 1, 40 * 40).astype(np.uint16).reshape(40, 40)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    grey = read_image(tmp_path / "deep.png").pixels
+    assert (grey.min(), grey.max()) == (0, 255)
+    assert grey.mean() == pytest.approx(127, abs=1)

@@ -106,10 +106,11 @@ def test_run_of_a_newer_format_is_named_with_its_version(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["benign_false_negative.png", "benign_miss.png"])
-def test_pictures_are_found_under_present_and_old_names(tmp_path, name):
-    folder = write_run(tmp_path, "run") / "gradcam"
-    folder.mkdir()
-    Image.new("RGB", (84, 46), "teal").save(folder / name)
+def test_pictures_of_the_winner_are_found_under_present_and_old_names(tmp_path, name):
+    for run, skill in (("winner", 0.6), ("other", 0.2)):
+        folder = write_run(tmp_path, run, backbone=run, skill=(skill, 0.5)) / "gradcam"
+        folder.mkdir()
+        Image.new("RGB", (84, 46), "teal").save(folder / name)
     summarize([tmp_path], tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/jpeg") == 1

@@ -87,10 +87,11 @@ def test_winner_does_not_change_with_any_test_metric(sweep):
     assert winners_of(sweep) == before
 
 
-def test_sensitivity_decides_between_equal_areas(sweep):
-    for name, sensitivity in (("a", 0.9), ("b", 0.2)):
+def test_val_sensitivity_decides_between_equal_areas(sweep):
+    """Kills the sensitivity on test, where a is better, and the first of two settings."""
+    for name, sensitivity in (("a", 0.2), ("b", 0.9)):
         edit_val(sweep / name, 0.8, sensitivity)
-    assert winners_of(sweep)[0].run == "a"
+    assert winners_of(sweep)[0].run == "b"
 
 
 def test_first_of_equal_settings_wins(sweep):
@@ -128,13 +129,23 @@ def test_no_winner_is_selected_if_val_is_test(tmp_path):
     assert winners_of(tmp_path) == []
 
 
+def change_split_hash(run_dir):
+    path = run_dir / "status.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"split_hash": "another"}))
+
+
 def test_winners_are_of_one_assignment_of_cases_each(tmp_path):
     """Kills a winner by the title of the split instead of its hash."""
     write_run(tmp_path, "a", backbone="a")
-    run_dir = write_run(tmp_path, "b", backbone="b")
-    status = json.loads((run_dir / "status.json").read_text())
-    (run_dir / "status.json").write_text(json.dumps(status | {"split_hash": "another"}))
+    change_split_hash(write_run(tmp_path, "b", backbone="b"))
     assert [winner.run for winner in winners_of(tmp_path)] == ["a", "b"]
+
+
+def test_seeds_of_a_setting_have_one_assignment_of_cases(tmp_path):
+    """Kills a mean over runs whose cases were assigned differently."""
+    write_run(tmp_path, "a,seed=0", seed=0)
+    change_split_hash(write_run(tmp_path, "b,seed=1", seed=1))
+    assert [row["seeds"] for row in summary_of(tmp_path)["settings"]] == [[0], [1]]
 
 
 def test_sweep_without_a_complete_run_has_a_summary_too(tmp_path):
@@ -288,7 +299,7 @@ def test_same_run_in_two_sweeps_counts_once(tmp_path):
         write_run(tmp_path / sweep, "run")
     summarize([tmp_path / "x", tmp_path / "y"], tmp_path / "both")
     summary = json.loads((tmp_path / "both" / "summary.json").read_text())
-    assert [row["seeds"] for row in summary["settings"]] == [[4]]
+    assert [row["runs"] for row in summary["settings"]] == [["x/run"]]
 
 
 def test_command_in_the_summary_writes_the_same_summary(tmp_path):

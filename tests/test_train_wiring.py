@@ -155,6 +155,19 @@ def test_imbalance_is_corrected_in_the_way_that_is_asked_for(given, imbalance):
     assert not loss.prior.any()
 
 
+@pytest.mark.parametrize(("patience", "epochs"), [(3, 4), (9, 7)])
+def test_compilation_is_decided_by_the_images_that_are_certain_to_come(
+    given, monkeypatch, patience, epochs
+):
+    """Kills a count of images that early stopping can take away."""
+    asked = []
+    monkeypatch.setattr(module, "compile_if_worthwhile", lambda *of, twice: asked.append(of))
+    batches = given(patience=patience).batches
+    _, wanted, images, size = asked[0]
+    assert (wanted, size) == ("auto", SIZE)
+    assert images == epochs * batches.batches * batches.batch_size
+
+
 def test_a_training_is_resumed_only_with_the_same_images_and_partitions(given, dataset):
     """Kills a resumed training that mixes two splits."""
     name = given().settings["data"]

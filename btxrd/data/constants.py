@@ -10,13 +10,6 @@ NORMAL = CLASSES.index("normal")  # label of the cases without a tumour
 
 # Yao et al., Scientific Data 12:88 (2025), table of centers: cases by center and label.
 PUBLISHED_COUNTS = {1: (1593, 1110, 235), 2: (259, 214, 76), 3: (27, 201, 31)}
-HEADLINE = (
-    "accuracy", "balanced_accuracy", "macro_auc", "macro_f1", "brier", "ece",
-    "malignant_called_normal",
-)  # fmt: skip
-PER_CLASS = ("auc", "average_precision", "sensitivity", "specificity", "precision", "f1")
-FIGURES = ("roc", "pr", "confusion", "calibration", "history")
-
 SUFFIXES = (".jpeg", ".jpg", ".png")
 TABLES = ("dataset.xlsx", "dataset.csv")
 REQUIRED_COLUMNS = ("image_id", "center", "tumor", "benign", "malignant")

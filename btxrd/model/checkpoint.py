@@ -1,15 +1,17 @@
 """Weights, sidecar and training state on disk, in formats that cannot carry code."""
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from btxrd.artifacts import codec
 from btxrd.artifacts.sidecar import LAST, SIDECAR, WEIGHTS, Sidecar
+from btxrd.artifacts.tables import HistoryRow
 from btxrd.errors import InputError
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.runtime.files import atomic_write, write_bytes
@@ -43,13 +45,60 @@ def load_checkpoint(folder: Path) -> tuple[BTXRDClassifier, Sidecar]:
     return model.eval(), sidecar
 
 
-def save_state(folder: Path, state: dict[str, Any]) -> None:
+TorchState = dict[str, Any]  # what a `state_dict` returns
+
+
+@dataclass(frozen=True)
+class RandomState:
+    """State of torch's generators, of the CPU and of each GPU; training uses no others."""
+
+    cpu: Tensor
+    cuda: list[Tensor]
+
+
+@dataclass
+class Progress:
+    """Progress within the current epoch."""
+
+    steps: int = 0
+    loss: float = 0.0  # summed over the images
+    seconds: float = 0.0  # of its training
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Content of last.pt.
+
+    Attributes:
+        model: Weights.
+        optimiser: State of the optimiser.
+        scaler: State of the gradient scaler; empty if it is disabled.
+        averages: EMA weights; None without them.
+        history: Rows of the finished epochs.
+        data: Name of the images and partitions.
+        part: Progress within the current epoch.
+        random: State of the generators.
+    """
+
+    model: TorchState
+    optimiser: TorchState
+    scaler: TorchState
+    averages: TorchState | None
+    history: list[HistoryRow]
+    data: str
+    part: Progress
+    random: RandomState
+
+
+def save_state(folder: Path, state: TrainingState) -> None:
     """Write the state that a training resumes from."""
+    plain: dict[str, Any] = {"history": [asdict(row) for row in state.history]}
+    plain |= {"part": asdict(state.part), "random": vars(state.random)}
     with atomic_write(folder / LAST) as temporary:
-        torch.save(state, temporary)
+        torch.save(vars(state) | plain, temporary)
 
 
-def load_state(folder: Path) -> dict[str, Any] | None:
+def load_state(folder: Path) -> TrainingState | None:
     """Read the state that `save_state` wrote; None if there is none.
 
     Raises:
@@ -59,9 +108,11 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        typed: dict[str, Any] = {"history": [HistoryRow(**row) for row in content["history"]]}
+        typed |= {"part": Progress(**content["part"]), "random": RandomState(**content["random"])}
+        return TrainingState(**content | typed)
     except Exception as error:  # each kind of damage raises a type of its own
         raise InputError(
             f"{path}: is damaged; delete it to start this run again ({str(error)[:80]})"
         ) from error
-    return state

@@ -19,7 +19,7 @@ from btxrd.artifacts.sidecar import CHECKPOINTS, LAST
 from btxrd.artifacts.tables import HISTORY, HistoryRow, write_table
 from btxrd.data.batches import TrainingBatches, epoch_seed
 from btxrd.errors import InputError
-from btxrd.model.checkpoint import load_state, save_state
+from btxrd.model.checkpoint import Progress, RandomState, TrainingState, load_state, save_state
 from btxrd.runtime.interruption import Interruption
 from btxrd.training.averaging import AveragedWeights
 from btxrd.training.loss import Objective
@@ -103,11 +103,17 @@ def fit(
     history, part = _resume(run_dir, model, step, data)
 
     def save() -> None:
-        state: dict[str, Any] = {"model": model.state_dict(), "data": data}
-        state |= {"optimiser": optimiser.state_dict(), "scaler": step.scaler.state_dict()}
-        state |= {"averages": None if averages is None else averages.state_dict()}
-        state |= {"history": [asdict(epoch) for epoch in history]}
-        save_state(run_dir / CHECKPOINTS, state | {"part": asdict(part), "random": _random()})
+        state = TrainingState(
+            model=model.state_dict(),
+            optimiser=optimiser.state_dict(),
+            scaler=step.scaler.state_dict(),
+            averages=None if averages is None else averages.state_dict(),
+            history=history,
+            data=data,
+            part=part,
+            random=_random(),
+        )
+        save_state(run_dir / CHECKPOINTS, state)
 
     done, total = (count * batches.batches for count in (len(history), epochs))
     bar = tqdm(total=total, initial=done + part.steps, desc="training", unit="step", disable=None)
@@ -142,7 +148,7 @@ def fit(
             )
             with interruption.held():
                 history.append(row)
-                part = Part()
+                part = Progress()
                 if best_epoch(history) is row:
                     with averages.in_place() if averages else nullcontext():
                         keep_best(row)
@@ -152,52 +158,42 @@ def fit(
     return history
 
 
-@dataclass
-class Part:
-    """Progress within the current epoch."""
-
-    steps: int = 0
-    loss: float = 0.0  # summed over the images
-    seconds: float = 0.0  # of its training
-
-
-def _random() -> dict[str, Any]:
-    """Return the state of torch's generators; training uses no others."""
+def _random() -> RandomState:
     gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": gpus}
+    return RandomState(torch.get_rng_state(), gpus)
 
 
 def _resume(
     run_dir: Path, model: nn.Module, step: Step, data: str
-) -> tuple[list[HistoryRow], Part]:
+) -> tuple[list[HistoryRow], Progress]:
     """Restore the state in last.pt; an empty history if there is no last.pt."""
     state = load_state(run_dir / CHECKPOINTS)
     if state is None:
-        return [], Part()
-    if state["data"] != data:
+        return [], Progress()
+    if state.data != data:
         raise InputError(
             f"{run_dir / CHECKPOINTS / LAST}: is of a training on other images or partitions; "
             "delete it to start again, or restore the data that it was started on"
         )
-    model.load_state_dict(state["model"])
-    step.optimiser.load_state_dict(state["optimiser"])
-    if state["scaler"] and step.scaler.is_enabled():  # float16 only, before and now
-        step.scaler.load_state_dict(state["scaler"])
-    if step.averages is not None:
-        step.averages.load_state_dict(state["averages"])
-    torch.set_rng_state(state["random"]["cpu"])
-    if len(state["random"]["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["random"]["cuda"])
-    history, part = [HistoryRow(**row) for row in state["history"]], Part(**state["part"])
-    log.info("Resuming after epoch %d, step %d of the next epoch", len(history), part.steps)
-    return history, part
+    model.load_state_dict(state.model)
+    step.optimiser.load_state_dict(state.optimiser)
+    if state.scaler and step.scaler.is_enabled():  # float16 only, before and now
+        step.scaler.load_state_dict(state.scaler)
+    if step.averages is not None and state.averages is not None:
+        step.averages.load_state_dict(state.averages)
+    torch.set_rng_state(state.random.cpu)
+    if len(state.random.cuda) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state.random.cuda)
+    steps = state.part.steps
+    log.info("Resuming after epoch %d, step %d of the next epoch", len(state.history), steps)
+    return state.history, state.part
 
 
 def _train_epoch(
     step: Step,
     batches: TrainingBatches,
     number: int,
-    part: Part,
+    part: Progress,
     rate: Schedule,
     bar: "tqdm[Any]",
     interruption: Interruption,
