@@ -20,7 +20,7 @@ TINY = ["training.epochs=1", "model.image_size=32", "model.backbone=test_resnet"
 
 def btxrd(folder, *arguments, **variables):
     command = [sys.executable, "-m", "btxrd.run", *arguments]
-    settings = {"cwd": folder, "capture_output": True, "text": True, "timeout": 300}
+    settings = {"cwd": folder, "capture_output": True, "text": True, "timeout": 900}
     return subprocess.run(command, env=environment(**variables), **settings)
 
 
