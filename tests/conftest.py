@@ -78,6 +78,17 @@ def phantom(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def flawed(shared: Path) -> Callable[[str], Path]:
+    """Give a folder of synthetic radiographs of a kind; tests must not write into it."""
+
+    def folder(kind: str) -> Path:
+        make = partial(write_phantom, cases=100, seed=7, kind=kind)
+        return make_once(shared / f"phantom-{kind}", make)
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cases(phantom: Path) -> pd.DataFrame:
     return load_cases(phantom)
 

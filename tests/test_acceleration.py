@@ -131,5 +131,5 @@ def test_precision_is_what_the_device_computes_in(monkeypatch):
 
 
 def test_a_network_whose_loss_differentiates_twice_is_not_compiled():
-    with pytest.raises(InputError, match=r"compile=always: the loss on Grad-CAM differentiates"):
+    with pytest.raises(InputError, match=r"compile=always: the loss on Grad-CAM needs a second"):
         compile_if_worthwhile(classifier(), "always", 10**9, 224, twice=True)

@@ -15,7 +15,6 @@ from btxrd.audit.findings import audit
 from btxrd.audit.page import as_text, verdicts, write_audit
 from btxrd.config.schema import DataConfig, SplitConfig
 from btxrd.data.constants import PUBLISHED_COUNTS
-from btxrd.phantom.write import write_phantom
 
 SPLIT = SplitConfig(strategy="stratified")
 
@@ -26,10 +25,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["clean", "damaged"])
-def audited(request, folder):
+def audited(request, folder, flawed):
     """Content of audit.json and audit.html, and what was planted."""
-    root = folder / request.param
-    write_phantom(root, 100, 7, request.param)
+    root = flawed(request.param)
     planted = json.loads((root / "phantom.json").read_text())["planted"]
     found, report = audit(DataConfig(root=str(root), cache=str(folder / "cache")), SPLIT)
     write_audit(folder / f"{request.param}-audit", found, report)

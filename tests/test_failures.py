@@ -16,7 +16,7 @@ from fates import rows_of, wait_for
 from btxrd.artifacts.plan import read_plan
 from btxrd.execution.status import read_status
 
-LAUNCHERS = ["basic", "joblib"]
+LAUNCHERS = [pytest.param("basic", marks=pytest.mark.slow), "joblib"]
 OF_SEEDS = {
     "seed-0": "completes",
     "seed-1": "raises",

@@ -12,7 +12,6 @@ from btxrd.data.dataset import load_dataset
 from btxrd.data.inspection import inspect
 from btxrd.errors import InputError
 from btxrd.phantom.flaws import KINDS
-from btxrd.phantom.write import write_phantom
 
 WARNINGS = {
     "I;16": "I;16 films, turned to grey",
@@ -36,10 +35,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def planted(request, folder):
+def planted(request, flawed):
     """A phantom of each kind, and what was planted in it."""
-    root = folder / request.param
-    write_phantom(root, 100, 7, request.param)
+    root = flawed(request.param)
     return root, json.loads((root / "phantom.json").read_text())["planted"]
 
 
@@ -93,9 +91,8 @@ def test_a_table_without_a_usable_row_is_named(phantom, tmp_path):
         inspect(root, tmp_path / "cache", strict=False)
 
 
-def test_films_with_two_labels_are_named_and_left_out_on_request(folder):
-    root = folder / "oddities"
-    write_phantom(root, 100, 7, "oddities")
+def test_films_with_two_labels_are_named_and_left_out_on_request(folder, flawed):
+    root = flawed("oddities")
     flaws = json.loads((root / "phantom.json").read_text())["planted"]
     split = SplitConfig(strategy="stratified")
     kept, dropped = (

@@ -38,10 +38,8 @@ def run_until(found, folder, *arguments):
     return running.wait()
 
 
-@pytest.mark.parametrize(
-    "after",
-    [pytest.param("checkpoints/best.safetensors", marks=pytest.mark.slow), "checkpoints/last.pt"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("after", ["checkpoints/best.safetensors", "checkpoints/last.pt"])
 def test_a_killed_run_ends_as_one_that_was_not(after, guided_run, shrunk, tmp_path):
     """The other one was done in this very process."""
     run_dir, command = tmp_path / "out", [*shrunk, "annotations=guided"]
