@@ -154,6 +154,7 @@ def stop_when(is_time, folder, *arguments):
     return running.wait(timeout=60)
 
 
+@pytest.mark.slow
 def test_stopped_sweep_has_a_summary_and_goes_on_where_it_was(data, tmp_path):
     command = ["-m", *TINY[1:], "training.epochs=500", "training.patience=500", *data]
     command += ["hydra.sweep.dir=out", "hydra.sweep.subdir=one"]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from btxrd.evaluation.bootstrap import Groups
 from btxrd.evaluation.formulas import Floats, Labels
@@ -102,6 +101,8 @@ def p_value(value: float, variance: float, df: float = np.inf) -> float | None:
         return None
     if variance < ROUNDING**2:
         return 1.0 if abs(value) < ROUNDING else None
+    from scipy import stats  # takes a second to load
+
     return float(2 * stats.t.sf(abs(value) / np.sqrt(variance), df))
 
 
@@ -117,6 +118,8 @@ def mcnemar(
     only_one = int((one_right & ~other_right).sum())
     only_other = int((~one_right & other_right).sum())
     discordant = only_one + only_other
+    from scipy import stats  # takes a second to load
+
     p = stats.binomtest(only_one, discordant).pvalue if discordant else 1.0
     return {"only_one": only_one, "only_other": only_other, "p": float(p)}
 

@@ -9,7 +9,6 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
 
 from btxrd.artifacts.classes import ClassNames
 from btxrd.artifacts.tables import labels_and_probs
@@ -49,6 +48,8 @@ def choose_temperature(val: Validation) -> float:
 
     def loss(log_temperature: float) -> float:
         return cross_entropy(val.labels, with_temperature(val.probs, np.exp(log_temperature)))
+
+    from scipy.optimize import minimize_scalar  # only scoring needs it, and it takes time to load
 
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 

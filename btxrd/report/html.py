@@ -10,7 +10,6 @@ from btxrd.artifacts.comparison import PairedComparison, SettingRow
 from btxrd.artifacts.summary import Summary
 from btxrd.config.identity import flat
 from btxrd.pages import render
-from btxrd.report.charts import charts
 from btxrd.report.columns import Column, columns_of
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet
 from btxrd.report.conclusions import conclusions
@@ -55,7 +54,7 @@ def write_report(
         chance=_chance_levels(summary.settings),
         conclusions=conclusions(summary),
         classes=_in_words([row.classes for row in summary.settings]),
-        curves=[(found.settings[0].split, charts(found.settings)) for found in sets],
+        curves=_curves(sets),
         pairs=_first_pairs(summary),
         gallery=gallery(summary.winners, runs) if images else None,
         links={run.name: os.path.relpath(run.path, folder) for run in runs},
@@ -69,6 +68,15 @@ def write_report(
         seconds=sum(row.seconds or 0 for row in summary.runs),
     )
     write_text(folder / REPORT, page)
+
+
+def _curves(sets: Sequence[ComparisonSet]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Draw the charts of each set of settings, with the title of its split."""
+    if not sets:
+        return []
+    from btxrd.report.charts import charts  # takes a second to load matplotlib and scikit-learn
+
+    return [(found.settings[0].split, charts(found.settings)) for found in sets]
 
 
 def _in_words(classes: Sequence[tuple[str, ...]]) -> str:

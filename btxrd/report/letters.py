@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import combinations
 from string import ascii_lowercase
 
-import networkx as nx
 import numpy as np
 
 from btxrd.artifacts.comparison import PairedComparison
@@ -27,6 +26,8 @@ def letters_of(
     significant = {frozenset(pair.runs) for pair in pairs if pair.differences[metric].significant}
     first = [setting.runs[0].name for setting in compared.settings]
     positions = range(len(first))
+    import networkx as nx  # not needed without settings to compare
+
     alike: nx.Graph[int] = nx.Graph()
     alike.add_nodes_from(positions)
     alike.add_edges_from(
