@@ -113,6 +113,7 @@ def test_speed_decides_not_the_number(tmp_path):
     assert decide({1: 10, 2: 12, 4: 13}, config(tmp_path))[0] == 2
 
 
+@pytest.mark.slow
 def test_processes_are_timed_together(tmp_path):
     trials = try_out(config(tmp_path, size=32), 2)
     assert len(trials) == 2
