@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pandas as pd
 import pytest
+from checkout import environment
 
 from btxrd.config.compose import register_schema
 from btxrd.config.schema import Config
@@ -29,6 +30,8 @@ SHRUNK = ["model.backbone=test_resnet", "model.image_size=64", "training.epochs=
 
 # Each worker has one core. Set before anything loads torch, and inherited by subprocesses.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A subprocess tests this checkout, whichever btxrd is installed and wherever it runs.
+os.environ |= environment()
 
 
 @pytest.fixture(scope="session")
