@@ -71,15 +71,26 @@ def read(path: Path, kind: type[A]) -> A:
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
-        number = content.get("format", 1)
-        if not isinstance(number, int) or number < 1:
-            raise ValueError(f"format={number}")
-        if number <= kind.FORMAT:
-            return kind.from_content(kind.upgrade(content, number))
+        number = check_format(path, content, kind.FORMAT)
+        return kind.from_content(kind.upgrade(content, number))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: is damaged ({error})") from error
-    writer = content.get("btxrd", "a newer version")
-    raise InputError(
-        f"{path}: has format {number}, written by btxrd {writer}; this is btxrd {__version__}, "
-        f"which reads formats up to {kind.FORMAT}; install btxrd {writer} or newer"
-    )
+
+
+def check_format(path: Path, content: Content, latest: int) -> int:
+    """Return the number of the format that a file has.
+
+    Raises:
+        ValueError: If it is no number of a format.
+        InputError: If it is newer than `latest`.
+    """
+    number = content.get("format", 1)
+    if not isinstance(number, int) or number < 1:
+        raise ValueError(f"format={number}")
+    if number > latest:
+        writer = content.get("btxrd", "a newer version")
+        raise InputError(
+            f"{path}: has format {number}, written by btxrd {writer}; this is btxrd {__version__}, "
+            f"which reads formats up to {latest}; install btxrd {writer} or newer"
+        )
+    return number

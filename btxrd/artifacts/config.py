@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from btxrd import __version__
+from btxrd.artifacts.codec import check_format
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
 from btxrd.runtime.files import write_text
@@ -49,12 +50,7 @@ def read_config(run_dir: Path) -> StoredConfig:
         content = yaml.load(path.read_text(encoding="utf-8"), loader)
         if not isinstance(content, dict):
             raise ValueError("not a mapping")
-        number = content.get("format", 1)
-        if isinstance(number, int) and number > FORMAT:
-            raise ValueError(
-                f"has format {number}, written by btxrd {content.get('btxrd')}; this is btxrd "
-                f"{__version__}, which reads formats up to {FORMAT}"
-            )
+        check_format(path, content, FORMAT)
         config = msgspec.convert(_completed(content, Config), Config, strict=False)
         choices = msgspec.convert(content.get("choices", {}), dict[str, str | None])
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
