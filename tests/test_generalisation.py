@@ -1,6 +1,7 @@
 """The generalisation gap: which settings, centers and cases it uses."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from sweeps import cases_of, config_of, summary_in_memory, write_run, write_scor
 
 from btxrd.artifacts.config import write_config
 from btxrd.artifacts.metrics import Estimate
+from btxrd.report.comparison_sets import SeedVariance
 
 SEEN = cases_of("stratified-test", 60, 0.3)
 VAL = cases_of("stratified-val", 40, 0.5)
@@ -137,3 +139,21 @@ def test_seeds_of_both_sides_widen_a_gap(tmp_path):
         widths[several] = found.high - found.low
     assert widths["stratified"] > 1.5 * widths["none"]
     assert widths["center"] > 1.5 * widths["none"]
+
+
+def test_the_two_sides_of_a_gap_draw_independent_noise(tmp_path, monkeypatch):
+    """Kills noise that both sides share, which would count twice."""
+    streams = []
+    plain = SeedVariance.noise
+
+    def noise(self, count, *settings, stream=0):
+        streams.append((settings[0].split, stream))
+        return plain(self, count, *settings, stream=stream)
+
+    gaps_between(tmp_path, SEEN, unseen())
+    monkeypatch.setattr(SeedVariance, "noise", noise)
+    summary_in_memory(tmp_path)
+    of_gap = [of for of in streams if of[1] > 0]
+    assert {split for split, _ in of_gap} == {"center"}
+    two_seeds, variance = SimpleNamespace(runs=(1, 2)), SeedVariance(0.1, 3)
+    assert (plain(variance, 5, two_seeds) != plain(variance, 5, two_seeds, stream=1)).any()
