@@ -85,7 +85,7 @@ def flawed(shared: Path) -> Callable[[str], Path]:
     """Give a folder of synthetic radiographs of a kind; tests must not write into it."""
 
     def folder(kind: str) -> Path:
-        make = partial(write_phantom, cases=100, seed=7, kind=kind)
+        make = partial(write_phantom, cases=60, seed=7, kind=kind)
         return make_once(shared / f"phantom-{kind}", make)
 
     return folder
