@@ -44,7 +44,7 @@ def test_the_table_is_written_with_machine_and_versions(tmp_path):
 @pytest.mark.slow
 def test_full_size_films_are_a_data_set_of_btxrds_sizes(tmp_path):
     found = inspect(full_size(tmp_path / "films", 60), tmp_path / "cache", strict=True)
-    widths = [look.width for look in found.survey.looks]
+    widths = [info.width for info in found.survey.infos]
     assert 1400 < sum(widths) / len(widths) < 1850
-    assert max(look.height for look in found.survey.looks) > 2500
+    assert max(info.height for info in found.survey.infos) > 2500
     assert len(found.outlines) == (found.cases["label"] > 0).sum()
