@@ -38,6 +38,7 @@ from btxrd.artifacts.plan import PLAN, SweepPlan, read_plan, write_plan
 from btxrd.artifacts.sidecar import CHECKPOINTS, SIDECAR, read_sidecar
 from btxrd.artifacts.status import STATUS, RunError, RunStatus, Worker, read_status, write_status
 from btxrd.artifacts.summary import Summary
+from btxrd.config.schema import Config, ModelConfig
 from btxrd.errors import InputError
 
 SWEEP = Path(__file__).parent / "fixtures" / "format-1"
@@ -428,3 +429,10 @@ def test_every_json_file_is_tested_here():
     described = {kind for kind in codec.Artifact.__subclasses__() if "btxrd" in kind.__module__}
     never_read = {Summary}
     assert described - never_read == {type(artifact()) for artifact in WRITTEN.values()}
+
+
+def test_a_config_that_was_cut_off_is_damaged(tmp_path):
+    """Kills a reader that takes the default for what is lost."""
+    write_config(tmp_path, Config(model=ModelConfig(backbone="resnet18")), {})
+    with pytest.raises(InputError, match=r"config.yaml: cannot be read \(data.root is missing\)"):
+        read_config(tmp_path)

@@ -10,7 +10,8 @@ import yaml
 
 from btxrd import __version__
 from btxrd.artifacts.codec import check_format
-from btxrd.config.schema import Config
+from btxrd.config.identity import flat
+from btxrd.config.schema import REQUIRED, Config
 from btxrd.errors import InputError
 from btxrd.runtime.files import write_text
 
@@ -52,6 +53,9 @@ def read_config(run_dir: Path) -> StoredConfig:
             raise ValueError("not a mapping")
         check_format(path, content, FORMAT)
         config = msgspec.convert(_completed(content, Config), Config, strict=False)
+        for key, value in flat(config).items():
+            if value == REQUIRED:  # the file was cut off
+                raise ValueError(f"{key} is missing")
         choices = msgspec.convert(content.get("choices", {}), dict[str, str | None])
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
