@@ -403,3 +403,12 @@ def test_the_line_of_a_run_shows_the_metrics_of_the_terminal(run):
     for metric in shown:
         value = found.test.values[metric.name].value
         assert f"{metric.title} {value:.3f}" in message
+
+
+def test_metrics_of_a_newer_format_are_not_replaced(run):
+    path = run / "metrics.json"
+    path.write_text('{"format": 99, "btxrd": "7.8.9"}')
+    is_scored, message = score_run(run)
+    assert not is_scored
+    assert "format 99, written by btxrd 7.8.9" in message
+    assert path.read_text() == '{"format": 99, "btxrd": "7.8.9"}'

@@ -5,6 +5,7 @@ every older format: `Artifact.upgrade` brings the content of one to the present 
 a reader does not know are ignored.
 """
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -94,3 +95,15 @@ def check_format(path: Path, content: Content, latest: int) -> int:
             f"which reads formats up to {latest}; install btxrd {writer} or newer"
         )
     return number
+
+
+def refuse_newer(path: Path, latest: int) -> None:
+    """Refuse to replace a file of a newer format; one that is missing or damaged can be replaced.
+
+    Raises:
+        InputError: If the format of the file is newer than `latest`.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict):
+            check_format(path, content, latest)

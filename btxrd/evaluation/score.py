@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from btxrd.artifacts import codec
 from btxrd.artifacts.classes import ClassNames
 from btxrd.artifacts.config import read_config
 from btxrd.artifacts.metrics import (
+    METRICS_FILE,
     Localisation,
     PartitionMetrics,
     RunMetrics,
@@ -74,8 +76,10 @@ def score(run_dir: Path) -> RunMetrics:
         run_dir: Folder of a run whose inference is complete.
 
     Raises:
-        InputError: If a file is missing or damaged, or does not fit the others.
+        InputError: If a file is missing or damaged, or does not fit the others; and if metrics.json
+            has a newer format.
     """
+    codec.refuse_newer(run_dir / METRICS_FILE, RunMetrics.FORMAT)
     names = read_sidecar(run_dir).class_names
     title = read_config(run_dir).config.split.title
     split = read_table(run_dir, SPLIT)
