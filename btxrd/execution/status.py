@@ -118,11 +118,6 @@ def remove_resume_state(run_dir: Path) -> None:
     (run_dir / CHECKPOINTS / LAST).unlink(missing_ok=True)
 
 
-def is_done(run_dir: Path, since: str) -> bool:
-    """Return whether a run is complete, or failed since a moment as `stamp` formats it."""
-    return state_of(run_dir) == "complete" or has_failed(run_dir, since)
-
-
 def has_failed(run_dir: Path, since: str) -> bool:
     """Return whether a run failed since a moment as `stamp` formats it."""
     if state_of(run_dir) != "failed":
