@@ -1,4 +1,5 @@
 import errno
+import math
 import os
 import subprocess
 import sys
@@ -77,6 +78,32 @@ def test_a_lock_is_waited_for_until_its_holder_lets_go(tmp_path):
         with lock(path, timeout=30) as handle:
             assert handle is not None
         release.join()
+
+
+def test_a_wait_for_a_lock_is_given_up_on_request(tmp_path):
+    asked = iter([False, True])
+    with (
+        lock(tmp_path / "lock"),
+        lock(tmp_path / "lock", timeout=math.inf, give_up=lambda: next(asked)) as second,
+    ):
+        assert second is None
+
+
+def test_a_free_lock_is_had_while_other_threads_start_programs(tmp_path):
+    # A program that is being started has the descriptors of this process for a moment.
+    deadline = time.monotonic() + 1
+    with ThreadPoolExecutor(2) as pool:
+        starting = [pool.submit(_start_programs_until, deadline) for _ in range(2)]
+        while time.monotonic() < deadline:
+            with lock(tmp_path / "lock", timeout=60) as handle:
+                assert handle is not None
+        assert all(start.result() for start in starting)
+
+
+def _start_programs_until(deadline):
+    while time.monotonic() < deadline:
+        subprocess.run(["true"], check=True)
+    return True
 
 
 def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):

@@ -43,8 +43,7 @@ def supervise(run_dir: Path, job: JobSpec, placement: Placement, stop: Callable[
     if is_complete(run_dir, job.config):
         return "complete"
     timeout = math.inf if is_job() else PATIENCE  # a job of an earlier call may be at it for hours
-    _wait_for_other(run_dir, timeout, stop)
-    with lock(run_dir / LOCK) as handle:
+    with lock(run_dir / LOCK, timeout, lambda: stop() != Stop.NO) as handle:
         if handle is None:
             return "running"
         if is_complete(run_dir, job.config):  # the other process has done it
@@ -65,16 +64,6 @@ def supervise(run_dir: Path, job: JobSpec, placement: Placement, stop: Callable[
             settle(run_dir, -signal.SIGTERM if is_ended else _end(process, stop))
             raise
         return settle(run_dir, code, log_from)
-
-
-def _wait_for_other(run_dir: Path, timeout: float, stop: Callable[[], Stop]) -> None:
-    """Wait until no other process holds a run, or this one is to stop."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline and stop() == Stop.NO:
-        with lock(run_dir / LOCK) as handle:
-            if handle is not None:
-                return
-        time.sleep(POLL_SECONDS)
 
 
 def _start(

@@ -59,15 +59,20 @@ def remove_leftovers(folder: Path, pattern: str = "*") -> None:
 
 
 @contextmanager
-def lock(path: Path, timeout: float = 0) -> Iterator[int | None]:
+def lock(
+    path: Path, timeout: float = 0, give_up: Callable[[], bool] = lambda: False
+) -> Iterator[int | None]:
     """Hold a lock file.
 
     The lock belongs to the open file. A process that inherits the descriptor keeps it, and it is
-    released when the last of them ends, in whatever way.
+    released when the last of them ends, in whatever way. A program that another thread starts at
+    the same moment holds it too, for some milliseconds, until that program closes what it does not
+    inherit. So a lock that was just released may be taken, and a caller that needs it waits.
 
     Args:
         path: Path to the lock file, which is not removed.
         timeout: Number of seconds to wait for another holder.
+        give_up: Whether not to wait any longer; asked again and again.
 
     Yields:
         The descriptor; None if another process holds the lock.
@@ -76,7 +81,9 @@ def lock(path: Path, timeout: float = 0) -> Iterator[int | None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     deadline = time.monotonic() + timeout
     try:
-        while not (is_ours := _try_lock(descriptor)) and time.monotonic() < deadline:
+        while not (is_ours := _try_lock(descriptor)):
+            if time.monotonic() >= deadline or give_up():
+                break
             time.sleep(0.1)
         yield descriptor if is_ours else None
     finally:
