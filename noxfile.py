@@ -4,6 +4,7 @@ import os
 import tempfile
 
 import nox
+from packaging.requirements import Requirement
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = (
@@ -29,6 +30,22 @@ def slow(session: nox.Session) -> None:
     """Run the slow tests."""
     session.install("-e", ".[dev]")
     session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session(reuse_venv=True)
+def oldest(session: nox.Session) -> None:
+    """Run the tests that are not slow with the oldest releases that pyproject.toml allows."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    extras = project["optional-dependencies"]
+    required = [*project["dependencies"], *extras["slurm"], *extras["optuna"]]
+    session.install(*map(_pinned_to_lower_bound, required), "-e", ".[dev]")
+    session.run("pytest", *PARALLEL, *session.posargs)
+
+
+def _pinned_to_lower_bound(requirement: str) -> str:
+    parsed = Requirement(requirement)
+    (bound,) = (item.version for item in parsed.specifier if item.operator in (">=", "=="))
+    return f"{parsed.name}=={bound}"
 
 
 @nox.session(reuse_venv=True)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from sklearn.metrics import auc
 from sweeps import cases_of, edit_val, summary_in_memory, write_run, write_scored
 
 from btxrd.artifacts.tables import HISTORY, read_table, write_table
@@ -36,7 +37,7 @@ def test_roc_curve_is_of_the_test_cases_of_one_class(tmp_path, axes):
     write_scored(write_run(tmp_path, "run"), cases_of("stratified-val", 40, 0.5), test)
     charts._roc(axes, settings_of(read_runs(tmp_path)), label=1)
     _, curve = axes.lines
-    area = np.trapezoid(curve.get_ydata(), curve.get_xdata())
+    area = auc(curve.get_xdata(), curve.get_ydata())
     truth, score = test.labels == 1, test.probs[:, 1]
     assert area == pytest.approx(np.mean(score[truth][:, None] > score[~truth]))
 
