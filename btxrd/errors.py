@@ -10,3 +10,26 @@ class InputError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate")
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that the memory of the machine or of a GPU ran out.
+
+    Whatever catches errors of a library broadly asks this first, so that no other cause is named.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    is_system = isinstance(error, RuntimeError | OSError)
+    return is_system and any(sign in str(error) for sign in OUT_OF_MEMORY)
+
+
+def explain(error: BaseException) -> str:
+    """Return what an error says, and what to do if memory ran out."""
+    if not ran_out_of_memory(error):
+        return str(error)
+    said = " ".join(str(error).split())[:200]
+    ways = "lower training.batch_size or model.image_size, or run fewer at once"
+    return f"memory ran out{f' ({said})' if said else ''}; {ways}"

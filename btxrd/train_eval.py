@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from btxrd.artifacts.sidecar import CHECKPOINTS, Preprocessing, Sidecar
+from btxrd.artifacts.sidecar import CHECKPOINTS, ModelArguments, Preprocessing, Sidecar
 from btxrd.artifacts.status import Outcome
 from btxrd.artifacts.tables import PARTITIONS, SPLIT, HistoryRow, write_table
 from btxrd.config.schema import Config
@@ -26,6 +26,7 @@ from btxrd.evaluation.inference import predict
 from btxrd.evaluation.score import score
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
 from btxrd.model.classifier import BTXRDClassifier
+from btxrd.model.fit import check_fit
 from btxrd.phantom.write import ensure_phantom
 from btxrd.runtime.device import choose_device, describe, make_reproducible, precision
 from btxrd.runtime.interruption import Interruption
@@ -68,7 +69,10 @@ def train_eval(
     make_reproducible(config.seed)
     learns_lesions = config.annotations.kind == "lesion"
     classes = dataset.class_names
-    model = to_device(build_model(num_classes=len(classes), lesion_map=learns_lesions), device)
+    model = build_model(num_classes=len(classes), lesion_map=learns_lesions)
+    log.info("Initial weights: %s", model.initial)
+    check_fit(model, config.model.image_size)
+    model = to_device(model, device)
     # A layer that gives no map fails here, not after the training.
     list(gradcam_maps(model.eval(), dataset.pixels, np.array([0]), np.array([0])))
     sidecar = _sidecar(model, config, dataset, fingerprint)
@@ -89,7 +93,7 @@ def _sidecar(model: BTXRDClassifier, config: Config, dataset: Dataset, fingerpri
     """Describe the model of a run, as yet without an epoch."""
     classes = dataset.class_names
     return Sidecar(
-        arguments=model.arguments,
+        arguments=ModelArguments.of(model.arguments),
         classes=classes.names,
         focus=classes.focus,
         background=classes.background,
@@ -105,6 +109,7 @@ def _sidecar(model: BTXRDClassifier, config: Config, dataset: Dataset, fingerpri
         split=config.split.title,
         split_hash=split_hash(dataset.cases),
         epoch=0,
+        initial=model.initial,
     )
 
 

@@ -1,8 +1,10 @@
 """best.json: what is needed to use the weights of a run."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
+
+import msgspec
 
 from btxrd.artifacts import codec
 from btxrd.artifacts.classes import ClassNames
@@ -31,11 +33,81 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class BlockArguments:
+    """What each block of a ResNet is built with; see `BTXRDClassifier`."""
+
+    attn_layer: str
+
+
+@dataclass(frozen=True)
+class ModelArguments:
+    """Arguments of `BTXRDClassifier`, except for the initial weights.
+
+    A sidecar may come from anywhere, and timm takes arguments that load files, so these are all.
+    """
+
+    backbone: str
+    num_classes: int
+    drop_rate: float = 0.0
+    gradcam_layer: str | None = None
+    lesion_map: bool = False
+    pooling: Literal["backbone", "lesion"] = "backbone"
+    test_flip: bool = False
+    block_args: BlockArguments | None = None
+    img_size: int | None = None
+
+    @classmethod
+    def of(cls, arguments: dict[str, Any]) -> Self:
+        """Check the arguments of a model.
+
+        Raises:
+            ValueError: If one is unknown, missing, or of the wrong type.
+        """
+        blocks = arguments.get("block_args") or {}
+        unknown = {*arguments} - {*cls.__dataclass_fields__} | {*blocks} - {"attn_layer"}
+        if unknown:
+            raise ValueError(f"arguments: {min(unknown)} is no argument of a model")
+        return msgspec.convert(arguments, cls)
+
+    def as_keywords(self) -> dict[str, Any]:
+        """Return the arguments that are set, as `BTXRDClassifier` takes them."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Where the weights of a model came from, before its training.
+
+    Attributes:
+        source: Kind of place.
+        name: Of the repository or URL, of the package with its version, or of the file.
+        sha256: Of the file.
+        loaded: Number of tensors of the backbone that came from there.
+        tensors: Number of tensors that the backbone has, its classifier left out.
+    """
+
+    source: Literal["random", "hub", "package", "file"] = "random"
+    name: str = ""
+    sha256: str = ""
+    loaded: int = 0
+    tensors: int = 0
+
+    def __str__(self) -> str:
+        """Describe them to a person, as in "the file w.pth (sha256 0a1b), 120 of 120 tensors"."""
+        if self.source == "random":
+            return "random"
+        place = {"hub": "", "package": "the package ", "file": "the file "}[self.source]
+        digest = f" (sha256 {self.sha256})" if self.sha256 else ""
+        used = f"{self.loaded} of {self.tensors} tensors of the backbone"
+        return f"{place}{self.name}{digest}, {used}; the others are random"
+
+
+@dataclass(frozen=True)
 class Sidecar(codec.Artifact):
     """Content of best.json.
 
     Attributes:
-        arguments: Arguments of `BTXRDClassifier`, except for the initial weights.
+        arguments: Arguments of the model.
         classes: Class names in the order of the logits.
         focus: See `ClassNames`.
         background: See `ClassNames`.
@@ -46,11 +118,12 @@ class Sidecar(codec.Artifact):
         split_hash: Hash of split.csv.
         epoch: Number of the epoch, from 1.
         val: Validation metrics of that epoch, None where undefined.
+        initial: Where its training began; None in files of earlier versions.
     """
 
     FORMAT: ClassVar[int] = 2
 
-    arguments: dict[str, Any]
+    arguments: ModelArguments
     classes: tuple[str, ...]
     focus: str
     background: str | None
@@ -61,6 +134,7 @@ class Sidecar(codec.Artifact):
     split_hash: str
     epoch: int
     val: dict[str, float | None] = field(default_factory=dict)
+    initial: InitialWeights | None = None
 
     @property
     def class_names(self) -> ClassNames:
@@ -74,6 +148,12 @@ class Sidecar(codec.Artifact):
             names = ClassNames.of_format_1(content["classes"])
             content = content | {"focus": names.focus, "background": names.background}
         return content
+
+    @classmethod
+    def from_content(cls, content: codec.Content) -> Self:
+        """Convert the content of a file. Unlike elsewhere, an argument must be known."""
+        ModelArguments.of(content["arguments"])
+        return super().from_content(content)
 
 
 def read_sidecar(run_dir: Path) -> Sidecar:

@@ -14,7 +14,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from btxrd.data.batches import Pixels, evaluation_batches
-from btxrd.errors import InputError
+from btxrd.errors import InputError, ran_out_of_memory
 from btxrd.evaluation.inference import views
 from btxrd.evaluation.localisation import EMPTY, OF_OTHERS, OK, SATURATED, SCORES
 from btxrd.model.classifier import BTXRDClassifier
@@ -69,6 +69,8 @@ def gradcam_maps(
                     cam(input_tensor=view, targets=wanted)
                     raws.append(np.maximum(cam.raw, 0))
             except (AttributeError, IndexError, RuntimeError, ValueError, TypeError) as error:
+                if ran_out_of_memory(error):
+                    raise
                 raise InputError(
                     f"model.gradcam_layer: {type(layer).__name__} of {model.arguments['backbone']} "
                     f"gives no map ({error}); name a layer whose output keeps height and width"

@@ -70,6 +70,8 @@ def _files(root: Path) -> list[Path]:
 
 def _digest(path: Path) -> str | None:
     """Hash a file; None if it cannot be read, which is reported elsewhere."""
+    if not path.is_file():  # a pipe or a device may never end
+        return None
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

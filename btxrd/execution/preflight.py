@@ -1,4 +1,4 @@
-"""Checks before anything runs: the folders, the data and the splits of the runs."""
+"""Checks before anything runs: the folders, models, data and splits of the runs."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TypeVar
 from btxrd.config.schema import Config, DataConfig
 from btxrd.errors import InputError
 from btxrd.execution.status import is_complete, remove_resume_state
+from btxrd.model.preflight import Candidate, faults
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ class Findings:
     Attributes:
         complete: Folders of the runs that are complete already.
         refused: Why a folder must not be touched, by folder: it contains the run of another config.
-        faults: What is wrong with the data or the split of a run, by folder; the run will fail.
+        faults: What is wrong with the model, data or split of a run, by folder; it will fail.
         cases: Number of cases of each other run, by folder.
     """
 
@@ -34,7 +35,7 @@ class Findings:
 
 
 def check_runs(runs: dict[Path, Config]) -> Findings:
-    """Check the folders, the data and the splits of runs that are to be done."""
+    """Check the folders, the models, the data and the splits of runs that are to be done."""
     found = Findings()
     to_come: dict[Path, Config] = {}
     for run_dir, config in runs.items():
@@ -46,10 +47,26 @@ def check_runs(runs: dict[Path, Config]) -> Findings:
                 to_come[run_dir] = config
         except InputError as error:
             found.refused[run_dir] = str(error)
+    _check_models(to_come, found)
+    to_come = {folder: to_come[folder] for folder in to_come if folder not in found.faults}
     for data in _distinct([config.data for config in to_come.values()]):
         of_data = {folder: config for folder, config in to_come.items() if config.data == data}
         _check_data(data, of_data, found)
     return found
+
+
+def _check_models(runs: dict[Path, Config], found: Findings) -> None:
+    models = {
+        folder: Candidate(config.model, config.annotations.kind == "lesion")
+        for folder, config in runs.items()
+    }
+    if not models:
+        return
+    asked = _distinct(list(models.values()))
+    cache = next(iter(runs.values())).data.cache
+    for model, fault in zip(asked, faults(asked, Path(cache)), strict=True):
+        if fault is not None:
+            found.faults |= {folder: fault for folder in models if models[folder] == model}
 
 
 def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from btxrd.artifacts import codec
 from btxrd.artifacts.sidecar import LAST, SIDECAR, WEIGHTS, Sidecar
 from btxrd.artifacts.tables import HistoryRow
-from btxrd.errors import InputError
+from btxrd.errors import InputError, ran_out_of_memory
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.runtime.files import atomic_write, write_bytes
 
@@ -36,9 +36,11 @@ def load_checkpoint(folder: Path) -> tuple[BTXRDClassifier, Sidecar]:
     """
     try:
         sidecar = codec.read(folder / SIDECAR, Sidecar)
-        model = BTXRDClassifier(**sidecar.arguments, pretrained=False)
+        model = BTXRDClassifier(**sidecar.arguments.as_keywords(), pretrained=False)
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        if ran_out_of_memory(error):
+            raise
         raise InputError(
             f"{folder}: contains no usable {WEIGHTS} and {SIDECAR} ({str(error)[:200]})"
         ) from error
@@ -113,6 +115,8 @@ def load_state(folder: Path) -> TrainingState | None:
         typed |= {"part": Progress(**content["part"]), "random": RandomState(**content["random"])}
         return TrainingState(**content | typed)
     except Exception as error:  # each kind of damage raises a type of its own
+        if ran_out_of_memory(error):
+            raise
         raise InputError(
             f"{path}: is damaged; delete it to start this run again ({str(error)[:80]})"
         ) from error

@@ -1,5 +1,6 @@
 """BTXRDClassifier: a timm backbone, and the layer that Grad-CAM uses."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ class BTXRDClassifier(nn.Module):
     Attributes:
         arguments: Its arguments, except for the initial weights: `BTXRDClassifier(**arguments,
             pretrained=False)` has the same layers.
+        initial: Where the weights are from.
         normalisation: Normalisation of the input, from the timm data config of the backbone.
     """
 
@@ -69,7 +71,7 @@ class BTXRDClassifier(nn.Module):
             "test_flip": test_flip,
             **kwargs,
         }
-        self.backbone = create_backbone(
+        self.backbone, self.initial = create_backbone(
             backbone,
             pretrained=pretrained,
             weights=weights,
@@ -170,14 +172,19 @@ class BTXRDClassifier(nn.Module):
 
     def _spatial(self, activation: Tensor) -> Tensor:
         """Bring a backbone layer's output to (B, C, H, W), also where it keeps tokens or NHWC."""
+        if not isinstance(activation, Tensor):
+            raise ValueError(f"its output is a {type(activation).__name__}")
         if activation.ndim == 4:
             keeps_nhwc = getattr(self.backbone, "output_fmt", "NCHW") == "NHWC"
             return activation.permute(0, 3, 1, 2) if keeps_nhwc else activation
         if activation.ndim != 3:
             raise ValueError(f"its output has the shape {tuple(activation.shape)}")
-        tokens = activation[:, getattr(self.backbone, "num_prefix_tokens", 0) :]
-        side = round(tokens.shape[1] ** 0.5)
-        return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
+        prefix = getattr(self.backbone, "num_prefix_tokens", 0)
+        for tokens in (activation[:, prefix:], activation):  # some families add them last
+            side = math.isqrt(tokens.shape[1])
+            if side and side * side == tokens.shape[1]:
+                return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
+        raise ValueError(f"its {activation.shape[1]} tokens are no square")
 
 
 def _stages(backbone: nn.Module, name: str, strides: tuple[int, ...]) -> dict[int, int]:

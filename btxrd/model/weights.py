@@ -1,0 +1,213 @@
+"""Weights in a file: read safely, and matched with the tensors of a backbone."""
+
+import argparse
+import hashlib
+import io
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from btxrd.errors import InputError, ran_out_of_memory
+
+Tensors = dict[str, Tensor]
+
+# Where training programs keep the weights in a checkpoint; averaged ones first, as in timm.
+NESTS = (
+    "state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "module", "net",
+    "network", "encoder", "backbone", "teacher", "student", "target_encoder", "weights",
+)  # fmt: skip
+# What wraps a backbone in training programs; a prefix is one or several of these.
+WRAPPERS = {
+    "_orig_mod", "module", "model", "net", "network", "encoder", "encoder_q", "base_encoder",
+    "base_model", "online_encoder", "target_encoder", "backbone", "feature_extractor", "trunk",
+    "student", "teacher", "resnet", "cnn", "vit", "n_averaged_module",
+}  # fmt: skip
+
+
+COUNTERS = ("num_batches_tracked", "total_ops", "total_params")  # which no logit depends on
+
+
+def read_weights(path: Path, place: str) -> tuple[Tensors, str]:
+    """Read the tensors of a file, without running code that it may contain.
+
+    Args:
+        path: A safetensors file, or one that `torch.save` wrote.
+        place: How messages name it.
+
+    Returns:
+        The tensors by name, and the SHA-256 of the file.
+
+    Raises:
+        InputError: If it cannot be read, or contains no tensors by name.
+    """
+    if not path.is_file():
+        raise InputError(f"{place}: {'is not a file' if path.exists() else 'no such file'}")
+    try:
+        content = path.read_bytes()
+        found = load(content) if path.suffix == ".safetensors" else _unpickle(content)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # each kind of damage raises a type of its own
+        if ran_out_of_memory(error):
+            raise
+        raise InputError(
+            f"{place}: contains no weights that can be read safely ({_first_sentence(error)}); "
+            "give a .safetensors file, or one written by torch.save(model.state_dict(), FILE)"
+        ) from error
+    tensors = _unwrap(found)
+    if not tensors:
+        names = ", ".join(map(str, list(found)[:3])) if isinstance(found, dict) else ""
+        what = f"its keys are {names}" if names else f"it is a {type(found).__name__}"
+        if found == {}:
+            what = "it is empty"
+        raise InputError(f"{place}: contains no tensors by name ({what})")
+    return tensors, hashlib.sha256(content).hexdigest()
+
+
+def _unpickle(content: bytes) -> Any:
+    """Load what `torch.save` wrote; of other objects, only the arguments that many files keep."""
+    with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        warnings.simplefilter("ignore")
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].split(". ")[0][:150] or type(error).__name__
+
+
+def _unwrap(found: Any) -> Tensors:
+    """Return the tensors of a state dict, which may lie in other dicts."""
+    if not isinstance(found, dict):
+        return {}
+    tensors = {
+        name: value.detach()
+        for name, value in found.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
+    nested = (_unwrap(found[name]) for name in NESTS if name in found)
+    return max([*nested, tensors], key=len)  # the first of several that are as long
+
+
+def load_weights(
+    backbone: nn.Module, tensors: Tensors, place: str, name: str, optional: Iterable[str] = ()
+) -> tuple[int, int]:
+    """Load weights into a backbone, all but its classifier.
+
+    Args:
+        backbone: A timm model.
+        tensors: Tensors by name, which may have a prefix.
+        place: Where they are from, for messages.
+        name: Name of the backbone, for messages.
+        optional: Names of tensors that may be missing or have another shape.
+
+    Returns:
+        How many tensors were loaded, and of how many.
+
+    Raises:
+        InputError: If one that is not optional is missing or unfit.
+    """
+    classifier = classifier_of(backbone)
+    wanted = {
+        key: value for key, value in backbone.state_dict().items() if not key.startswith(classifier)
+    }
+    named = max(_renamed(tensors, backbone, wanted), key=lambda one: len(_fitting(one, wanted)))
+    found = _fitting(named, wanted)
+    allowed = {*optional, *(key for key in wanted if key.endswith("num_batches_tracked"))}
+    missing = [key for key in wanted if key not in found and key not in allowed]
+    if missing:
+        raise InputError(
+            f"{place}: {len(found)} of {len(wanted)} tensors of {name} are in it; the first that "
+            f"is missing is {missing[0]} {tuple(wanted[missing[0]].shape)}; give weights of {name}"
+        )
+    if further := _further(named, backbone, classifier):
+        raise InputError(
+            f"{place}: contains {further}, which {name} has not; give weights of {name}"
+        )
+    for key, value in found.items():
+        if not value.to(wanted[key].dtype).isfinite().all():
+            raise InputError(f"{place}: {key} contains values that are not finite")
+    backbone.load_state_dict(found, strict=False)
+    return len(found), len(wanted)
+
+
+def _further(tensors: Tensors, backbone: nn.Module, classifier: tuple[str, ...]) -> str | None:
+    """Name a tensor of a part of the backbone that has no place in it, as of a deeper network."""
+    parts = {name for name, _ in backbone.named_children()}
+    parts -= {prefix.partition(".")[0] for prefix in classifier}
+    known = {*backbone.state_dict(), *(name for name, _ in backbone.named_buffers())}
+    for key in tensors:
+        if key.partition(".")[0] in parts and key not in known and not key.endswith(COUNTERS):
+            return key
+    return None
+
+
+def classifier_of(backbone: nn.Module) -> tuple[str, ...]:
+    """Return the prefixes of the tensors of a classifier, which new classes need anew."""
+    config: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
+    names = config.get("classifier") or ()
+    names = [names] if isinstance(names, str) else list(names)
+    head = backbone.get_classifier()  # type: ignore[operator]
+    heads = [*head] if isinstance(head, tuple | list) else [head]
+    names += [name for name, part in backbone.named_modules() if any(part is one for one in heads)]
+    return tuple(f"{name}." for name in names if name)
+
+
+def _fitting(tensors: Tensors, wanted: Tensors) -> Tensors:
+    """Return the tensors that have a name, a shape and a kind of number that are wanted."""
+    return {
+        name: tensors[name]
+        for name, want in wanted.items()
+        if name in tensors
+        and tensors[name].shape == want.shape
+        and tensors[name].is_floating_point() == want.is_floating_point()
+        and not (tensors[name].is_complex() or tensors[name].is_meta)
+    }
+
+
+def _renamed(tensors: Tensors, backbone: nn.Module, wanted: Tensors) -> Iterator[Tensors]:
+    """Give the tensors as they are named, without each prefix, and as timm renames them."""
+    children = {str(place): name for place, (name, _) in enumerate(backbone.named_children())}
+    for prefix in ["", *_prefixes(tensors)]:
+        bare = {key.removeprefix(prefix): tensors[key] for key in tensors if key.startswith(prefix)}
+        yield bare
+        by_place = {}  # of nn.Sequential(*model.children()), as in RadImageNet
+        for key, value in bare.items():
+            first, _, rest = key.partition(".")
+            by_place[f"{children.get(first, first)}.{rest}"] = value
+        yield by_place
+        if len(_fitting(bare, wanted)) < len(wanted):
+            yield _remapped(bare, backbone)
+
+
+def _prefixes(tensors: Tensors) -> list[str]:
+    """Return the prefixes that wrap a backbone, those of a student network last."""
+    found = set()
+    for key in tensors:
+        prefix = ""
+        for part in key.split(".")[:-1]:
+            if part not in WRAPPERS:
+                break
+            prefix += f"{part}."
+            found.add(prefix)
+    return sorted(found, key=lambda prefix: ("student" in prefix, len(prefix), prefix))
+
+
+def _remapped(tensors: Tensors, backbone: nn.Module) -> Tensors:
+    """Rename and resize tensors as timm does for the published files of a family."""
+    module = sys.modules[type(backbone).__module__]
+    remap = getattr(module, "checkpoint_filter_fn", getattr(module, "_filter_fn", None))
+    if remap is None:
+        return {}
+    try:
+        found: Tensors = remap(dict(tensors), backbone)
+    except Exception as error:  # tensors of something else
+        if ran_out_of_memory(error):
+            raise
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, Tensor)}
