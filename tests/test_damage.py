@@ -286,6 +286,12 @@ def config_of(folder, *overrides):
     return replace(config, data=replace(config.data, root=str(folder.root), cache=cache))
 
 
+@pytest.fixture(autouse=True)
+def no_models(monkeypatch):
+    """Look at no models, which would load torch and ask a hub."""
+    monkeypatch.setattr("btxrd.execution.preflight._check_models", lambda *_: None)
+
+
 def listing(folder):
     return sorted(path for path in folder.rglob("*") if path.suffix not in (".lock", ".npz"))
 

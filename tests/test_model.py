@@ -1,3 +1,4 @@
+import json
 from functools import partial
 
 import pytest
@@ -5,7 +6,7 @@ import timm
 import torch
 
 from btxrd.artifacts import codec
-from btxrd.artifacts.sidecar import Preprocessing, Sidecar
+from btxrd.artifacts.sidecar import ModelArguments, Preprocessing, Sidecar
 from btxrd.errors import InputError
 from btxrd.model import factory, pretrained
 from btxrd.model.checkpoint import load_checkpoint, save_checkpoint
@@ -18,7 +19,8 @@ create_model = partial(factory.create_model, num_classes=3)
 
 def sidecar_of(model, **changes):
     facts = {
-        "arguments": model.arguments, "classes": ("a", "b", "c"), "focus": "c", "background": "a",
+        "arguments": ModelArguments.of(model.arguments),
+        "classes": ("a", "b", "c"), "focus": "c", "background": "a",
         "image_size": 64, "preprocessing": Preprocessing(2.0, 8, (0.5,), (0.2,)),
         "fingerprint": "f", "split": "random", "split_hash": "h", "epoch": 3,
         "val": {"val_loss": 0.5, "val_macro_auc": None},
@@ -82,53 +84,39 @@ def test_layer_can_be_named_and_a_wrong_name_is_refused():
 @pytest.mark.parametrize("name", pretrained.PACKAGED)
 def test_weights_that_are_installed_are_started_from(name):
     ours = create_model(backbone=name, pretrained=True).state_dict()
-    packaged = pretrained.packaged_weights(name)
+    _, packaged = pretrained.packaged_weights(name)
     same = [
         name for name, value in packaged.items() if torch.equal(ours[f"backbone.{name}"], value)
     ]
     assert set(packaged) - set(same) == {"classifier.weight", "classifier.bias"} & set(packaged)
 
 
-def test_local_file_gives_the_weights_and_attention_starts_at_random(tmp_path):
-    source = timm.create_model("resnet18", pretrained=False)
-    torch.save(source.state_dict(), tmp_path / "w.pth")
-    model = create_model(backbone="resnet18", attn_layer="cbam", weights=str(tmp_path / "w.pth"))
-    got = model.backbone.state_dict()
-    shared = [name for name in source.state_dict() if not name.startswith("fc.")]
-    assert all(torch.equal(got[name], source.state_dict()[name]) for name in shared)
-
-
-def test_weights_that_cannot_be_fetched_are_one_line_with_three_ways_out(monkeypatch):
-    def unreachable(*_, **__):
-        raise OSError("no network")
-
-    monkeypatch.setattr(pretrained.timm, "create_model", unreachable)
-    with pytest.raises(InputError) as got:
-        create_model(backbone="efficientnet_b0", pretrained=True)
-    for way in ("model.weights=FILE", "model.pretrained=false", "model=efficientnet_lite0"):
-        assert way in str(got.value)
-    assert "\n" not in str(got.value)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"backbone": "resnet51"}, "model.backbone=resnet51: timm has no such model; see resnet"),
         (
-            {"backbone": "resnet18", "weights": __file__},
-            f"model.weights={__file__}: holds no weights",
+            {"backbone": "resnet51"},
+            "model.backbone=resnet51: timm has no such model; did you mean resnet",
         ),
-        ({"backbone": "resnet18", "weights": "/none"}, "model.weights=/none: no such file"),
         ({"backbone": "efficientnet_b0", "attn_layer": "cbam"}, "efficientnet_b0 takes none"),
+        ({"backbone": "resnet18.nonesuch"}, "timm has no such weights; there are resnet18.a1_in1k"),
+        ({"backbone": "hf-hub:timm/resnet18.a1_in1k"}, "timm has no such model; did you mean"),
+        ({"backbone": "local-dir:x"}, "timm has no such model"),
         (
-            {"backbone": "resnet18", "attn_layer": "cbm", "pretrained": False},
-            "cannot be built so (Invalid attn module (cbm))",
+            {"backbone": "test_resnet", "attn_layer": "cbm"},
+            "cannot be built with it; those that work",
         ),
+        (
+            {"backbone": "test_resnet", "attn_layer": ""},
+            "replaces nothing; those that work are se, ",
+        ),
+        ({"backbone": "resnest14d", "attn_layer": "se"}, "only a ResNet takes attention"),
+        ({"backbone": "xcit_nano_12_p16_224", "image_size": 90}, "the nearest sizes that fit: 80"),
     ],
 )
 def test_what_does_not_go_together_is_named(arguments, message):
     with pytest.raises(InputError) as got:
-        create_model(**arguments)
+        create_model(**arguments, pretrained=False)
     assert message in str(got.value)
     assert "\n" not in str(got.value)
 
@@ -151,7 +139,7 @@ def test_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
     elif damage == "sidecar":
         (tmp_path / "best.json").write_text("{")
     else:
-        other = model.arguments | {"backbone": "resnet50"}
+        other = ModelArguments.of(model.arguments | {"backbone": "resnet50"})
         codec.write(tmp_path / "best.json", sidecar_of(model, arguments=other))
     message = "best.json: is damaged" if damage == "sidecar" else "contains no usable"
     with pytest.raises(InputError, match=message) as got:
@@ -218,6 +206,24 @@ def test_a_film_is_scored_by_the_mean_of_both_readings():
     readings = model(images)
     assert readings.shape == (2, 4, 3)
     assert torch.allclose(logits, readings.mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"checkpoint_path": "evil.pth"},
+        {"pretrained_cfg_overlay": {"file": "evil.pth"}},
+        {"block_args": {"attn_layer": "se", "file": "evil.pth"}},
+    ],
+)
+def test_sidecar_with_an_argument_that_is_none_of_a_model_is_refused(tmp_path, changes):
+    model = create_model(backbone="test_resnet", pretrained=False)
+    save_checkpoint(tmp_path, model, sidecar_of(model))
+    content = json.loads((tmp_path / "best.json").read_text())
+    content["arguments"] |= changes
+    (tmp_path / "best.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="is no argument of a model"):
+        load_checkpoint(tmp_path)
 
 
 def test_pooling_survives_a_checkpoint(tmp_path):

@@ -1,6 +1,8 @@
 """Checks before anything runs: the folders, models, data and splits of the runs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,13 +27,18 @@ class Findings:
 
     complete: list[Path] = field(default_factory=list)
     refused: dict[Path, str] = field(default_factory=dict)
-    faults: dict[Path, str] = field(default_factory=dict)
+    faults: dict[Path, list[str]] = field(default_factory=dict)
     cases: dict[Path, int] = field(default_factory=dict)
 
     @property
     def lines(self) -> list[str]:
         """Return each error once."""
-        return list(dict.fromkeys([*self.refused.values(), *self.faults.values()]))
+        return list(dict.fromkeys(chain(self.refused.values(), *self.faults.values())))
+
+    def add_fault(self, folders: Iterable[Path], fault: str) -> None:
+        """Record what is wrong with the runs of some folders."""
+        for folder in folders:
+            self.faults.setdefault(folder, []).append(fault)
 
 
 def check_runs(runs: dict[Path, Config]) -> Findings:
@@ -48,7 +55,6 @@ def check_runs(runs: dict[Path, Config]) -> Findings:
         except InputError as error:
             found.refused[run_dir] = str(error)
     _check_models(to_come, found)
-    to_come = {folder: to_come[folder] for folder in to_come if folder not in found.faults}
     for data in _distinct([config.data for config in to_come.values()]):
         of_data = {folder: config for folder, config in to_come.items() if config.data == data}
         _check_data(data, of_data, found)
@@ -66,7 +72,7 @@ def _check_models(runs: dict[Path, Config], found: Findings) -> None:
     cache = next(iter(runs.values())).data.cache
     for model, fault in zip(asked, faults(asked, Path(cache)), strict=True):
         if fault is not None:
-            found.faults |= {folder: fault for folder in models if models[folder] == model}
+            found.add_fault([it for it in models if models[it] == model], fault)
 
 
 def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> None:
@@ -79,16 +85,17 @@ def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> 
         ensure_phantom(data)
         inspection = inspect(Path(data.root), Path(data.cache), strict=True)
     except InputError as error:
-        found.faults |= dict.fromkeys(runs, str(error))
+        found.add_fault(runs, str(error))
         return
     for split in _distinct([config.split for config in runs.values()]):
         of_split = [folder for folder in runs if runs[folder].split == split]
         try:
             cases = assign_cases(inspection, data, split)
             check_split(cases, split)
-            found.cases |= dict.fromkeys(of_split, len(cases))
+            sound = (folder for folder in of_split if folder not in found.faults)
+            found.cases |= dict.fromkeys(sound, len(cases))
         except InputError as error:
-            found.faults |= dict.fromkeys(of_split, str(error))
+            found.add_fault(of_split, str(error))
 
 
 def _distinct(items: list[T]) -> list[T]:
