@@ -1,7 +1,7 @@
 """Checks before anything runs: the folders, models, data and splits of the runs."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -63,7 +63,9 @@ def check_runs(runs: dict[Path, Config]) -> Findings:
 
 def _check_models(runs: dict[Path, Config], found: Findings) -> None:
     models = {
-        folder: Candidate(config.model, config.annotations.kind == "lesion")
+        folder: Candidate(
+            replace(config.model, dropout=0.0, test_flip=False), config.annotations.kind == "lesion"
+        )
         for folder, config in runs.items()
     }
     if not models:
