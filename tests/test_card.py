@@ -68,9 +68,12 @@ def test_peak_is_of_the_maps_that_remain(run):
 @pytest.mark.parametrize(
     ("settings", "statement"),
     [
-        ({"model__pretrained": True}, "Initial weights: ImageNet."),
+        ({"model__pretrained": True}, "Initial weights: ImageNet as configured; how much of them"),
         ({"model__pretrained": False}, "Initial weights: random."),
-        ({"model__pretrained": True, "model__weights": "a.pt"}, "Initial weights: the file `a.pt`"),
+        (
+            {"model__pretrained": True, "model__weights": "a.pt"},
+            "weights: the file `a.pt` as configured; how",
+        ),
         ({"split__groups": "whole"}, "if the table has age and gender"),
         ({"split__groups": "none"}, "may be in several partitions, so the metrics are too high"),
         ({"annotations__kind": "none"}, "Annotations used in training: none."),
@@ -78,6 +81,16 @@ def test_peak_is_of_the_maps_that_remain(run):
 )
 def test_card_follows_the_config(run, settings, statement):
     assert statement in card_of(run, **settings)
+
+
+def test_card_says_where_the_weights_were_from_and_how_much_of_them_was_used(run):
+    path = run / "checkpoints" / "best.json"
+    initial = {"source": "file", "name": "w.pth", "sha256": "0a1b", "loaded": 100, "tensors": 120}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"initial": initial}))
+    assert (
+        "Initial weights: the file w.pth (sha256 0a1b), 100 of 120 tensors of the backbone; "
+        "the others are random." in card_of(run)
+    )
 
 
 def test_card_without_an_operating_point_says_so(run):

@@ -92,7 +92,7 @@ def read_table(source: Path) -> pd.DataFrame:
             table = _one_sheet(pd.read_excel(source, engine="openpyxl", sheet_name=None), source)
         else:
             table = _named(pd.read_csv(source, dtype={"image_id": str}))
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # each reader and each kind of damage raises a type of its own
         raise InputError(f"{source}: cannot be read as a table ({error})") from error

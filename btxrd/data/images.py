@@ -70,7 +70,7 @@ def read_image(path: Path, at_least: int | None = None) -> DecodedImage:
                 image.load()
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
                 pixels = _grey(ImageOps.exif_transpose(image))
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # each decoder and each kind of damage raises a type of its own
         reason = "is empty" if _is_empty(path) else f"cannot be decoded as an image ({error})"

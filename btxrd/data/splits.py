@@ -132,6 +132,8 @@ def read_manifest(path: Path, cases: pd.DataFrame) -> Partition:
     """
     try:
         table = pd.read_csv(path, dtype=str)
+    except MemoryError:
+        raise
     except Exception as error:  # each kind of damage raises a type of its own
         raise InputError(f"split.manifest={path}: cannot be read ({error})") from error
     for name in ("image_id", "partition"):
