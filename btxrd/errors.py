@@ -26,7 +26,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return is_system and any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
-def explain(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return what an error says, and what to do if memory ran out."""
     if not ran_out_of_memory(error):
         return str(error)

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from btxrd.config import schema
 from btxrd.config.choices import GROUPS, choices_of
-from btxrd.errors import InputError
+from btxrd.errors import InputError, describe_error, ran_out_of_memory
 
 EXTRAS = {  # config of a plugin -> what asked for it, and the extra that brings it
     "hydra/sweeper/optuna": ("hydra/sweeper=optuna", "optuna"),
@@ -34,6 +34,11 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except (MemoryError, OSError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        print(describe_error(error), file=sys.stderr)
+        sys.exit(1)
 
 
 def explain(error: Exception) -> str:

@@ -26,7 +26,7 @@ from btxrd.artifacts.status import (
     write_status,
 )
 from btxrd.config.schema import Config
-from btxrd.errors import InputError, explain, ran_out_of_memory
+from btxrd.errors import InputError, describe_error, ran_out_of_memory
 from btxrd.execution.fingerprint import fingerprint
 from btxrd.execution.status import LOG, RESERVE, finalize_status, remove_resume_state, stamp
 from btxrd.runtime.files import remove_leftovers, write_bytes
@@ -113,7 +113,7 @@ def record(run_dir: Path, work: Callable[[], Outcome]) -> State:
     except Exception as error:
         is_plain = isinstance(error, InputError) or ran_out_of_memory(error)
         show = not is_plain or os.environ.get("HYDRA_FULL_ERROR") == "1"
-        log.error("Failed: %s", explain(error), exc_info=error if show else None)
+        log.error("Failed: %s", describe_error(error), exc_info=error if show else None)
         return finalize_status(run_dir, status, "failed", _describe(error)).state
     except BaseException as error:
         log.error("Interrupted; the same command resumes this run")
@@ -177,7 +177,7 @@ def _crash(run_dir: Path, log_from: int) -> str:
 
 def _describe(error: BaseException) -> RunError:
     trace = "".join(traceback.format_exception(error))
-    return RunError(type(error).__name__, explain(error), trace)
+    return RunError(type(error).__name__, describe_error(error), trace)
 
 
 def versions() -> dict[str, str | None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from btxrd import __version__
 from btxrd.config.schema import ModelConfig
-from btxrd.errors import InputError, explain, ran_out_of_memory
+from btxrd.errors import InputError, describe_error, ran_out_of_memory
 from btxrd.runtime.files import write_json
 
 SOUND = "models.json"  # names of the models that were found sound, in the cache of the data
@@ -90,7 +90,9 @@ def _fault(model: Candidate) -> str | None:
         return str(error)
     except Exception as error:  # of whatever kind: the run would end with it
         name = f"model.backbone={model.config.backbone}"
-        reason = explain(error) if ran_out_of_memory(error) else f"cannot be used ({error!r})"
+        reason = (
+            describe_error(error) if ran_out_of_memory(error) else f"cannot be used ({error!r})"
+        )
         return str(InputError(f"{name}: {reason}"))
     return None
 

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -78,6 +79,8 @@ def _unpickle(content: bytes) -> Any:
 
 
 def _first_sentence(error: Exception) -> str:
+    if isinstance(error, UnpicklingError) and "Unsupported" in str(error):
+        return "it contains other objects than tensors, which are not loaded: they may run code"
     return str(error).strip().split("\n")[0].split(". ")[0][:150] or type(error).__name__
 
 
