@@ -79,7 +79,7 @@ def _unpickle(content: bytes) -> Any:
 
 
 def _first_sentence(error: Exception) -> str:
-    if isinstance(error, UnpicklingError) and "Unsupported" in str(error):
+    if isinstance(error, UnpicklingError) and "unsupported" in str(error).lower():
         return "it contains other objects than tensors, which are not loaded: they may run code"
     return str(error).strip().split("\n")[0].split(". ")[0][:150] or type(error).__name__
 
