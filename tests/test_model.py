@@ -121,6 +121,12 @@ def test_what_does_not_go_together_is_named(arguments, message):
     assert "\n" not in str(got.value)
 
 
+def test_attention_that_would_replace_trained_attention_is_refused(tmp_path):
+    torch.save(timm.create_model("seresnet18").state_dict(), tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"model.attn_layer: leaves no place for the pretrained"):
+        create_model(backbone="seresnet18", attn_layer="cbam", weights=str(tmp_path / "w.pth"))
+
+
 def test_checkpoint_gives_the_same_logits(tmp_path):
     model = create_model(backbone="resnet18", attn_layer="cbam", pretrained=False).eval()
     save_checkpoint(tmp_path, model, sidecar_of(model))

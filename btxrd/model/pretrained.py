@@ -16,7 +16,7 @@ from btxrd.artifacts.sidecar import InitialWeights
 from btxrd.errors import InputError, ran_out_of_memory
 from btxrd.model.hub import fetch
 from btxrd.model.names import ATTENTION, check_name
-from btxrd.model.weights import Tensors, classifier_of, load_weights, read_weights
+from btxrd.model.weights import Tensors, load_weights, read_weights
 
 UNFIT = (
     AssertionError, AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError,
@@ -59,10 +59,12 @@ def create_backbone(
     if not pretrained:
         return _with_attention(name, attention, **kwargs), InitialWeights()
     tensors, place, source = _initial(name, weights, kwargs)
+    plain = None if attention is None else build(name, **kwargs)
     model = _with_attention(name, attention, **kwargs)
-    added = {key for key in model.state_dict() if attention is not None and ".se." in key}
-    if weights is None and attention is not None:
-        _keep_all(tensors, model)
+    added: set[str] = set()
+    if plain is not None:
+        _keep_all(plain.state_dict(), model)
+        added = {*model.state_dict()} - {*plain.state_dict()}
     loaded, of = load_weights(model, tensors, place, name, optional=added)
     return model, replace(source, loaded=loaded, tensors=of)
 
@@ -157,12 +159,12 @@ def packaged_weights(name: str) -> tuple[Path, Tensors]:
 
 
 def _keep_all(tensors: Tensors, model: nn.Module) -> None:
-    """Check that attention leaves a place for everything that the published weights have.
+    """Check that attention leaves a place for everything that a model has without it.
 
     Raises:
         InputError: If it does not, as where it replaces attention that was trained.
     """
-    heads, kept = classifier_of(model), model.state_dict()
+    kept = model.state_dict()
     for key, value in tensors.items():
-        if not key.startswith(heads) and (key not in kept or kept[key].shape != value.shape):
+        if key not in kept or kept[key].shape != value.shape:
             raise InputError(f"model.attn_layer: leaves no place for the pretrained {key}")
