@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import shutil
 import zlib
 from dataclasses import replace
@@ -100,6 +101,12 @@ def large_header(folder):
     folder.film.write_bytes(content)
 
 
+def middle(content, new):
+    """`content` with `new` written over its middle."""
+    at = (len(content) - len(new)) // 2
+    return content[:at] + new + content[at + len(new) :]
+
+
 def second_film(folder):
     shutil.copyfile(folder.film, folder.film.with_suffix(".png"))
 
@@ -168,16 +175,28 @@ DAMAGE = {
     "two films of a case": (second_film, r"{normal}.png: {normal}.jpeg is there too; keep one"),
     "a folder as film": (
         lambda f: (f.film.unlink(), f.film.mkdir()),
-        r"{normal}.jpeg: cannot be opened",
+        r"{normal}.jpeg: is a folder, a pipe or a device",
     ),
     "empty film": (lambda f: f.film.write_bytes(b""), r"{normal}.jpeg: is empty"),
     "truncated film": (
         lambda f: f.film.write_bytes(f.film.read_bytes()[:3000]),
-        r"{normal}.jpeg: cannot be decoded as an image \(.*truncated",
+        r"{normal}.jpeg: cannot be decoded as an image \(Premature end",
     ),
     "film without an end": (
         lambda f: f.film.write_bytes(f.film.read_bytes()[:-600]),
-        r"{normal}.jpeg: cannot be decoded as an image \(.*truncated",
+        r"{normal}.jpeg: cannot be decoded as an image \(Premature end",
+    ),
+    "noise in a film": (
+        lambda f: f.film.write_bytes(middle(f.film.read_bytes(), os.urandom(9000))),
+        r"{normal}.jpeg: cannot be decoded as an image \(",
+    ),
+    "zeros in a film": (
+        lambda f: f.film.write_bytes(middle(f.film.read_bytes(), bytes(4096))),
+        r"{normal}.jpeg: cannot be decoded as an image \(Corrupt JPEG data",
+    ),
+    "a pipe as film": (
+        lambda f: (f.film.unlink(), os.mkfifo(f.film)),
+        r"{normal}.jpeg: is a folder, a pipe or a device",
     ),
     "text as film": (
         lambda f: f.film.write_text("no film"),

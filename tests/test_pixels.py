@@ -10,7 +10,7 @@ from PIL import Image
 
 from btxrd.data import pixels
 from btxrd.data.annotations import Outline, lesion_mask
-from btxrd.data.images import read_image
+from btxrd.data.images import digest_images, read_image
 from btxrd.data.pixels import decode_image, load_masks, load_pixels
 from btxrd.errors import InputError
 
@@ -63,16 +63,18 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_and_looks_the_same(tmp_path, monk
     noise = np.random.default_rng(0).standard_normal((2000, 1600))
     film = (128 + 400 * cv2.GaussianBlur(noise, (0, 0), 20)).clip(0, 255).astype(np.uint8)
     Image.fromarray(film).save(tmp_path / "large.jpeg", quality=95)
-    read, sizes = pixels.read_image, []
+    decode, sizes = pixels.decode, []
 
-    def watched(path, at_least):
-        found = read(path, at_least)
+    def watched(content, path, at_least):
+        found = decode(content, path, at_least)
         sizes.append(found.pixels.shape)
         return found
 
-    monkeypatch.setattr(pixels, "read_image", watched)
+    monkeypatch.setattr(pixels, "decode", watched)
     fast = decode_image(tmp_path / "large.jpeg", 224, 2.0, 8).astype(float)
-    monkeypatch.setattr(pixels, "read_image", lambda path, at_least: watched(path, None))
+    monkeypatch.setattr(
+        pixels, "decode", lambda content, path, at_least: watched(content, path, None)
+    )
     full = decode_image(tmp_path / "large.jpeg", 224, 2.0, 8).astype(float)
     assert sizes == [(500, 400), (2000, 1600)]
     assert np.abs(fast - full).mean() < 2
@@ -186,6 +188,40 @@ def test_damaged_cache_is_built_again(films, tmp_path):
     assert (load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN) == first).all()
 
 
+def test_an_array_of_zeros_or_of_another_size_is_built_again(films, tmp_path):
+    first = load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN).copy()
+    (kept,) = (tmp_path / "cache").glob("pixels-*.npy")
+    flipped = bytearray(kept.read_bytes())
+    flipped[5000] ^= 1
+    for damaged in (np.zeros_like(first), first[:, :40, :40], first[::-1], None):
+        if damaged is None:
+            kept.write_bytes(flipped)
+        else:
+            np.save(kept, damaged)
+        assert (load_pixels(films, 48, cache=tmp_path / "cache", **PLAIN) == first).all()
+
+
+def test_an_array_of_other_films_is_not_taken_for_these(films, tmp_path):
+    load_pixels(films, 48, cache=tmp_path, **PLAIN)
+    other = load_pixels(films[::-1], 48, cache=tmp_path, **PLAIN).copy()
+    names = sorted(tmp_path.glob("pixels-*.npy"))
+    content = [path.read_bytes() for path in names]
+    for path, swapped in zip(names, content[::-1], strict=True):
+        path.write_bytes(swapped)
+    assert (load_pixels(films[::-1], 48, cache=tmp_path, **PLAIN) == other).all()
+
+
+def test_a_film_that_is_replaced_meanwhile_is_never_kept_under_the_name_of_the_old(films, tmp_path):
+    digests = digest_images(films)
+    whole = Path(films[1]).read_bytes()
+    Image.new("L", (90, 120), 7).save(films[1])
+    with pytest.raises(InputError, match=r"1.jpeg: was changed while it was read; run"):
+        load_pixels(films, 48, cache=tmp_path, digests=digests, **PLAIN)
+    Path(films[1]).write_bytes(whole)
+    again = load_pixels(films, 48, cache=tmp_path, digests=digests, **PLAIN)
+    assert (again[1] == decode_image(Path(films[1]), 48, 0.0, 8)).all()
+
+
 SETTINGS = {"size": 48, "clahe_clip": 2.0, "clahe_tiles": 8, "keep_aspect": False}
 
 
@@ -208,11 +244,8 @@ def test_pixels_are_those_of_the_given_contents_in_the_given_order(films, tmp_pa
     plain = load_pixels(films, cache=tmp_path, **SETTINGS)
     turned = load_pixels(films[::-1], cache=tmp_path, **SETTINGS)
     assert np.array_equal(turned, plain[::-1])
-    named = [
-        load_pixels(films, cache=tmp_path, digests=digests, **SETTINGS).filename
-        for digests in (["a", "b", "c"], ["a", "b", "d"])
-    ]
-    assert named[0] != named[1]
+    Image.new("L", (90, 120), 7).save(films[2])
+    assert load_pixels(films, cache=tmp_path, **SETTINGS).filename != plain.filename
 
 
 def test_masks_of_another_size_aspect_or_frame_have_arrays_of_their_own(tmp_path):

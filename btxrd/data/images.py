@@ -1,28 +1,50 @@
 """An image's file -> upright 8-bit grey pixels, and what the file was."""
 
 import hashlib
+import io
+import re
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps
+import simplejpeg
+from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from btxrd.errors import InputError
 from btxrd.runtime.cores import threads
+from btxrd.runtime.reading import read_bytes
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP")  # by content: a name may say otherwise
 MODES = ("L", "LA", "RGB", "RGBA", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's names
 SMALLEST = 16  # pixels along a side; BTXRD's smallest image has 153
 LARGEST = 100_000_000  # pixels in all; BTXRD's largest image has 18 million
-ROTATED = range(2, 9)  # EXIF orientations other than upright
-TRANSPOSED = range(5, 9)  # and those that exchange width and height
-UNREADABLE = "unreadable"  # the digest of a file that the system does not give
+TRANSPOSED = range(5, 9)  # EXIF orientations that exchange width and height
+TURNS = {  # EXIF orientations other than upright, and what undoes them
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+UNREADABLE = "unreadable"  # how the digest of a file begins that cannot be read
+BRIGHTEST = 0.005  # share of the pixels of a deep image that may exceed the depth in use
+HARMLESS = ("Unknown Adobe", "Warning: unknown JFIF", "Invalid SOS")  # what libjpeg warns of
+UNUSED_CHUNKS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # of a PNG, which Pillow limits in size
+ORIENTING = (b"XML:com.adobe.xmp", b"Raw profile type")  # but these may say how to turn it
+
+
+class ChangedError(InputError):
+    """A file that is not the one it was when its digest was computed."""
 
 
 @dataclass(frozen=True)
@@ -46,38 +68,65 @@ class DecodedImage:
     height: int
 
 
+def read_unchanged(path: Path, digest: str) -> bytes:
+    """Read an image whose `digest` is known.
+
+    Raises:
+        ChangedError: For an image with another digest.
+        InputError: See `read_bytes`.
+    """
+    content = read_bytes(path)
+    if _digest(content) != digest:
+        raise ChangedError(f"{path}: was changed while it was read; run the same command again")
+    return content
+
+
 def read_image(path: Path, at_least: int | None = None) -> DecodedImage:
+    """Read and decode an image; see `decode`."""
+    return decode(read_bytes(path), path, at_least)
+
+
+def decode(content: bytes, path: Path, at_least: int | None = None) -> DecodedImage:
     """Decode an image to grey.
 
     16 bit are scaled to 8 by the depth that is used; what is transparent becomes black.
 
     Args:
-        path: of the image.
+        content: Bytes of the file.
+        path: Path to it, for messages.
         at_least: decode a JPEG at a fraction of its size, each side no shorter than this.
 
     Raises:
-        InputError: for a file that is empty, truncated, no image, of absurd size, or of a kind
-            whose grey values cannot be told (CMYK, bilevel, ...).
+        InputError: for a file that is empty, truncated, corrupt, no image, of absurd size, or of a
+            kind whose grey values cannot be told (CMYK, bilevel, ...).
     """
+    if not content:
+        raise InputError(f"{path}: is empty")
     try:
+        content = _checked_png(content)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow's: what matters is checked here
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 kind, mode, (width, height) = str(image.format), image.mode, image.size
+                deep = _is_deep(image)
                 _refuse(path, mode, width, height)
-                if at_least is not None:
-                    image.draft("L", (at_least, at_least))
-                image.load()
+                if kind in ("JPEG", "MPO"):
+                    pixels = _jpeg(image, content, at_least)
+                else:
+                    image.load()
+                    pixels = _deep_colour(content) if deep else _grey(image)
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-                pixels = _grey(ImageOps.exif_transpose(image))
     except (InputError, MemoryError):
         raise
     except Exception as error:  # each decoder and each kind of damage raises a type of its own
-        reason = "is empty" if _is_empty(path) else f"cannot be decoded as an image ({error})"
-        raise InputError(f"{path}: {reason}") from error
+        reason = re.sub(r" <_io\..*>", "", str(error))  # Pillow names the object that it reads
+        raise InputError(f"{path}: cannot be decoded as an image ({reason})") from error
+    if orientation in TURNS:
+        pixels = np.asarray(Image.fromarray(pixels).transpose(TURNS[orientation]))
     if orientation in TRANSPOSED:
         width, height = height, width
-    return DecodedImage(pixels, kind, mode, orientation in ROTATED, width, height)
+    mode = f"{mode};16" if deep else mode
+    return DecodedImage(pixels, kind, mode, orientation in TURNS, width, height)
 
 
 def _refuse(path: Path, mode: str, width: int, height: int) -> None:
@@ -91,15 +140,75 @@ def _refuse(path: Path, mode: str, width: int, height: int) -> None:
         )
 
 
-def _is_empty(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size == 0
+def _jpeg(image: Image.Image, content: bytes, at_least: int | None) -> npt.NDArray[np.uint8]:
+    """Decode a JPEG to the same pixels as Pillow, but raise ValueError for corrupt data.
+
+    Pillow ignores the warnings of libjpeg, and shows whatever corrupt data decode to.
+    """
+    if at_least is not None:
+        image.draft("L", (at_least, at_least))
+    width, height = image.size
+    try:
+        grey = simplejpeg.decode_jpeg(content, "GRAY", min_width=width, min_height=height)
+    except ValueError as error:
+        if not str(error).startswith(HARMLESS):
+            raise
+        return _grey(image)
+    return np.asarray(grey[..., 0], np.uint8)
+
+
+def _checked_png(content: bytes) -> bytes:
+    """Verify the checksums of a PNG, and leave out what is not needed; return others as they are.
+
+    Raises:
+        ValueError: For a PNG that is corrupt or truncated.
+    """
+    start = content[:8]
+    if start != b"\x89PNG\r\n\x1a\n":
+        return content
+    parts, at, name = [start], 8, b""
+    while name != b"IEND":
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if end > len(content):
+            raise ValueError("it is truncated")
+        name, data = content[at + 4 : at + 8], content[at + 8 : end - 4]
+        if zlib.crc32(name + data) != int.from_bytes(content[end - 4 : end], "big"):
+            raise ValueError(f"the checksum of its {name.decode('ascii', 'replace')} data is wrong")
+        if name not in UNUSED_CHUNKS or data.startswith(ORIENTING):
+            parts.append(content[at:end])
+        at = end
+    return b"".join(parts)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an image has colours or transparency of 16 bits, which Pillow cuts to 8."""
+    tiles = getattr(image, "tile", [])  # (decoder, box, offset, arguments)
+    raw = tiles[0][3] if tiles else ""
+    raw = raw[0] if isinstance(raw, tuple) else raw
+    return image.mode in ("LA", "RGB", "RGBA") and ";16" in str(raw)
+
+
+def _deep_colour(content: bytes) -> npt.NDArray[np.uint8]:
+    deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None or deep.dtype != np.uint16:
+        raise ValueError("colours of 16 bits of an unknown kind")
+    grey = cv2.cvtColor(np.ascontiguousarray(deep[..., :3]), cv2.COLOR_BGR2GRAY)
+    if deep.shape[2] == 4:
+        grey = (grey.astype(np.int64) * deep[..., 3] // 65535).astype(np.uint16)
+    return _scaled(grey)
+
+
+def _scaled(deep: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Scale to 8 bits by the depth in use, of which the few brightest pixels do not decide."""
+    rank = int((1 - BRIGHTEST) * (deep.size - 1))
+    highest = int(np.partition(deep, rank, axis=None)[rank])
+    white = 2 ** max(8, highest.bit_length()) - 1
+    return np.asarray((deep.clip(0, white).astype(np.int64) * 255 // white).astype(np.uint8))
 
 
 def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
     if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.int64).clip(0)
-        bits = max(8, int(deep.max()).bit_length())
-        return np.asarray((deep * 255 // (2**bits - 1)).astype(np.uint8))
+        return _scaled(np.asarray(image))
     if image.mode in ("LA", "RGBA", "P"):
         opaque = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", opaque.size, "black"), opaque)
@@ -107,17 +216,20 @@ def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def digest_images(paths: Sequence[str]) -> list[str]:
-    """Name each image by the content of its file."""
+    """Name each image by the content of its file; for one that cannot be read, say why."""
 
     def digest(path: str) -> str:
         try:
-            with Path(path).open("rb") as file:
-                return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
-        except OSError:
-            return UNREADABLE
+            return _digest(read_bytes(Path(path)))
+        except InputError as error:
+            return f"{UNREADABLE}: {error}"
 
     with ThreadPoolExecutor(threads()) as pool:
         return list(pool.map(digest, paths))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content).hexdigest()[:32]
 
 
 def cache_key(digests: Sequence[str], settings: Sequence[float]) -> str:

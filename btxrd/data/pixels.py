@@ -1,7 +1,9 @@
 """Decode once: images and outlines -> memory-mapped uint8 arrays, shared by every run."""
 
+import hashlib
 import logging
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from btxrd.data.annotations import Outline, frame_in_square, lesion_mask
-from btxrd.data.images import cache_key, digest_images, for_each_image, read_image
+from btxrd.data.images import (
+    cache_key,
+    decode,
+    digest_images,
+    for_each_image,
+    read_unchanged,
+)
 from btxrd.runtime.files import read_or_build
+from btxrd.runtime.reading import read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +42,9 @@ def load_pixels(
 ) -> Stored:
     """Give the images as pixels, decoded at the first call with these images and settings.
 
-    The cache is keyed by the content of the files and the settings, so it cannot be stale.
+    The cache is keyed by the content of the files and the settings, so it cannot be stale, and a
+    file that is changed while it is read stops the call. Whether shape and content are those that
+    were written is verified at each call.
 
     Args:
         paths: of the images.
@@ -52,11 +63,17 @@ def load_pixels(
         InputError: for an image that cannot be decoded, and where the cache cannot be written.
     """
     settings = [VERSION, size, clahe_clip, clahe_tiles, keep_aspect]
-    key = cache_key(digests or digest_images(paths), settings)
+    digests = digests or digest_images(paths)
+    key = cache_key(digests, settings)
+
+    def make(row: int) -> npt.NDArray[np.uint8]:
+        path, digest = Path(paths[row]), digests[row]
+        return decode_image(path, size, clahe_clip, clahe_tiles, keep_aspect, digest)
+
     return _load(
         cache / f"pixels-{size}-{key}.npy",
         (len(paths), size, size),
-        lambda row: decode_image(Path(paths[row]), size, clahe_clip, clahe_tiles, keep_aspect),
+        make,
         "pixels",
     )
 
@@ -89,7 +106,11 @@ def _load(
     make: Callable[[int], npt.NDArray[np.uint8]],
     what: str,
 ) -> Stored:
-    """Map the array at `target`; where it is not there, `make` gives its rows first."""
+    """Map the array at `target`; where it is not there or damaged, `make` gives its rows first.
+
+    A checksum follows the array in its file. What an older version wrote has none, and is made
+    again.
+    """
 
     def build(temporary: Path) -> None:
         megabytes = np.prod(shape) / 1e6
@@ -102,8 +123,26 @@ def _load(
 
         for_each_image(store, shape[0], what)
         stored.flush()
+        with temporary.open("ab") as file:
+            file.write(_checksum(stored, target.name))
 
-    return read_or_build(target, lambda path: np.load(path, mmap_mode="r"), build)
+    def read(path: Path) -> Stored:
+        stored: Stored = np.load(path, mmap_mode="r")
+        if stored.shape != shape or stored.dtype != np.uint8:
+            raise ValueError(f"holds {stored.shape} {stored.dtype}, not {shape} uint8")
+        with path.open("rb") as file:
+            file.seek(stored.offset + stored.nbytes)
+            if file.read() != _checksum(stored, target.name):
+                raise ValueError("has no checksum, or another one")
+        return stored
+
+    return read_or_build(target, read, build)
+
+
+def _checksum(stored: Stored, name: str) -> bytes:
+    """Checksum of an array and of the name of its file; 0.1 s for BTXRD at 224 x 224."""
+    content = repr((name, stored.shape, zlib.crc32(stored.data)))
+    return hashlib.blake2b(content.encode(), digest_size=16).digest()
 
 
 def _reserve(path: Path, size: int) -> None:
@@ -114,7 +153,12 @@ def _reserve(path: Path, size: int) -> None:
 
 
 def decode_image(
-    path: Path, size: int, clahe_clip: float, clahe_tiles: int, keep_aspect: bool = False
+    path: Path,
+    size: int,
+    clahe_clip: float,
+    clahe_tiles: int,
+    keep_aspect: bool = False,
+    digest: str | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Decode one image to grey, equalise its contrast, and resize it to a square.
 
@@ -127,14 +171,16 @@ def decode_image(
         clahe_clip: contrast limit of CLAHE (Zuiderveld 1994); 0 leaves the contrast as it is.
         clahe_tiles: tiles of CLAHE along each side.
         keep_aspect: put the image into the middle of a black square, instead of stretching it.
+        digest: that its content must have, if it is known.
 
     Returns:
         (size, size) uint8.
 
     Raises:
-        InputError: for a file that cannot be used.
+        InputError: for a file that cannot be used, or has another digest.
     """
-    image = read_image(path, at_least=max(size, TILE * clahe_tiles)).pixels
+    content = read_bytes(path) if digest is None else read_unchanged(path, digest)
+    image = decode(content, path, at_least=max(size, TILE * clahe_tiles)).pixels
     if clahe_clip > 0:
         image = cv2.createCLAHE(clahe_clip, (clahe_tiles, clahe_tiles)).apply(image)
     left, top, width, height = frame_in_square(image.shape[1], image.shape[0], size, keep_aspect)

@@ -12,11 +12,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from btxrd.data.images import UNREADABLE, cache_key, digest_images, for_each_image, read_image
+from btxrd.data.images import (
+    UNREADABLE,
+    cache_key,
+    decode,
+    digest_images,
+    for_each_image,
+    read_unchanged,
+)
 from btxrd.errors import InputError
 from btxrd.runtime.files import read_or_build
 
-VERSION = 2  # of the content of a survey file; raise it when that changes
+VERSION = 3  # of the content of a survey file; raise it when that changes
 COARSE = 64  # pixels along each side of a thumbnail
 HASH = 8  # bits along each side of a perceptual hash
 
@@ -82,6 +89,8 @@ def survey_images(paths: Sequence[str], cache: Path) -> Survey:
 
     def read(path: Path) -> Survey:
         with np.load(path) as kept:
+            if kept["digests"].tolist() != list(digests):
+                raise ValueError("holds other images")
             infos = tuple(ImageInfo(**info) for info in json.loads(str(kept["infos"])))
             return Survey(tuple(paths), tuple(digests), infos, kept["hashes"], kept["thumbnails"])
 
@@ -94,23 +103,32 @@ def _build(paths: Sequence[str], digests: Sequence[str], target: Path) -> None:
     thumbnails = np.zeros((len(paths), COARSE, COARSE), np.uint8)
 
     def examine(row: int) -> None:
+        path, digest = Path(paths[row]), digests[row]
+        if digest.startswith(UNREADABLE):
+            infos[row] = ImageInfo(error=digest.removeprefix(f"{UNREADABLE}: {path}: "))
+            return
+        content = read_unchanged(path, digest)  # an error here may pass: it is not cached
         try:
-            infos[row], hashes[row], thumbnails[row] = _examine(Path(paths[row]), digests[row])
+            infos[row], hashes[row], thumbnails[row] = _examine(content, path)
         except InputError as error:
-            infos[row] = ImageInfo(error=str(error).removeprefix(f"{paths[row]}: "))
+            infos[row] = ImageInfo(error=str(error).removeprefix(f"{path}: "))
 
     for_each_image(examine, len(paths), "survey")
     listed: list[dict[str, Any]] = [asdict(item) for item in infos]
     with target.open("wb") as file:
-        np.savez(file, infos=json.dumps(listed), hashes=hashes, thumbnails=thumbnails)
+        np.savez(
+            file,
+            digests=np.array(digests),
+            infos=json.dumps(listed),
+            hashes=hashes,
+            thumbnails=thumbnails,
+        )
 
 
 def _examine(
-    path: Path, digest: str
+    content: bytes, path: Path
 ) -> tuple[ImageInfo, npt.NDArray[np.bool_], npt.NDArray[np.uint8]]:
-    if digest == UNREADABLE:
-        raise InputError(f"{path}: cannot be opened; is it a file that you may read?")
-    image = read_image(path, at_least=4 * COARSE)
+    image = decode(content, path, at_least=4 * COARSE)
     if image.pixels.min() == image.pixels.max():
         raise InputError(f"{path}: shows nothing, every pixel is {image.pixels.min()}")
     bits = imagehash.phash(Image.fromarray(image.pixels), hash_size=HASH).hash.ravel()

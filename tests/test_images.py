@@ -1,0 +1,178 @@
+import os
+import socket
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from btxrd.data.images import digest_images, read_image
+from btxrd.data.survey import survey_images
+from btxrd.errors import InputError
+
+RNG = np.random.default_rng(0)
+ROWS, COLUMNS = np.mgrid[0:600, 0:480]
+FILM = (120 + 80 * np.sin(COLUMNS / 17) * np.cos(ROWS / 23)).clip(0, 255).astype(np.uint8)
+FILM += RNG.integers(0, 9, FILM.shape, np.uint8)
+OTHER = np.roll(FILM[::-1], 77, axis=1)
+
+
+def jpeg(path, pixels=FILM, **options):
+    Image.fromarray(pixels).save(path, format="JPEG", quality=85, **options)
+    return path.read_bytes()
+
+
+def in_the_middle(content, new):
+    """`content` with `new` written over its middle."""
+    at = (len(content) - len(new)) // 2
+    return content[:at] + new + content[at + len(new) :]
+
+
+CORRUPT = {
+    "noise": lambda one, other: in_the_middle(one, RNG.bytes(len(one) * 2 // 3)),
+    "a little noise": lambda one, other: in_the_middle(one, RNG.bytes(1500)),
+    "zeros": lambda one, other: in_the_middle(one, bytes(4096)),
+    "ones": lambda one, other: in_the_middle(one, b"\xff" * 64),
+    "splice": lambda one, other: one[: len(one) // 2] + other[len(other) // 2 :],
+    "flipped": lambda one, other: in_the_middle(
+        one, bytes(255 - byte for byte in one[len(one) // 2 - 500 : len(one) // 2 + 500])
+    ),
+    "a hole": lambda one, other: one[: len(one) // 2] + one[len(one) // 2 + 512 :],
+    "cut": lambda one, other: one[: len(one) // 2],
+    "cut and closed": lambda one, other: one[: len(one) // 2] + b"\xff\xd9",
+}
+
+
+@pytest.mark.parametrize("progressive", [False, True], ids=["sequential", "progressive"])
+@pytest.mark.parametrize("damage", CORRUPT)
+def test_a_corrupt_jpeg_is_refused(damage, progressive, tmp_path):
+    path = tmp_path / "a.jpeg"
+    other = jpeg(path, OTHER, progressive=progressive)
+    path.write_bytes(CORRUPT[damage](jpeg(path, progressive=progressive), other))
+    for at_least in (None, 64):
+        with pytest.raises(InputError, match=r"a.jpeg: cannot be decoded as an image \("):
+            read_image(path, at_least)
+
+
+@pytest.mark.parametrize("at_least", [None, 64, 224])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_has_the_pixels_that_pillow_decodes(mode, at_least, tmp_path):
+    """Kills another scale, colour conversion or transform: all figures would change."""
+    Image.fromarray(FILM).convert(mode).save(tmp_path / "a.jpeg", quality=85)
+    with Image.open(tmp_path / "a.jpeg") as image:
+        image.draft("L", None if at_least is None else (at_least, at_least))
+        assert np.array_equal(read_image(tmp_path / "a.jpeg", at_least).pixels, np.asarray(image))
+
+
+def test_what_libjpeg_warns_of_and_is_harmless_is_read(tmp_path):
+    content = jpeg(tmp_path / "a.jpeg")
+    jfif = content.index(b"JFIF\0") + 5
+    (tmp_path / "a.jpeg").write_bytes(content[:jfif] + b"\x07" + content[jfif + 1 :])
+    assert read_image(tmp_path / "a.jpeg").pixels.shape == FILM.shape
+
+
+@pytest.mark.parametrize("at", [0.3, 0.9])
+def test_a_png_with_a_wrong_byte_is_refused(at, tmp_path):
+    Image.fromarray(FILM).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[int(at * len(content))] ^= 1
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"the checksum of its IDAT data is wrong"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP"])
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_film_that_was_cut_off_is_refused(format, kept, tmp_path):
+    Image.fromarray(FILM).save(tmp_path / "a.png", format=format)
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(InputError, match=r"a.png: cannot be decoded as an image"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_large_profile_or_text_does_not_keep_a_png_from_being_read(tmp_path):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "x" * 2_000_000, zip=True)
+    Image.fromarray(FILM).save(tmp_path / "a.png", pnginfo=text, icc_profile=bytes(2_000_000))
+    assert np.array_equal(read_image(tmp_path / "a.png").pixels, FILM)
+
+
+def deep_png(path, deep, colour):
+    """Write (H, W) uint16 as a PNG of 16 bits: grey, LA, RGB or RGBA, all opaque."""
+    if colour == "LA":  # no library writes it
+        rows = np.stack([deep, np.full_like(deep, 65535)], 2).astype(">u2")
+        raw = b"".join(b"\0" + row.tobytes() for row in rows)
+        header = struct.pack(">IIBBBBB", deep.shape[1], deep.shape[0], 16, 4, 0, 0, 0)
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
+        parts = [
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks
+        ]
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+        return
+    planes = [deep] * len(colour.replace("A", ""))
+    planes += [np.full_like(deep, 65535)] * colour.count("A")
+    cv2.imwrite(str(path), planes[0] if colour == "L" else np.stack(planes, 2))
+
+
+@pytest.mark.parametrize("outliers", [0, 1, 500])
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("colour", ["L", "LA", "RGB", "RGBA"])
+def test_each_deep_mode_keeps_its_grey_levels(colour, bits, outliers, tmp_path):
+    deep = FILM.astype(np.uint16) << (bits - 8)
+    deep.ravel()[:outliers] = 65535
+    deep_png(tmp_path / "a.png", deep, colour)
+    grey = read_image(tmp_path / "a.png").pixels
+    assert np.abs(grey.astype(int) - FILM).ravel()[outliers:].max() <= 1
+
+
+def test_deep_colours_of_a_tiff_keep_their_grey_levels(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.tiff"), np.repeat(FILM[..., None].astype(np.uint16) * 16, 3, 2))
+    assert len(np.unique(read_image(tmp_path / "a.tiff").pixels)) > 100
+
+
+def make_pipe(path):
+    os.mkfifo(path)
+
+
+def make_socket(path):
+    home = Path.cwd()
+    os.chdir(path.parent)  # the path of a socket has at most 108 bytes
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(path.name)
+    os.chdir(home)
+
+
+SPECIAL = {
+    "pipe": make_pipe,
+    "socket": make_socket,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "folder": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_only_files_are_opened(kind, tmp_path):
+    path = tmp_path / "a.jpeg"
+    SPECIAL[kind](path)
+    message = "is a folder, a pipe or a device; must be a file"
+    assert digest_images([str(path)])[0].endswith(message)
+    with pytest.raises(InputError, match=message):
+        read_image(path)
+    assert survey_images([str(path)], tmp_path / "cache").infos[0].error == message
+
+
+def test_an_error_that_passes_is_not_kept(tmp_path, monkeypatch):
+    path = tmp_path / "a.jpeg"
+    jpeg(path)
+    digests = digest_images([str(path)])
+    path.unlink()
+    monkeypatch.setattr("btxrd.data.survey.digest_images", lambda paths: digests)
+    with pytest.raises(InputError, match=r"a.jpeg: cannot be read \(No such file"):
+        survey_images([str(path)], tmp_path / "cache")
+    jpeg(path)
+    assert survey_images([str(path)], tmp_path / "cache").infos[0].error is None
