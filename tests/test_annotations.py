@@ -49,6 +49,53 @@ def test_nested_folder_is_read_and_lock_files_are_not(tmp_path):
     assert find_outlines(tmp_path) == ({"b": inner / "b.json"}, {})
 
 
+def test_linked_folders_are_entered_once(tmp_path):
+    top, store = tmp_path / "Annotations", tmp_path / "store"
+    for folder in (top, store / "deep"):
+        folder.mkdir(parents=True)
+    (store / "deep" / "b.json").write_text(json.dumps(labelme(("polygon", SQUARE))))
+    for name in ("batch1", "batch2"):
+        (top / name).symlink_to(store)
+    (store / "loop").symlink_to(top)
+    assert find_outlines(tmp_path) == ({"b": top / "batch1" / "deep" / "b.json"}, {})
+
+
+@pytest.mark.parametrize("name", ["Annotations", "Annotations/batch1", "Annotations/a.json"])
+def test_a_link_to_nothing_is_named(name, tmp_path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=rf"{name}: cannot be read \(No such file"):
+        files, _ = find_outlines(tmp_path)
+        read_outline(files["a"])
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "Annotations").mkdir()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(InputError, match=r"Annotations: cannot be read \(Permission denied\)"):
+        find_outlines(tmp_path)
+
+
+def test_labels_are_told(tmp_path):
+    content = labelme(("polygon", SQUARE), ("polygon", SQUARE))
+    content["shapes"][1]["label"] = " Ruler (ignore) "
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert read_outline(tmp_path / "a.json").labels == {"tumor", "ruler (ignore)"}
+
+
+@pytest.mark.parametrize("kind", [None, "Polygon", "POLYGON"])
+@pytest.mark.parametrize("sides", [(200, 100), ("200", "100.0"), (200.0, 100.0)])
+def test_what_other_versions_of_labelme_write_is_read(kind, sides, tmp_path):
+    content = labelme((kind, SQUARE)) | {"imageWidth": sides[0], "imageHeight": sides[1]}
+    (tmp_path / "a.json").write_bytes(json.dumps(content).encode("utf-16"))
+    outline = read_outline(tmp_path / "a.json")
+    assert (outline.width, outline.height, outline.share) == (200, 100, pytest.approx(0.25))
+
+
 def test_two_files_of_one_film_must_be_equal(tmp_path):
     inner = tmp_path / "Annotations" / "Annotations"
     inner.mkdir(parents=True)
@@ -93,6 +140,7 @@ DAMAGE = {
     json.dumps(labelme(("circle", SQUARE[:2]))): "a circle with 2 points",
     json.dumps(labelme(("polygon", [[1, 2], [3, None], [5, 6]]))): "no numbers",
     json.dumps(labelme(("polygon", SQUARE), width=0)): "imageWidth=0",
+    json.dumps(labelme(("polygon", SQUARE), width=200.5)): "200.5 pixels",
     json.dumps({"imageWidth": 1, "imageHeight": 1}): "is no LabelMe file",
 }
 

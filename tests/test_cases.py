@@ -1,9 +1,15 @@
+import itertools
 import shutil
+import unicodedata
 
+import openpyxl
+import openpyxl.chart
 import pandas as pd
 import pytest
 
-from btxrd.data.cases import load_cases
+from btxrd.data.cases import load_cases, row_errors
+from btxrd.data.constants import BENIGN_SUBTYPES, MALIGNANT_SUBTYPES
+from btxrd.data.table import other_columns, read_table
 from btxrd.errors import InputError
 
 
@@ -42,9 +48,27 @@ def test_ids_of_digits_keep_their_zeros(tmp_path):
     assert cases["stem"].tolist() == ["0007"]
 
 
-def test_malignant_goes_before_benign(tmp_path):
-    cases = load_cases(write_folder(tmp_path / "d", [row("a1.jpeg", 1, 1, 1, 1)]))
-    assert cases["label"].tolist() == [2]
+def test_each_contradiction_of_flags_and_subtypes_is_found_and_no_other():
+    """All combinations of tumor, benign, malignant and the nine subtypes, one row each."""
+    names = ["tumor", "benign", "malignant", *BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES]
+    table = pd.DataFrame(list(itertools.product((0, 1), repeat=len(names))), columns=names)
+    ids = pd.Series([f"a{row}" for row in range(len(table))])
+    errors = row_errors(table.assign(image_id=ids, stem=ids, center=1))
+    of_benign = table[list(BENIGN_SUBTYPES)].any(axis=1)
+    of_malignant = table[list(MALIGNANT_SUBTYPES)].any(axis=1)
+    flags = list(zip(table["tumor"], table["benign"], table["malignant"], strict=True))
+    fits = (
+        pd.Series([flag in ((0, 0, 0), (1, 1, 0), (1, 0, 1)) for flag in flags])
+        & ~(of_benign & (table["benign"] == 0))
+        & ~(of_malignant & (table["malignant"] == 0))
+    )
+    assert sorted(errors) == table.index[~fits].tolist()
+    assert errors[len(table) - 1].startswith(f"{ids.iloc[-1]} has tumor=1, benign=1, malignant=1;")
+
+
+def test_an_empty_subtype_is_none(tmp_path):
+    rows = [row("a1.jpeg", 1, 1, 1) | {"osteosarcoma": None, "osteofibroma": 1}]
+    assert load_cases(write_folder(tmp_path / "d", rows))["label"].tolist() == [1]
 
 
 def test_csv_and_xlsx_give_the_same_cases(phantom, cases, tmp_path):
@@ -65,6 +89,16 @@ BAD_ROWS = {
     "twice": ([row("a1.jpeg"), row("a1.jpg")], "a1.jpg is there more than once"),
     "center": ([row("a1.jpeg", center=0)], "a1.jpeg has center=0; must be a whole number from 1"),
     "no center": ([row("a1.jpeg", center=None)], "a1.jpeg has center=nan"),
+    "escape code": ([row("a\x1b[31m.jpeg")], r"a\x1b[31m.jpeg holds characters that cannot be"),
+    "zero width": (
+        [row("a1\u200b.jpeg")],
+        r"a1\u200b.jpeg holds characters that cannot be printed",
+    ),
+    "5,000 digits": ([row("1" * 5000)], "1111... is too long; an image_id has at most 200 bytes"),
+    "equals sign": ([row("=1+1.jpeg")], "=1+1.jpeg is a formula for a spreadsheet"),
+    "at sign": ([row("@a.jpeg")], "@a.jpeg is a formula for a spreadsheet"),
+    "benign and malignant": ([row("a1.jpeg", 1, 1, 1, 1)], "benign or malignant, not both"),
+    "value of two lines": ([row("a1.jpeg", tumor="1\n0")], "a1.jpeg has tumor=1 0; must be 0 or 1"),
     "flag": ([row("a1.jpeg", tumor="yes")], "a1.jpeg has tumor=yes; must be 0 or 1"),
     "column": (
         [{"image_id": "a1.jpeg", "center": 1}],
@@ -76,7 +110,7 @@ BAD_ROWS = {
 @pytest.mark.parametrize("name", BAD_ROWS)
 def test_bad_table_is_named_in_one_line(name, tmp_path):
     rows, message = BAD_ROWS[name]
-    root = write_folder(tmp_path / "d", rows)
+    root = write_folder(tmp_path / "d", rows, images=[])
     with pytest.raises(InputError) as got:
         load_cases(root)
     assert str(got.value).startswith(str(root / "dataset.csv"))
@@ -101,4 +135,62 @@ def test_a_table_that_is_none_is_named(tmp_path):
     (root / "dataset.csv").unlink()
     (root / "dataset.xlsx").write_bytes(b"no workbook")
     with pytest.raises(InputError, match=r"dataset.xlsx: cannot be read as a table"):
+        load_cases(root)
+
+
+def test_numbers_as_ids_survive_an_empty_row(tmp_path):
+    (tmp_path / "images").mkdir()
+    rows = pd.DataFrame([row(1001), row(None, None, None, None, None), row(1002)])
+    rows.astype(object).to_excel(tmp_path / "dataset.xlsx", index=False)
+    assert read_table(tmp_path / "dataset.xlsx")["stem"].tolist() == ["1001", "1002"]
+
+
+def test_a_sheet_with_a_chart_is_no_table(tmp_path):
+    pd.DataFrame([row("a1")]).to_excel(tmp_path / "dataset.xlsx", index=False)
+    book = openpyxl.load_workbook(tmp_path / "dataset.xlsx")
+    book.create_chartsheet("chart", 0).add_chart(openpyxl.chart.BarChart())
+    book.save(tmp_path / "dataset.xlsx")
+    assert read_table(tmp_path / "dataset.xlsx")["stem"].tolist() == ["a1"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "gb18030", "latin-1"])
+def test_another_encoding_is_named_in_one_line(encoding, tmp_path):
+    table = pd.DataFrame([row("é1.jpeg")])
+    table.to_csv(tmp_path / "dataset.csv", index=False, encoding=encoding)
+    with pytest.raises(InputError, match=r"dataset.csv: cannot be read as a table, it is not"):
+        read_table(tmp_path / "dataset.csv")
+
+
+def test_rows_that_are_longer_than_the_header_do_not_shift_the_columns(tmp_path):
+    pd.DataFrame([row("a1"), row("a2")]).to_csv(tmp_path / "dataset.csv", index=False)
+    header, *rows = (tmp_path / "dataset.csv").read_text().splitlines()
+    (tmp_path / "dataset.csv").write_text("\n".join([header, *(line + "," for line in rows)]))
+    assert read_table(tmp_path / "dataset.csv")["stem"].tolist() == ["a1", "a2"]
+    (tmp_path / "dataset.csv").write_text("\n".join([header, *(line + ",5" for line in rows)]))
+    with pytest.raises(InputError, match=r"dataset.csv: cannot be read as a table \(Length of"):
+        read_table(tmp_path / "dataset.csv")
+
+
+@pytest.mark.parametrize(("of_table", "of_files"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_an_accent_may_be_a_character_of_its_own(of_table, of_files, tmp_path):
+    name = "fémur1.jpeg"
+    rows = [row(unicodedata.normalize(of_table, name))]
+    root = write_folder(tmp_path / "d", rows, images=[unicodedata.normalize(of_files, name)])
+    assert load_cases(root)["stem"].tolist() == [unicodedata.normalize("NFC", "fémur1")]
+
+
+def test_columns_that_are_not_ours_are_told_from_misspelt_ones():
+    table = pd.DataFrame(columns=["image_id", "Femur", "tibbia", "hospital", "stem", "Unnamed: 5"])
+    table.loc[0] = ["a1", 0, 0, "x", "a1", None]
+    assert other_columns(table) == (["Femur (is it femur?)", "tibbia (is it tibia?)"], ["hospital"])
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    root = write_folder(tmp_path / "d", [row("a1.jpeg")])
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(InputError, match=r"d/images: cannot be read \(Permission denied\)"):
         load_cases(root)

@@ -16,8 +16,8 @@ from conftest import make_once
 from PIL import ExifTags, Image
 
 from btxrd.config.compose import register_schema
-from btxrd.data.cases import read_table
 from btxrd.data.dataset import load_dataset
+from btxrd.data.table import read_table
 from btxrd.errors import InputError
 from btxrd.execution.launch import check
 from btxrd.execution.planning import plan_run

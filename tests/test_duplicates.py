@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from btxrd.data.cases import load_cases
-from btxrd.data.duplicates import near_duplicates
+from btxrd.data.groups import near_duplicates
 from btxrd.data.survey import survey_images
 
 COPIES = {
@@ -77,7 +77,7 @@ def test_labels_that_contradict_are_marked(cases, tmp_path):
 
 def test_films_are_looked_at_once(cases, tmp_path, monkeypatch):
     first = survey_images(cases["path"].tolist(), tmp_path)
-    monkeypatch.setattr("btxrd.data.survey.read_image", None)
+    monkeypatch.setattr("btxrd.data.survey.decode", None)
     again = survey_images(cases["path"].tolist(), tmp_path)
     assert again.infos == first.infos
     assert np.array_equal(again.hashes, first.hashes)

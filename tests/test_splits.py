@@ -7,7 +7,7 @@ import pytest
 from btxrd.artifacts.tables import SPLIT, table_content
 from btxrd.config.schema import SplitConfig
 from btxrd.data.constants import COLUMNS, VIEWS
-from btxrd.data.groups import join_groups, likely_patients
+from btxrd.data.groups import join_groups, likely_patients, respelt
 from btxrd.data.leakage import check_split, leakage, proportions
 from btxrd.data.splits import assign_partitions, split_hash, split_rows
 from btxrd.errors import InputError
@@ -217,6 +217,30 @@ def test_an_empty_cell_agrees_with_an_empty_cell():
     table = pd.DataFrame({"stem": list("abcd"), "center": 1, "gender": "F"})
     table = table.assign(age=[30, 30, None, None], hand=[None, None, None, 1])
     assert likely_patients(table).tolist() == ["a", "a", "c", "d"]
+
+
+SPELLINGS = {
+    "gender": ["F", "F ", "f", "\uff26"],
+    "age": [30, "30", " 30.0", 30.0],
+    "femur": [0, None, "0", False],
+    "osteochondroma": [1, "1", 1.0, True],
+}
+
+
+@pytest.mark.parametrize("column", SPELLINGS)
+def test_cells_that_mean_one_thing_are_spelt_alike(column):
+    table = pd.DataFrame({"stem": list("abcd"), "age": 30, "gender": "F", "femur": 0})
+    table[column] = pd.Series(SPELLINGS[column], dtype=object)
+    assert likely_patients(table).tolist() == ["a"] * 4
+    columns, stems = respelt(table)
+    assert columns == [column]
+    assert stems
+
+
+def test_an_empty_age_is_not_the_age_of_0():
+    table = pd.DataFrame({"stem": list("abc"), "age": [0, None, 0], "gender": ["F", "F", " "]})
+    assert likely_patients(table).tolist() == list("abc")
+    assert respelt(table) == ([], [])
 
 
 def test_groups_are_the_connected_components_of_patients_and_duplicates():

@@ -1,4 +1,6 @@
 import json
+import os
+import re
 import shutil
 from dataclasses import replace
 
@@ -75,6 +77,28 @@ def test_fingerprint_names_films_and_outlines_by_content(config, phantom, tmp_pa
         assert of(tmp_path / "there") != first
         path.write_bytes(whole)
     assert of(tmp_path / "there") == first
+
+
+def test_the_index_of_digests_is_not_believed_if_it_is_damaged_or_the_file_another(
+    config, phantom, tmp_path
+):
+    shutil.copytree(phantom, tmp_path / "here")
+
+    def now():
+        _content.cache_clear()
+        return _content(tmp_path / "here", tmp_path / "cache")
+
+    first = now()
+    (index,) = (tmp_path / "cache").glob("digests-*.json")
+    whole = index.read_text()
+    for damaged in (whole[:-40], "[]", "{}", "null", re.sub(r'"[0-9a-f]{64}"', '"0"', whole)):
+        index.write_text(damaged)
+        assert now() == first
+    film = next((tmp_path / "here" / "images").iterdir())
+    times, content = film.stat(), film.read_bytes()
+    film.write_bytes(content[:-1] + b"?")
+    os.utime(film, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert now() != first
 
 
 def test_complete_is_written_after_the_work(config, tmp_path):

@@ -1,7 +1,9 @@
 """LabelMe JSON -> lesion mask."""
 
 import json
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from btxrd.data.table import composed
 from btxrd.errors import InputError
+from btxrd.runtime.reading import read_bytes, readable
 
 SUBPIXEL_BITS = 4  # cv2.fillPoly takes fixed-point corners
 FARTHEST = 1e6  # pixels; no image is as large
@@ -27,12 +31,14 @@ class Outline:
         height: likewise.
         polygons: each (corners, 2) float64, x and y in pixels of that image.
         image: stem of the image that was outlined, or None where the file does not tell.
+        labels: of the polygons, without capitals.
     """
 
     width: int
     height: int
     polygons: tuple[npt.NDArray[np.float64], ...]
     image: str | None = None
+    labels: frozenset[str] = frozenset()
 
     @property
     def share(self) -> float:
@@ -48,22 +54,52 @@ class Outline:
         return bool((beyond | (corners < -SLACK)).any())
 
 
+def outline_files(root: Path) -> Iterator[Path]:
+    """Give the outline files in `root`/Annotations; folders and links to folders are entered once.
+
+    Raises:
+        OSError: For a folder that cannot be read, and for a link to nothing.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    top, entered = root / "Annotations", set()
+    if not os.path.lexists(top):
+        return
+    for folder, folders, names in os.walk(top, onerror=stop, followlinks=True):
+        state = Path(folder).stat()
+        if (state.st_dev, state.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((state.st_dev, state.st_ino))
+        folders.sort()
+        for path in (Path(folder) / name for name in sorted(names)):
+            if path.name.startswith((".", "~")):
+                continue
+            if path.suffix.lower() == ".json":
+                yield path
+            elif path.is_symlink():
+                path.stat()
+
+
+@readable()
 def find_outlines(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Find the outline files of a data set, by stem; folders in `root`/Annotations are entered.
 
     Returns:
         The files, and a line for each stem that has a second one of other content.
+
+    Raises:
+        InputError: For a folder or a file that cannot be read.
     """
     files: dict[str, Path] = {}
     doubles: dict[str, str] = {}
-    for path in sorted((root / "Annotations").rglob("*")):
-        if path.suffix.lower() != ".json" or path.name.startswith((".", "~")):
-            continue
-        if path.is_dir():
-            continue
-        known = files.setdefault(path.stem, path)
-        if known is not path and known.read_bytes() != path.read_bytes():
-            doubles[path.stem] = f"{path}: differs from {known}; keep one of them"
+    for path in sorted(outline_files(root)):
+        stem = composed(path.stem)
+        known = files.setdefault(stem, path)
+        if known is not path and read_bytes(known) != read_bytes(path):
+            doubles[stem] = f"{path}: differs from {known}; keep one of them"
     return files, doubles
 
 
@@ -74,12 +110,13 @@ def read_outline(path: Path) -> Outline:
         InputError: for a file that is no JSON, is no LabelMe, or outlines nothing.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(read_bytes(path))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no JSON ({error})") from error
     try:
-        width, height = int(content["imageWidth"]), int(content["imageHeight"])
+        width, height = _pixels(content["imageWidth"]), _pixels(content["imageHeight"])
         polygons = tuple(_corners(shape, path) for shape in content["shapes"])
+        labels = (str(shape.get("label") or "").strip().casefold() for shape in content["shapes"])
         image = content.get("imagePath")
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
@@ -90,12 +127,22 @@ def read_outline(path: Path) -> Outline:
             f"{path}: imageWidth={width}, imageHeight={height}, {len(polygons)} shapes; "
             "must outline a lesion on a film"
         )
-    stem = Path(re.split(r"[/\\]", image)[-1]).stem if isinstance(image, str) and image else None
-    return Outline(width, height, polygons, stem)
+    stem = None
+    if isinstance(image, str) and image:
+        stem = composed(Path(re.split(r"[/\\]", image)[-1]).stem)
+    return Outline(width, height, polygons, stem, frozenset(labels) - {""})
+
+
+def _pixels(side: Any) -> int:
+    """A number of pixels, which some programs write as a text or a float."""
+    if float(side) != int(float(side)):
+        raise ValueError(f"{side} pixels")
+    return int(float(side))
 
 
 def _corners(shape: dict[str, Any], path: Path) -> npt.NDArray[np.float64]:
-    kind, points = shape["shape_type"], np.asarray(shape["points"], dtype=np.float64)
+    kind = str(shape.get("shape_type") or "polygon").lower()  # LabelMe 3 has polygons alone
+    points = np.asarray(shape["points"], dtype=np.float64)
     if kind == "rectangle" and points.shape in ((2, 2), (4, 2)):
         (left, top), (right, bottom) = points.min(0), points.max(0)
         points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])

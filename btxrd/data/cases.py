@@ -1,4 +1,4 @@
-"""dataset.xlsx or dataset.csv, and images/: the table of cases, checked."""
+"""The cases of a table, checked, and the images that belong to them."""
 
 import re
 from pathlib import Path
@@ -9,23 +9,24 @@ import pandas as pd
 
 from btxrd.data.constants import (
     BENIGN_SUBTYPES,
-    COLUMNS,
     MALIGNANT_SUBTYPES,
     REGIONS,
     REQUIRED_COLUMNS,
     SITES,
     SUFFIXES,
-    TABLES,
     VIEWS,
 )
+from btxrd.data.table import composed, find_table, read_table
 from btxrd.errors import InputError
+from btxrd.runtime.reading import printable, readable
 
 SUBTYPES = (*BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES)
 FLAGS = (*SITES, *SUBTYPES, *REGIONS, *VIEWS)  # 0, 1 or empty
 OLDEST = 120  # years
 MOST_CENTERS = 1_000_000
 HUGE = 2**63
-LOCK = "~$"  # how the file begins that Excel leaves beside a workbook it has open
+LONGEST = 200  # bytes of an id; what is written about a case has names of at most 255
+FORMULA = ("=", "+", "-", "@")  # how a cell begins that a spreadsheet computes
 
 
 def load_cases(root: Path) -> pd.DataFrame:
@@ -36,7 +37,8 @@ def load_cases(root: Path) -> pd.DataFrame:
 
     Returns:
         A row a case: the table's own columns, with `image_id` as in the table, `stem` (the id
-        without its suffix), `label` (0, 1, 2: an index of CLASSES) and `path` (of the image).
+        without its suffix, as `composed` gives it), `label` (0, 1, 2: an index of CLASSES) and
+        `path` (of the image).
 
     Raises:
         InputError: for a missing folder, file or column, and for the first row that contradicts
@@ -62,73 +64,6 @@ def missing_image(root: Path, stem: str) -> str:
     return f"{root / 'images'}: no image of {stem}; looked for {looked}"
 
 
-def find_table(root: Path) -> Path:
-    """Find the one table of a data set. Raises InputError where there is none, or more than one."""
-    if not root.is_dir():
-        raise InputError(
-            f"data.root={root}: no such folder; give the one that holds images/ and dataset.xlsx"
-        )
-    found = [root / name for name in TABLES if (root / name).is_file()]
-    if len(found) == 2:
-        raise InputError(f"data.root={root}: holds dataset.xlsx and dataset.csv; keep one of them")
-    if found:
-        return found[0]
-    hint, inside = "", root / "BTXRD"
-    if (inside / "images").is_dir():
-        hint = f"; is it data.root={inside}?"
-    elif any(root.glob(f"{LOCK}*")):
-        hint = f"; {LOCK}dataset.xlsx is only Excel's lock"
-    raise InputError(f"data.root={root}: holds neither dataset.xlsx nor dataset.csv{hint}")
-
-
-def read_table(source: Path) -> pd.DataFrame:
-    """Read the table of a data set, rows as they stand there; `stem` is added.
-
-    Raises:
-        InputError: for a file that is no table, or lacks a column, or has one twice.
-    """
-    try:
-        if source.suffix == ".xlsx":
-            table = _one_sheet(pd.read_excel(source, engine="openpyxl", sheet_name=None), source)
-        else:
-            table = _named(pd.read_csv(source, dtype={"image_id": str}))
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # each reader and each kind of damage raises a type of its own
-        raise InputError(f"{source}: cannot be read as a table ({error})") from error
-    missing = [name for name in REQUIRED_COLUMNS if name not in table.columns]
-    if missing:
-        have = ", ".join(table.columns[:5])
-        raise InputError(f"{source}: lacks the columns {', '.join(missing)}; it begins with {have}")
-    for name in table.columns:
-        base = re.sub(r"\.\d+$", "", name)  # pandas calls a second `center` `center.1`
-        if list(table.columns).count(name) > 1 or (base != name and base in COLUMNS):
-            raise InputError(f"{source}: has the column {base} twice")
-    table = table.dropna(how="all").reset_index(drop=True)
-    if table.empty:
-        raise InputError(f"{source}: holds no cases")
-    ids = table["image_id"].where(table["image_id"].notna(), "").astype(str).str.strip()
-    return table.assign(image_id=ids, stem=stems_of(ids))
-
-
-def stems_of(names: pd.Series) -> pd.Series:
-    """Names of images without their suffix, where it is one of an image."""
-    return names.str.replace(r"\.(jpe?g|png)$", "", case=False, regex=True)
-
-
-def _one_sheet(sheets: dict[str, pd.DataFrame], source: Path) -> pd.DataFrame:
-    """The sheet of the cases, whatever it is called; the first where none is."""
-    named = {name: _named(sheet) for name, sheet in sheets.items()}
-    fit = [name for name, sheet in named.items() if set(sheet.columns) >= set(REQUIRED_COLUMNS)]
-    if len(fit) > 1:
-        raise InputError(f"{source}: the sheets {' and '.join(fit)} both list cases; keep one")
-    return named[fit[0] if fit else next(iter(named))]
-
-
-def _named(table: pd.DataFrame) -> pd.DataFrame:
-    return table.set_axis([str(name).strip() for name in table.columns], axis="columns")
-
-
 def row_errors(table: pd.DataFrame) -> dict[int, str]:
     """Find the rows that cannot be used.
 
@@ -141,13 +76,19 @@ def row_errors(table: pd.DataFrame) -> dict[int, str]:
     errors: dict[int, str] = {}
 
     def note(wrong: pd.Series, describe: str, right: str) -> None:
-        for row, values in table[wrong.to_numpy(bool)].iterrows():
+        for row, cells in table[wrong.to_numpy(bool)].iterrows():
+            values = {str(name): printable(str(cell)) for name, cell in cells.items()}
             case = values["image_id"] or f"row {int(str(row)) + 2}"
             errors.setdefault(int(str(row)), f"{case} {describe.format(**values)}; {right}")
 
     ids = table["image_id"]
     note(ids == "", "has no image_id", "each case needs one")
     note(ids.str.contains(r"[/\\]|^\.", regex=True), "is no name of a file", "must have no folder")
+    unprintable = ~ids.map(str.isprintable).astype(bool)
+    note(unprintable, "holds characters that cannot be printed", "must be the name of a file")
+    too_long = ids.map(lambda name: len(name.encode(errors="replace"))) > LONGEST
+    note(too_long, "is too long", f"an image_id has at most {LONGEST} bytes")
+    note(ids.str.startswith(FORMULA), "is a formula for a spreadsheet", "begin it with a letter")
     note((ids != "") & table["stem"].duplicated(), "is there more than once", "must be there once")
     numbers = {name: _numbers(table[name]) for name in REQUIRED_COLUMNS[1:]}
     center = numbers["center"]
@@ -158,6 +99,7 @@ def row_errors(table: pd.DataFrame) -> dict[int, str]:
     tumor, benign, malignant = (numbers[name] == 1 for name in REQUIRED_COLUMNS[2:])
     shown = "has tumor={tumor}, benign={benign}, malignant={malignant}"
     note(tumor != (benign | malignant), shown, "tumor must be 1 exactly for benign or malignant")
+    note(benign & malignant, shown, "a case is benign or malignant, not both")
     for name in [name for name in FLAGS if name in table.columns]:
         filled = table[name].notna()
         flag = _numbers(table[name])
@@ -193,6 +135,7 @@ def _natural(stem: str) -> list[Any]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", stem)]
 
 
+@readable()
 def find_images(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Find the images of a data set, by stem.
 
@@ -209,7 +152,8 @@ def find_images(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     doubles: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith((".", "~")):
-            known = by_stem.setdefault(path.stem, path)
+            stem = composed(path.stem)
+            known = by_stem.setdefault(stem, path)
             if known is not path:
-                doubles[path.stem] = f"{path}: {known.name} is there too; keep one of them"
+                doubles[stem] = f"{path}: {known.name} is there too; keep one of them"
     return by_stem, doubles

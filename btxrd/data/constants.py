@@ -28,3 +28,7 @@ COLUMNS = (
     "image_id", "center", "age", "gender", *SITES, "tumor", "benign", "malignant",
     *BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES, *REGIONS, *VIEWS,
 )  # fmt: skip
+# Labels of outlines, in lower case, that say of what they outline that it is a lesion.
+LESIONS = frozenset(
+    {"tumor", "tumour", "lesion", *CLASSES[1:], *BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES}
+)

@@ -4,28 +4,24 @@ A run stops at the first error; an audit lists them all.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from btxrd.data.annotations import Outline, find_outlines, outline_error, read_outline
-from btxrd.data.cases import (
-    find_images,
-    find_table,
-    missing_image,
-    read_table,
-    row_errors,
-    typed,
-)
-from btxrd.data.duplicates import near_duplicates
-from btxrd.data.groups import join_groups, likely_patients
+from btxrd.data.cases import find_images, missing_image, row_errors, typed
+from btxrd.data.constants import LESIONS
+from btxrd.data.groups import join_groups, likely_patients, near_duplicates, respelt
 from btxrd.data.survey import NO_IMAGES, Survey, survey_images
+from btxrd.data.table import find_table, other_columns, read_table
 from btxrd.errors import InputError
+from btxrd.runtime.reading import printable
 
 PLAIN = ("L", "RGB")  # the modes of BTXRD's own files
 OWN_FORMATS = {".jpeg": ("JPEG", "MPO"), ".jpg": ("JPEG", "MPO"), ".png": ("PNG",)}
+FEW = 3  # names in a message
 TINY = 1e-4  # of the frame; 5 of the 50,176 pixels of an image at 224 x 224
 
 
@@ -63,7 +59,7 @@ class Inspection:
 
     def add_warning(self, kind: str, names: Iterable[str]) -> None:
         """Keep the names of what a warning is about, if there are any."""
-        self.warnings[kind] += names
+        self.warnings[kind] += map(printable, names)
         if not self.warnings[kind]:
             del self.warnings[kind]
 
@@ -97,10 +93,14 @@ def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
     stems = table["stem"].tolist()
     found.add_errors(
         "rows",
-        {f"{stems[row]} in row {row + 2}": f"{source}: {line}" for row, line in wrong.items()},
+        {
+            f"{printable(stems[row])} in row {row + 2}": f"{source}: {line}"
+            for row, line in wrong.items()
+        },
     )
     cases = typed(table.drop(index=list(wrong)))
     listed = set(table["stem"])
+    _remark_on_table(found, table, cases)
     cases = _with_images(found, cases, listed, root, cache)
     if cases.empty:
         raise InputError(f"{source}: has no case that can be used; {found.first_error}")
@@ -110,6 +110,21 @@ def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
     cases["group"] = join_groups(cases, found.pairs)
     found.cases = cases
     return found
+
+
+def _remark_on_table(found: Inspection, table: pd.DataFrame, cases: pd.DataFrame) -> None:
+    near, further = other_columns(table)
+    found.add_warning("columns with nearly the name of one of BTXRD's, not used", near)
+    found.add_warning("further columns, not used", further)
+    columns, stems = respelt(cases)
+    kind = f"cases with other spellings in {_few(columns)}, compared as if spelt alike"
+    found.add_warning(kind, stems)
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first of names, and how many others there are."""
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return ", ".join(names[:FEW]) + more
 
 
 def _with_images(
@@ -152,6 +167,7 @@ def _read_outlines(found: Inspection, cases: pd.DataFrame, listed: set[str], roo
     doubles = {stem: line for stem, line in doubles.items() if stem in listed}
     found.add_errors("cases with two outlines", doubles)
     lines, with_outline = {}, set(doubles)
+    labels: dict[str, str] = {}  # that BTXRD lacks -> the first case with it
     for stem, label, info in zip(cases["stem"], cases["label"], found.survey.infos, strict=True):
         if stem not in files or stem in doubles:
             continue
@@ -168,11 +184,15 @@ def _read_outlines(found: Inspection, cases: pd.DataFrame, listed: set[str], roo
             found.add_warning("normal cases with an outline, not used", [stem])
             continue
         found.outlines[stem] = outline
+        for label in sorted(outline.labels - LESIONS):
+            labels.setdefault(printable(label), stem)
         if outline.share < TINY:
             found.add_warning(f"outlines of less than {TINY:.2%} of the frame", [stem])
         if outline.crosses_frame:
             found.add_warning("outlines that cross the frame, cut off there", [stem])
     found.add_errors("outlines", lines)
+    kind = f"labels of outlines that BTXRD lacks ({_few(list(labels))}), used as lesions"
+    found.add_warning(kind, labels.values())
     tumours = cases.loc[cases["label"] > 0, "stem"]
     found.add_warning("tumours without an outline", [s for s in tumours if s not in with_outline])
     found.add_warning("outlines without a case, not used", sorted(set(files) - listed))

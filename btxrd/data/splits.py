@@ -10,8 +10,8 @@ import pandas as pd
 
 from btxrd.artifacts.tables import PARTITIONS, SPLIT, table_content
 from btxrd.config.schema import SplitConfig
-from btxrd.data.cases import stems_of
 from btxrd.data.constants import CLASSES
+from btxrd.data.table import stems_of
 from btxrd.errors import InputError
 
 log = logging.getLogger(__name__)

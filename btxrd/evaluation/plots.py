@@ -167,5 +167,5 @@ def draw_overlay(
     for axes, (name, heat) in zip(mapped, maps.items(), strict=True):
         shown = axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.45)
         figure.colorbar(shown, ax=axes, label=name, shrink=0.85)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title, fontsize=9, parse_math=False)  # an id may hold two dollar signs
     save_figure(path, figure)

@@ -10,8 +10,10 @@ from typing import Any
 
 from btxrd.config.identity import identity
 from btxrd.config.schema import Config
+from btxrd.data.annotations import outline_files
 from btxrd.data.constants import SUFFIXES, TABLES
 from btxrd.runtime.files import write_json
+from btxrd.runtime.reading import readable
 
 
 def fingerprint(config: Config) -> str:
@@ -32,39 +34,48 @@ def fingerprint(config: Config) -> str:
 
 
 @functools.cache
+@readable()
 def _content(root: Path, cache: Path) -> str:
     """Hash the table, the images and the outlines under `root`, their paths included.
 
-    A file is hashed again only if its size or modification time has changed.
+    A file is hashed again only if its size, its inode, or the time at which its content or its
+    inode was last changed is another one.
     """
     index = cache / f"digests-{_short(str(root.resolve()))}.json"
-    try:
-        known = json.loads(index.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
+    known = _read_index(index)
     found = {}
     for path in _files(root):
         state = path.stat()
-        stamp = [state.st_size, state.st_mtime_ns]
+        stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
         name = path.relative_to(root).as_posix()
         old = known.get(name)
-        digest = old[2] if old is not None and old[:2] == stamp else _digest(path)
+        digest = old[-1] if old is not None and old[:-1] == stamp else _digest(path)
         found[name] = [*stamp, digest]
     if found != known:
         with contextlib.suppress(OSError):  # it only saves time
-            write_json(index, found)
-    return _short({name: entry[2] for name, entry in found.items()})
+            write_json(index, {"checksum": _short(found), "files": found})
+    return _short({name: entry[-1] for name, entry in found.items()})
+
+
+def _read_index(path: Path) -> dict[str, list[Any]]:
+    """Read what is known of the files; nothing if it is missing or damaged."""
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        known: dict[str, list[Any]] = index["files"]
+        return known if index["checksum"] == _short(known) else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
 
 
 def _files(root: Path) -> list[Path]:
     tables = [path for name in TABLES if (path := root / name).is_file()]
     inside = [
         Path(folder) / name
-        for top, suffixes in (("images", SUFFIXES), ("Annotations", (".json",)))
-        for folder, _, names in os.walk(root / top)
+        for folder, _, names in os.walk(root / "images")
         for name in names
-        if name.lower().endswith(suffixes) and not name.startswith((".", "~"))
+        if name.lower().endswith(SUFFIXES) and not name.startswith((".", "~"))
     ]
+    inside += outline_files(root)
     return tables + sorted(path for path in inside if path.is_file())
 
 

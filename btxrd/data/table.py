@@ -1,0 +1,127 @@
+"""dataset.xlsx or dataset.csv: the file, the sheet, and its columns."""
+
+import difflib
+import io
+import re
+import unicodedata
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from btxrd.data.constants import COLUMNS, REQUIRED_COLUMNS, TABLES
+from btxrd.errors import InputError
+from btxrd.runtime.reading import printable, read_bytes, readable
+
+SIMILAR = 0.8  # of two names of columns, from which one may be meant by the other
+LOCK = "~$"  # how the file begins that Excel leaves beside a workbook it has open
+
+
+@readable()
+def find_table(root: Path) -> Path:
+    """Find the one table of a data set. Raises InputError where there is none, or more than one."""
+    if not root.is_dir():
+        raise InputError(
+            f"data.root={root}: no such folder; give the one that holds images/ and dataset.xlsx"
+        )
+    found = [root / name for name in TABLES if (root / name).is_file()]
+    if len(found) == 2:
+        raise InputError(f"data.root={root}: holds dataset.xlsx and dataset.csv; keep one of them")
+    if found:
+        return found[0]
+    hint, inside = "", root / "BTXRD"
+    if (inside / "images").is_dir():
+        hint = f"; is it data.root={inside}?"
+    elif any(root.glob(f"{LOCK}*")):
+        hint = f"; {LOCK}dataset.xlsx is only Excel's lock"
+    raise InputError(f"data.root={root}: holds neither dataset.xlsx nor dataset.csv{hint}")
+
+
+def read_table(source: Path) -> pd.DataFrame:
+    """Read the table of a data set, rows as they stand there; `stem` is added.
+
+    Raises:
+        InputError: for a file that is no table, or lacks a column, or has one twice.
+    """
+    content = io.BytesIO(read_bytes(source))
+    try:
+        table = _read_excel(content, source) if source.suffix == ".xlsx" else _read_csv(content)
+    except InputError:
+        raise
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{source}: cannot be read as a table, it is not in UTF-8; save it as CSV in UTF-8"
+        ) from error
+    except Exception as error:  # each reader and each kind of damage raises a type of its own
+        reason = printable(str(error), longest=200)
+        hint = "; save its sheet as dataset.csv" if source.suffix == ".xlsx" else ""
+        raise InputError(f"{source}: cannot be read as a table ({reason}){hint}") from error
+    missing = [name for name in REQUIRED_COLUMNS if name not in table.columns]
+    if missing:
+        have = ", ".join(printable(name) for name in table.columns[:5])
+        raise InputError(f"{source}: lacks the columns {', '.join(missing)}; it begins with {have}")
+    for name in table.columns:
+        base = re.sub(r"\.\d+$", "", name)  # pandas calls a second `center` `center.1`
+        if list(table.columns).count(name) > 1 or (base != name and base in COLUMNS):
+            raise InputError(f"{source}: has the column {printable(base)} twice")
+    table = table.dropna(how="all").reset_index(drop=True)
+    if table.empty:
+        raise InputError(f"{source}: holds no cases")
+    ids = table["image_id"].where(table["image_id"].notna(), "").astype(str).str.strip()
+    return table.infer_objects().assign(image_id=ids, stem=stems_of(ids))
+
+
+def other_columns(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Find the columns of a table that are not BTXRD's.
+
+    Returns:
+        Those that nearly have the name of a column which the table lacks, each with that name, and
+        the others.
+    """
+    lacking = {name.casefold(): name for name in COLUMNS if name not in table.columns}
+    near, further = [], []
+    for name in (name for name in table.columns if name not in (*COLUMNS, "stem")):
+        meant = difflib.get_close_matches(name.casefold(), lacking, n=1, cutoff=SIMILAR)
+        if meant:
+            near.append(f"{printable(name)} (is it {lacking[meant[0]]}?)")
+        elif table[name].notna().any():
+            further.append(printable(name))
+    return near, further
+
+
+def stems_of(names: pd.Series) -> pd.Series:
+    """Names of images without their suffix, where it is one of an image; composed."""
+    return names.str.replace(r"\.(jpe?g|png)$", "", case=False, regex=True).map(composed)
+
+
+def composed(name: str) -> str:
+    """Bring a name to one form: some systems take an accent for a character of its own."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _read_csv(content: io.BytesIO) -> pd.DataFrame:
+    header = pd.read_csv(content, nrows=0, index_col=False).columns
+    content.seek(0)
+    types: dict[Any, Any] = {name: str for name in header if name.strip() == "image_id"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows longer than the header
+        return _named(pd.read_csv(content, dtype=types, index_col=False))
+
+
+def _read_excel(content: io.BytesIO, source: Path) -> pd.DataFrame:
+    """The sheet of the cases, whatever it is called; the first where none is."""
+    with pd.ExcelFile(content, engine="openpyxl") as book:
+        names = [sheet.title for sheet in book.book.worksheets]  # without those that are charts
+        tables = pd.read_excel(book, sheet_name=names, dtype=object)
+    sheets = {name: _named(table) for name, table in tables.items()}
+    fit = [name for name, sheet in sheets.items() if set(sheet.columns) >= set(REQUIRED_COLUMNS)]
+    if len(fit) > 1:
+        raise InputError(f"{source}: the sheets {' and '.join(fit)} both list cases; keep one")
+    if not sheets:
+        raise InputError(f"{source}: has no sheet with a table")
+    return sheets[fit[0] if fit else names[0]]
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    return table.set_axis([" ".join(str(name).split()) for name in table.columns], axis="columns")
