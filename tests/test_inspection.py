@@ -70,6 +70,25 @@ def test_a_run_stops_at_damage_and_at_nothing_less(planted, folder):
         assert len(inspect(root, folder / "cache", strict=True).cases) >= 60
 
 
+def test_what_is_odd_in_a_table_or_in_a_label_is_said_once(phantom, tmp_path):
+    root = shutil.copytree(phantom, tmp_path / "data")
+    table = pd.read_excel(root / "dataset.xlsx")
+    table.loc[0, "gender"] = table.loc[0, "gender"].lower() + " "
+    table = table.rename(columns={"hand": "hannd"}).assign(hospital="x")
+    table.to_excel(root / "dataset.xlsx", index=False)
+    outlines = sorted((root / "Annotations").glob("*.json"))[:2]
+    for path in outlines:
+        content = json.loads(path.read_text())
+        content["shapes"][0]["label"] = "Ruler (ignore)"
+        path.write_text(json.dumps(content))
+    assert inspect(root, tmp_path / "cache", strict=False).warnings == {
+        "columns with nearly the name of one of BTXRD's, not used": ["hannd (is it hand?)"],
+        "further columns, not used": ["hospital"],
+        "cases with other spellings in gender, compared as if spelt alike": ["IMG000001"],
+        "labels of outlines that BTXRD lacks (ruler (ignore)), used as lesions": [outlines[0].stem],
+    }
+
+
 def test_an_audit_goes_on_where_a_case_is_there_twice(phantom, tmp_path):
     root = shutil.copytree(phantom, tmp_path / "data")
     film = next((root / "images").glob("*.jpeg"))
