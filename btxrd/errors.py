@@ -9,7 +9,20 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(message))
+
+
+def printable(text: str, longest: int | None = None) -> str:
+    """Return what can be shown of any text in one line: no control characters.
+
+    Args:
+        text: The text, which may hold anything, such as a file name that is not UTF-8.
+        longest: Number of characters after which the rest is left out.
+    """
+    plain = " ".join(text.split())
+    if not plain.isprintable():
+        plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in plain)
+    return plain if longest is None or len(plain) <= longest else f"{plain[:longest]}..."
 
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate")

@@ -176,3 +176,9 @@ def test_an_error_that_passes_is_not_kept(tmp_path, monkeypatch):
         survey_images([str(path)], tmp_path / "cache")
     jpeg(path)
     assert survey_images([str(path)], tmp_path / "cache").infos[0].error is None
+
+
+def test_a_name_that_cannot_be_printed_is_escaped(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff\x1b.jpeg"))
+    with pytest.raises(InputError, match=r"a\\udcff\\x1b.jpeg: cannot be read"):
+        read_image(path)

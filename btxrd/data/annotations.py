@@ -74,7 +74,9 @@ def outline_files(root: Path) -> Iterator[Path]:
             continue
         entered.add((state.st_dev, state.st_ino))
         folders.sort()
-        for path in (Path(folder) / name for name in sorted(names)):
+        # A folder whose name is that of an outline is given too, and cannot be read as one.
+        named = [name for name in folders if name.lower().endswith(".json")]
+        for path in (Path(folder) / name for name in sorted(names + named)):
             if path.name.startswith((".", "~")):
                 continue
             if path.suffix.lower() == ".json":

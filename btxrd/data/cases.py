@@ -16,9 +16,9 @@ from btxrd.data.constants import (
     SUFFIXES,
     VIEWS,
 )
-from btxrd.data.table import composed, find_table, read_table
-from btxrd.errors import InputError
-from btxrd.runtime.reading import printable, readable
+from btxrd.data.table import SHOWN, composed, find_table, read_table
+from btxrd.errors import InputError, printable
+from btxrd.runtime.reading import readable
 
 SUBTYPES = (*BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES)
 FLAGS = (*SITES, *SUBTYPES, *REGIONS, *VIEWS)  # 0, 1 or empty
@@ -77,7 +77,7 @@ def row_errors(table: pd.DataFrame) -> dict[int, str]:
 
     def note(wrong: pd.Series, describe: str, right: str) -> None:
         for row, cells in table[wrong.to_numpy(bool)].iterrows():
-            values = {str(name): printable(str(cell)) for name, cell in cells.items()}
+            values = {str(name): printable(str(cell), SHOWN) for name, cell in cells.items()}
             case = values["image_id"] or f"row {int(str(row)) + 2}"
             errors.setdefault(int(str(row)), f"{case} {describe.format(**values)}; {right}")
 

@@ -15,9 +15,8 @@ from btxrd.data.cases import find_images, missing_image, row_errors, typed
 from btxrd.data.constants import LESIONS
 from btxrd.data.groups import join_groups, likely_patients, near_duplicates, respelt
 from btxrd.data.survey import NO_IMAGES, Survey, survey_images
-from btxrd.data.table import find_table, other_columns, read_table
-from btxrd.errors import InputError
-from btxrd.runtime.reading import printable
+from btxrd.data.table import SHOWN, find_table, other_columns, read_table
+from btxrd.errors import InputError, printable
 
 PLAIN = ("L", "RGB")  # the modes of BTXRD's own files
 OWN_FORMATS = {".jpeg": ("JPEG", "MPO"), ".jpg": ("JPEG", "MPO"), ".png": ("PNG",)}
@@ -59,7 +58,7 @@ class Inspection:
 
     def add_warning(self, kind: str, names: Iterable[str]) -> None:
         """Keep the names of what a warning is about, if there are any."""
-        self.warnings[kind] += map(printable, names)
+        self.warnings[kind] += (printable(name, SHOWN) for name in names)
         if not self.warnings[kind]:
             del self.warnings[kind]
 
@@ -94,7 +93,7 @@ def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
     found.add_errors(
         "rows",
         {
-            f"{printable(stems[row])} in row {row + 2}": f"{source}: {line}"
+            f"{printable(stems[row], SHOWN)} in row {row + 2}": f"{source}: {line}"
             for row, line in wrong.items()
         },
     )
@@ -185,7 +184,7 @@ def _read_outlines(found: Inspection, cases: pd.DataFrame, listed: set[str], roo
             continue
         found.outlines[stem] = outline
         for label in sorted(outline.labels - LESIONS):
-            labels.setdefault(printable(label), stem)
+            labels.setdefault(printable(label, SHOWN), stem)
         if outline.share < TINY:
             found.add_warning(f"outlines of less than {TINY:.2%} of the frame", [stem])
         if outline.crosses_frame:

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 
 from btxrd.data.constants import COLUMNS, REQUIRED_COLUMNS, TABLES
-from btxrd.errors import InputError
-from btxrd.runtime.reading import printable, read_bytes, readable
+from btxrd.errors import InputError, printable
+from btxrd.runtime.reading import read_bytes, readable
 
+SHOWN = 60  # characters of a value in a message
 SIMILAR = 0.8  # of two names of columns, from which one may be meant by the other
 LOCK = "~$"  # how the file begins that Excel leaves beside a workbook it has open
 
@@ -54,17 +55,17 @@ def read_table(source: Path) -> pd.DataFrame:
             f"{source}: cannot be read as a table, it is not in UTF-8; save it as CSV in UTF-8"
         ) from error
     except Exception as error:  # each reader and each kind of damage raises a type of its own
-        reason = printable(str(error), longest=200)
+        reason = printable(str(error), 200)
         hint = "; save its sheet as dataset.csv" if source.suffix == ".xlsx" else ""
         raise InputError(f"{source}: cannot be read as a table ({reason}){hint}") from error
     missing = [name for name in REQUIRED_COLUMNS if name not in table.columns]
     if missing:
-        have = ", ".join(printable(name) for name in table.columns[:5])
+        have = ", ".join(printable(name, SHOWN) for name in table.columns[:5])
         raise InputError(f"{source}: lacks the columns {', '.join(missing)}; it begins with {have}")
     for name in table.columns:
         base = re.sub(r"\.\d+$", "", name)  # pandas calls a second `center` `center.1`
         if list(table.columns).count(name) > 1 or (base != name and base in COLUMNS):
-            raise InputError(f"{source}: has the column {printable(base)} twice")
+            raise InputError(f"{source}: has the column {printable(base, SHOWN)} twice")
     table = table.dropna(how="all").reset_index(drop=True)
     if table.empty:
         raise InputError(f"{source}: holds no cases")
@@ -84,9 +85,9 @@ def other_columns(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     for name in (name for name in table.columns if name not in (*COLUMNS, "stem")):
         meant = difflib.get_close_matches(name.casefold(), lacking, n=1, cutoff=SIMILAR)
         if meant:
-            near.append(f"{printable(name)} (is it {lacking[meant[0]]}?)")
+            near.append(f"{printable(name, SHOWN)} (is it {lacking[meant[0]]}?)")
         elif table[name].notna().any():
-            further.append(printable(name))
+            further.append(printable(name, SHOWN))
     return near, further
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from btxrd.errors import InputError
 
-SHOWN = 60  # characters of a value in a message
 LARGEST = 2**30  # bytes; an image of 100 million pixels of three times 16 bits has 600 million
 
 
@@ -36,10 +35,3 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def printable(text: str, longest: int = SHOWN) -> str:
-    """What can be shown of any text in one line: no control characters, and no more than that."""
-    plain = text.encode(errors="backslashreplace").decode()
-    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(plain.split()))
-    return plain if len(plain) <= longest else f"{plain[:longest]}..."
