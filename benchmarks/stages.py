@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.images import full_size
@@ -16,6 +17,7 @@ from btxrd.data.cases import find_images
 from btxrd.data.constants import CLASS_NAMES
 from btxrd.data.images import digest_images, for_each_image, read_image
 from btxrd.data.pixels import TILE, load_pixels
+from btxrd.data.survey import COARSE
 from btxrd.evaluation.bootstrap import RESAMPLES, partition_metrics
 from btxrd.evaluation.gradcam import gradcam_maps
 from btxrd.evaluation.inference import predict
@@ -50,7 +52,24 @@ def _cache(root: Path) -> Iterator[Row]:
             )
         )
 
+    def with_pillow() -> float:
+        def draft(row: int) -> None:
+            with Image.open(paths[row]) as image:
+                image.draft("L", (4 * COARSE, 4 * COARSE))
+                image.load()
+
+        return seconds(lambda: for_each_image(draft, IMAGES // 2, "decode"))
+
     half, whole = IMAGES // 2, IMAGES
+    yield in_turn(
+        f"decoding {half} full-size films for the survey, corrupt data reported",
+        "s",
+        lambda: decode(4 * COARSE),
+        "decoding them by Pillow, corrupt data ignored",
+        with_pillow,
+        turns=TURNS,
+        target="<= 1.1",
+    )
     what, doubled = f"cache of {half} full-size films at {B0.size} px", lambda: build(whole)
     yield in_turn(
         what,
