@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,7 +58,7 @@ class Folder:
         self.outline.write_text(json.dumps(json.loads(self.outline.read_text()) | changes))
 
     def shape(self, points, kind="polygon"):
-        self.edit_outline(shapes=[{"label": "t", "points": points, "shape_type": kind}])
+        self.edit_outline(shapes=[{"label": "tumor", "points": points, "shape_type": kind}])
 
     def save(self, change, **options):
         with Image.open(self.film) as film:
@@ -345,12 +346,27 @@ def sixteen_bit(folder):
     folder.save(deepen, format="PNG")
 
 
+def sixteen_bit_colour(folder):
+    with Image.open(folder.film) as film:
+        deep = np.asarray(film.convert("RGB")).astype(np.uint16) * 16
+    folder.film.write_bytes(cv2.imencode(".png", deep)[1].tobytes())
+
+
 USABLE = {
     "RGBA": (
         lambda f: f.save(lambda film: film.convert("RGBA"), format="PNG"),
         "1 RGBA films, turned to grey",
     ),
     "16 bit": (sixteen_bit, "1 I;16 films, turned to grey"),
+    "16 bit in colour": (sixteen_bit_colour, "1 RGB;16 films, turned to grey"),
+    "a large profile": (
+        lambda f: f.save(lambda film: film, format="PNG", icc_profile=bytes(2_000_000)),
+        "1 PNG films named .jpeg",
+    ),
+    "a further column": (
+        lambda f: f.table(lambda t: t.assign(hospital="x")),
+        "1 further columns, not used, hospital first",
+    ),
     "palette": (
         lambda f: f.save(lambda film: film.convert("L").convert("P"), format="PNG"),
         "1 P films, turned to grey",

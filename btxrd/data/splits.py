@@ -1,6 +1,7 @@
 """Cases -> train, val and test."""
 
 import hashlib
+import io
 import logging
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from btxrd.config.schema import SplitConfig
 from btxrd.data.constants import CLASSES
 from btxrd.data.table import stems_of
 from btxrd.errors import InputError
+from btxrd.runtime.reading import read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +133,7 @@ def read_manifest(path: Path, cases: pd.DataFrame) -> Partition:
         InputError: for a file that is no such table, or does not fit the cases.
     """
     try:
-        table = pd.read_csv(path, dtype=str)
+        table = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str, index_col=False)
     except MemoryError:
         raise
     except Exception as error:  # each kind of damage raises a type of its own

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from btxrd.data.batches import Pixels
 from btxrd.data.constants import REGIONS, SITES, VIEWS
 from btxrd.data.dataset import Dataset
+from btxrd.data.groups import comparable
 from btxrd.evaluation.formulas import Floats
 from btxrd.evaluation.inference import predict
 from btxrd.model.classifier import BTXRDClassifier
@@ -127,5 +128,7 @@ def _as_numbers(column: pd.Series, train: Rows) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     if numbers.iloc[train].notna().any():
         return numbers
-    codes = pd.Series(pd.factorize(column, sort=True)[0], index=column.index, dtype=float)
+    cells = comparable(column)
+    cells = cells.where(cells != "")
+    codes = pd.Series(pd.factorize(cells, sort=True)[0], index=column.index, dtype=float)
     return codes.where(codes >= 0)

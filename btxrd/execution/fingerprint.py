@@ -48,8 +48,9 @@ def _content(root: Path, cache: Path) -> str:
         state = path.stat()
         stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
         name = path.relative_to(root).as_posix()
-        old = known.get(name)
-        digest = old[-1] if old is not None and old[:-1] == stamp else _digest(path)
+        *of_digest, digest = known.get(name, [None])
+        if of_digest != stamp or digest is None:
+            digest = _digest(path)
         found[name] = [*stamp, digest]
     if found != known:
         with contextlib.suppress(OSError):  # it only saves time
