@@ -48,7 +48,7 @@ def read_table(source: Path) -> pd.DataFrame:
     content = io.BytesIO(read_bytes(source))
     try:
         table = _read_excel(content, source) if source.suffix == ".xlsx" else _read_csv(content)
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except UnicodeDecodeError as error:
         raise InputError(
