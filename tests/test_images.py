@@ -1,3 +1,4 @@
+import errno
 import os
 import socket
 import struct
@@ -176,6 +177,18 @@ def test_an_error_that_passes_is_not_kept(tmp_path, monkeypatch):
         survey_images([str(path)], tmp_path / "cache")
     jpeg(path)
     assert survey_images([str(path)], tmp_path / "cache").infos[0].error is None
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.EMFILE, errno.ESTALE])
+def test_an_error_of_the_file_system_names_the_file(code, tmp_path, monkeypatch):
+    jpeg(tmp_path / "a.jpeg")
+
+    def fail(path):
+        raise OSError(code, os.strerror(code))  # as reading does, which does not name the file
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", fail)
+    with pytest.raises(InputError, match=rf"a.jpeg: cannot be read \({os.strerror(code)}\)"):
+        read_image(tmp_path / "a.jpeg")
 
 
 def test_a_name_that_cannot_be_printed_is_escaped(tmp_path):

@@ -25,6 +25,7 @@ from btxrd.runtime.reading import read_bytes
 
 log = logging.getLogger(__name__)
 
+# Deep colours changed within version 4: what was written before has no checksum, and is made again.
 VERSION = 4  # of what is done to an image or an outline; raise it when that changes
 TILE = 32  # pixels along each side, that CLAHE can tell the contrast of a tile by
 Stored = np.memmap[Any, np.dtype[np.uint8]]

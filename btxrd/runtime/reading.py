@@ -16,7 +16,8 @@ def readable() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
+        place = error.filename or "data.root"
+        raise InputError(f"{place}: cannot be read ({error.strerror})") from error
 
 
 def read_bytes(path: Path) -> bytes:
