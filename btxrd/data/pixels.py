@@ -128,7 +128,7 @@ def _load(
             file.write(_checksum(stored, target.name))
 
     def read(path: Path) -> Stored:
-        stored: Stored = np.load(path, mmap_mode="r")
+        stored: Stored = np.lib.format.open_memmap(path, mode="r")
         if stored.shape != shape or stored.dtype != np.uint8:
             raise ValueError(f"holds {stored.shape} {stored.dtype}, not {shape} uint8")
         with path.open("rb") as file:
