@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""The errors that a user can mend."""
 
 
 class InputError(Exception):
@@ -23,6 +23,10 @@ def printable(text: str, longest: int | None = None) -> str:
     if not plain.isprintable():
         plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in plain)
     return plain if longest is None or len(plain) <= longest else f"{plain[:longest]}..."
+
+
+class DamagedError(InputError):
+    """A file that is not as it was written."""
 
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate")

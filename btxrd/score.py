@@ -2,18 +2,21 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from btxrd.artifacts.config import read_config
-from btxrd.artifacts.plan import PLAN, read_plan
-from btxrd.artifacts.status import STATUS
+from btxrd.artifacts.hashes import DERIVED, Hashes, hash_files, is_derived, verify
+from btxrd.artifacts.metrics import RunMetrics
+from btxrd.artifacts.plan import PLAN, read_usable_plan
+from btxrd.artifacts.status import STATUS, RunStatus, write_status
 from btxrd.errors import InputError
 from btxrd.evaluation.score import describe, score
 from btxrd.execution.status import LOCK, read_status
 from btxrd.report.summary import summarize
 from btxrd.runtime.files import lock
-
-DAMAGE = (InputError, OSError, ValueError, KeyError, TypeError, IndexError)
 
 
 def main() -> int:
@@ -52,7 +55,7 @@ def find_runs(folder: Path) -> list[Path]:
     """
     if (folder / STATUS).is_file():
         return [folder]
-    planned = [folder / name for name in read_plan(folder).runs]
+    planned = [folder / name for name in read_usable_plan(folder).runs]
     found = [path.parent for path in sorted(folder.rglob(STATUS))]
     run_dirs = list(dict.fromkeys([*planned, *found]))
     if not run_dirs:
@@ -76,9 +79,33 @@ def score_run(run_dir: Path) -> tuple[bool, str]:
         with lock(run_dir / LOCK) as handle:
             if handle is None:
                 return False, "not scored (another process is using it)"
-            return True, f"scored: {describe(score(run_dir))}"
-    except DAMAGE as error:
+            return True, f"scored: {describe(_score(run_dir))}"
+    except Exception as error:  # each kind of damage raises a type of its own
         return False, f"not scored ({_in_one_line(run_dir, error)})"
+
+
+def _score(run_dir: Path) -> RunMetrics:
+    """Score a run whose lock is held. Its files are verified before, and hashed after.
+
+    Raises:
+        InputError: If a file that is read is not as the run left it.
+        OSError: If a file cannot be read.
+    """
+    status = read_status(run_dir)
+    if status is None or status.files is None:
+        return score(run_dir)
+    verify(run_dir, {name: found for name, found in status.files.items() if not is_derived(name)})
+    return score(run_dir, _writing(run_dir, status, status.files))
+
+
+@contextmanager
+def _writing(run_dir: Path, status: RunStatus, files: Hashes) -> Iterator[None]:
+    """Leave the hashes of the derived files empty while they are written."""
+    sources = {name: found for name, found in files.items() if not is_derived(name)}
+    unknown = dict.fromkeys(filter(is_derived, files), "")
+    write_status(run_dir, replace(status, files=sources | unknown))
+    yield
+    write_status(run_dir, replace(status, files=sources | hash_files(run_dir, DERIVED)))
 
 
 def _in_one_line(run_dir: Path, error: Exception) -> str:
@@ -93,7 +120,7 @@ def _in_one_line(run_dir: Path, error: Exception) -> str:
 def _summarize(sweep_dir: Path) -> bool:
     """Write the summary of a sweep; return whether this succeeded."""
     try:
-        summarize([sweep_dir], sweep_dir, images=read_plan(sweep_dir).images)
+        summarize([sweep_dir], sweep_dir)
     except InputError as error:
         print(error, file=sys.stderr)
         return False

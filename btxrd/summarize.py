@@ -4,7 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from btxrd.artifacts.plan import read_plan
 from btxrd.errors import InputError
 from btxrd.report.summary import summarize
 
@@ -30,9 +29,8 @@ def main() -> int:
         print("--to: must name a folder for the summary of several sweeps", file=sys.stderr)
         return 2
     try:
-        images = not args.no_images and all(read_plan(path).images for path in args.sweep_dirs)
         folder = args.to or args.sweep_dirs[0]
-        return 0 if summarize(args.sweep_dirs, folder, images=images) else 1
+        return 0 if summarize(args.sweep_dirs, folder, images=not args.no_images) else 1
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

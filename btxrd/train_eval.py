@@ -78,7 +78,7 @@ def train_eval(
     sidecar = _sidecar(model, config, dataset, fingerprint)
     history = _train(model, config, dataset.sealed(), sidecar, run_dir, interruption)
     if config.evaluate:
-        best, _ = load_checkpoint(run_dir / CHECKPOINTS)
+        best, _ = load_checkpoint(run_dir / CHECKPOINTS, fingerprint)
         infer(to_device(best, device), dataset, run_dir)
         score(run_dir)
     objective = best_epoch(history).val_macro_auc
@@ -200,5 +200,6 @@ def _train(
         device=model.device,
         run_dir=run_dir,
         data=dataset.identity,
+        fingerprint=sidecar.fingerprint,
         interruption=interruption,
     )

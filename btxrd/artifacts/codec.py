@@ -7,17 +7,21 @@ a reader does not know are ignored.
 
 import contextlib
 import json
+import math
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 
 from btxrd import __version__
-from btxrd.errors import InputError
-from btxrd.runtime.files import write_text
+from btxrd.errors import DamagedError, InputError
+from btxrd.runtime.files import read_file, write_text
 
 Content = dict[str, Any]  # of a JSON object; stays in this package
 A = TypeVar("A", bound="Artifact")
+DAMAGE = (  # what converting the content of a damaged file raises
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError,
+)  # fmt: skip
 
 
 class Artifact:
@@ -65,17 +69,26 @@ def read(path: Path, kind: type[A]) -> A:
     """Read a file of the present format or of an older one.
 
     Raises:
-        InputError: If the file is damaged, or has a format that is newer than this btxrd.
+        DamagedError: If the file is damaged.
+        InputError: If it has a format that is newer than this btxrd.
         OSError: If it cannot be read.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path), parse_float=_finite, parse_constant=_finite)
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
         number = check_format(path, content, kind.FORMAT)
         return kind.from_content(kind.upgrade(content, number))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: is damaged ({error})") from error
+    except DAMAGE as error:
+        raise DamagedError(f"{path}: is damaged ({str(error)[:200]})") from error
+
+
+def _finite(text: str) -> float:
+    """Convert a number of JSON, which has neither NaN nor infinity."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
 
 
 def check_format(path: Path, content: Content, latest: int) -> int:
@@ -86,7 +99,7 @@ def check_format(path: Path, content: Content, latest: int) -> int:
         InputError: If it is newer than `latest`.
     """
     number = content.get("format", 1)
-    if not isinstance(number, int) or number < 1:
+    if type(number) is not int or number < 1:  # True is an int, too
         raise ValueError(f"format={number}")
     if number > latest:
         writer = content.get("btxrd", "a newer version")
@@ -103,7 +116,7 @@ def refuse_newer(path: Path, latest: int) -> None:
     Raises:
         InputError: If the format of the file is newer than `latest`.
     """
-    with contextlib.suppress(OSError, ValueError):
-        content = json.loads(path.read_bytes())
+    with contextlib.suppress(OSError, DamagedError, *DAMAGE):
+        content = json.loads(read_file(path))
         if isinstance(content, dict):
             check_format(path, content, latest)

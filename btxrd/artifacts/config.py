@@ -9,11 +9,11 @@ import msgspec
 import yaml
 
 from btxrd import __version__
-from btxrd.artifacts.codec import check_format
+from btxrd.artifacts.codec import DAMAGE, check_format
 from btxrd.config.identity import flat
 from btxrd.config.schema import REQUIRED, Config
-from btxrd.errors import InputError
-from btxrd.runtime.files import write_text
+from btxrd.errors import DamagedError
+from btxrd.runtime.files import read_file, write_text
 
 CONFIG = "config.yaml"
 FORMAT = 2
@@ -48,7 +48,7 @@ def read_config(run_dir: Path) -> StoredConfig:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     path = run_dir / CONFIG
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), loader)
+        content = yaml.load(read_file(path).decode(), loader)
         if not isinstance(content, dict):
             raise ValueError("not a mapping")
         check_format(path, content, FORMAT)
@@ -57,8 +57,10 @@ def read_config(run_dir: Path) -> StoredConfig:
             if value == REQUIRED:  # the file was cut off
                 raise ValueError(f"{key} is missing")
         choices = msgspec.convert(content.get("choices", {}), dict[str, str | None])
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+    except OSError as error:
+        raise DamagedError(f"{path}: cannot be read ({error.strerror})") from error
+    except (*DAMAGE, yaml.YAMLError) as error:
+        raise DamagedError(f"{path}: cannot be read ({str(error)[:200]})") from error
     return StoredConfig(config, choices)
 
 

@@ -204,7 +204,28 @@ class RunMetrics(codec.Artifact):
     def from_content(cls, content: codec.Content) -> Self:
         """Convert the content of a file of the present format."""
         gathered = {name: gather(content[name]) for name in ("val", "test")}
-        return msgspec.convert(content | gathered, cls)
+        metrics = msgspec.convert(content | gathered, cls)
+        metrics.check()
+        return metrics
+
+    def check(self) -> None:
+        """Check that the parts fit each other.
+
+        Raises:
+            ValueError: If they do not.
+        """
+        k = len(self.classes)
+        if k < 2 or len(set(self.classes)) < k:
+            raise ValueError(f"classes={list(self.classes)}")
+        if not {self.focus, self.background or self.focus} <= set(self.classes):
+            raise ValueError(f"focus={self.focus}, background={self.background}")
+        for name, part in (("val", self.val), ("test", self.test)):
+            if set(part.per_class) != set(self.classes):
+                raise ValueError(f"{name}.per_class is not of the classes")
+            if [len(row) for row in part.confusion] != [k] * k:
+                raise ValueError(f"{name}.confusion is not of {k} classes")
+            if part.n < 1 or sum(map(sum, part.confusion)) != part.n:
+                raise ValueError(f"{name}.n={part.n} is not the sum of {name}.confusion")
 
     @classmethod
     def upgrade(cls, content: codec.Content, older: int) -> codec.Content:

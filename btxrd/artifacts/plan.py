@@ -1,10 +1,13 @@
 """plan.json: the runs that a sweep consists of."""
 
+import os
+import sys
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Self
 
 from btxrd.artifacts import codec
+from btxrd.errors import DamagedError
 
 PLAN = "plan.json"
 
@@ -17,6 +20,7 @@ class SweepPlan(codec.Artifact):
         runs: Names of the runs, those of earlier calls included, in the order of the calls.
         refused: Why the last call left the folder of a run alone, by its name.
         launched: Start of the last call, in ISO 8601 with milliseconds, UTC.
+        launch: Name of the last call, by which its runs are told from those of earlier calls.
         at_once: Number of parallel runs in the last call.
         pid: Process of the last call.
         command: Arguments of the last call.
@@ -32,6 +36,19 @@ class SweepPlan(codec.Artifact):
     pid: int = 0
     command: str = ""
     images: bool = True
+    launch: str = ""
+
+    @classmethod
+    def from_content(cls, content: codec.Content) -> Self:
+        """Convert the content of a file of the present format."""
+        plan = super().from_content(content)
+        for name in plan.runs:
+            parts = PurePosixPath(name).parts
+            if not parts or ".." in parts or name.startswith("/") or b"\0" in os.fsencode(name):
+                raise ValueError(f"runs: {name!r} is not the name of a folder in the sweep")
+        if plan.at_once < 1:
+            raise ValueError(f"at_once={plan.at_once}: must be 1 or more")
+        return plan
 
 
 def read_plan(sweep_dir: Path) -> SweepPlan:
@@ -39,9 +56,29 @@ def read_plan(sweep_dir: Path) -> SweepPlan:
 
     Raises:
         InputError: If the file is damaged or too new.
+        OSError: If it cannot be read.
     """
     path = sweep_dir / PLAN
-    return codec.read(path, SweepPlan) if path.is_file() else SweepPlan()
+    return codec.read(path, SweepPlan) if os.path.lexists(path) else SweepPlan()
+
+
+def read_usable_plan(sweep_dir: Path) -> SweepPlan:
+    """Read the plan of a sweep as far as it can be read; say so if it cannot.
+
+    Without a plan, runs are found by their folders, and no image is shown: the plan may have
+    forbidden it.
+
+    Raises:
+        InputError: If the file is too new.
+    """
+    try:
+        return read_plan(sweep_dir)
+    except DamagedError as error:
+        problem = str(error)
+    except OSError as error:
+        problem = f"{sweep_dir / PLAN}: cannot be read ({error.strerror})"
+    print(f"{problem}; only the runs that have a folder are known", file=sys.stderr)
+    return SweepPlan(images=False)
 
 
 def write_plan(sweep_dir: Path, plan: SweepPlan) -> None:

@@ -11,6 +11,7 @@ from btxrd.artifacts.classes import ClassNames
 
 CHECKPOINTS = "checkpoints"  # folder in a run
 WEIGHTS, SIDECAR, LAST = "best.safetensors", "best.json", "last.pt"  # files in it
+NEXT = "next.safetensors"  # the weights that the sidecar describes, until they replace the old ones
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ class Sidecar(codec.Artifact):
         epoch: Number of the epoch, from 1.
         val: Validation metrics of that epoch, None where undefined.
         initial: Where its training began; None in files of earlier versions.
+        sha256: Of the file of the weights; None for a run of an earlier version.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -135,6 +137,7 @@ class Sidecar(codec.Artifact):
     epoch: int
     val: dict[str, float | None] = field(default_factory=dict)
     initial: InitialWeights | None = None
+    sha256: str | None = None
 
     @property
     def class_names(self) -> ClassNames:

@@ -1,12 +1,18 @@
 """status.json: what became of a run."""
 
+import hashlib
+import json
+import os
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from btxrd.artifacts import codec
 
 STATUS = "status.json"
+CHECKSUM = "checksum"  # of the other keys
+LONGEST = 1e9  # seconds, 31 years
 State = Literal["running", "complete", "failed", "interrupted"]
 
 
@@ -61,9 +67,13 @@ class RunStatus(codec.Artifact):
         split_hash: Hash of split.csv.
         val_macro_auc: Of the best epoch, which a search maximises; None if undefined.
         worker: Process of the last attempt.
+        launch: Call that the last attempt belongs to, as in plan.json; None outside a sweep.
+        files: SHA-256 of each file of a complete run, by its path in the folder of the run; None
+            for a run of format 2 or older, and before a run is complete. See
+            `btxrd.artifacts.hashes`.
     """
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
 
     state: State
     fingerprint: str
@@ -77,6 +87,33 @@ class RunStatus(codec.Artifact):
     split_hash: str | None = None
     val_macro_auc: float | None = None
     worker: Worker | None = None
+    launch: str | None = None
+    files: dict[str, str] | None = None
+
+    def as_content(self) -> codec.Content:
+        """Return the content of the file; that of a complete run has a checksum."""
+        content = super().as_content()
+        return content if self.files is None else content | {CHECKSUM: _checksum(content)}
+
+    @classmethod
+    def from_content(cls, content: codec.Content) -> Self:
+        """Convert the content of a file of the present format."""
+        is_sealed = content.get("files") is not None or CHECKSUM in content
+        if is_sealed and content.get(CHECKSUM) != _checksum(content):
+            raise ValueError("its checksum is not that of its content")
+        status = super().from_content(content)
+        datetime.fromisoformat(status.started)
+        if status.attempts < 1 or (status.seconds or 0) > LONGEST:
+            raise ValueError(f"attempts={status.attempts}, seconds={status.seconds}")
+        return status
+
+
+def _checksum(content: codec.Content) -> str:
+    """Hash a content, without the keys that `codec.write` adds."""
+    rest = {
+        key: value for key, value in content.items() if key not in (CHECKSUM, "format", "btxrd")
+    }
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def read_status(run_dir: Path) -> RunStatus | None:
@@ -84,9 +121,10 @@ def read_status(run_dir: Path) -> RunStatus | None:
 
     Raises:
         InputError: If the file is damaged or too new.
+        OSError: If it cannot be read.
     """
     path = run_dir / STATUS
-    return codec.read(path, RunStatus) if path.is_file() else None
+    return codec.read(path, RunStatus) if os.path.lexists(path) else None
 
 
 def write_status(run_dir: Path, status: RunStatus) -> None:

@@ -4,6 +4,7 @@ A CSV file has no place for the number of its format. The columns tell it instea
 the names that a column had in older formats.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from btxrd.artifacts.metrics import OLD_VARIANTS
-from btxrd.errors import InputError
-from btxrd.runtime.files import write_bytes
+from btxrd.errors import DamagedError
+from btxrd.runtime.files import read_file, write_bytes
 
 PARTITIONS = ("train", "val", "test")
 PROBABILITY = "prob_{}"  # column of a class
@@ -142,26 +143,42 @@ def read_table(run_dir: Path, table: Table, classes: Sequence[str] = ()) -> pd.D
         classes: Class names, for a file with probabilities.
 
     Raises:
-        InputError: If the file is damaged or lacks a column.
+        DamagedError: If the file is damaged or lacks a column.
         OSError: If it cannot be read.
     """
     path = run_dir / table.name
     try:
-        found = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except ValueError as error:  # also pandas' own, and UnicodeDecodeError
-        raise InputError(f"{path}: is damaged ({error})") from error
-    found = found.rename(columns=table.old_columns)
+        return _typed(_cells(read_file(path)), table, classes)
+    except (ValueError, TypeError, OverflowError) as error:  # pandas' own are among them
+        raise DamagedError(f"{path}: is damaged ({str(error)[:200]})") from error
+
+
+def _cells(content: bytes) -> pd.DataFrame:
+    """Return the cells of a CSV file as text."""
+    found = pd.read_csv(
+        io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8", index_col=False
+    )
+    if found.isna().any(axis=None):
+        raise ValueError("a row has too few cells")
+    return found
+
+
+def _typed(cells: pd.DataFrame, table: Table, classes: Sequence[str]) -> pd.DataFrame:
+    """Give columns their present names, values and types."""
+    found = cells.rename(columns=table.old_columns)
+    if found.columns.has_duplicates:
+        raise ValueError("has a column twice")
     for column, values in table.old_values.items():
         if column in found:
             found[column] = found[column].replace(values)
     types = get_type_hints(table.row)
     for name in columns_of(table, classes):
         if name not in found:
-            raise InputError(f"{path}: is damaged (lacks the column {name})")
+            raise ValueError(f"lacks the column {name}")
         try:
             found[name] = _converted(found[name], types.get(name, float))
         except ValueError as error:
-            raise InputError(f"{path}: is damaged ({name}: {error})") from error
+            raise ValueError(f"{name}: {error}") from error
     return found
 
 

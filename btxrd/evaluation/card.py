@@ -1,28 +1,39 @@
 """The model card of a run (Mitchell et al. 2019)."""
 
+import os
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pandas as pd
 import yaml
 
+from btxrd.artifacts.checked import read_split
+from btxrd.artifacts.codec import DAMAGE
 from btxrd.artifacts.config import read_config
 from btxrd.artifacts.metrics import RunMetrics
 from btxrd.artifacts.sidecar import read_sidecar
-from btxrd.artifacts.tables import PARTITIONS, SPLIT, read_table
+from btxrd.artifacts.tables import PARTITIONS
+from btxrd.errors import DamagedError
 from btxrd.evaluation.metrics import METRICS, headline_metrics
 from btxrd.pages import render
-from btxrd.runtime.files import write_text
+from btxrd.runtime.files import read_file
 
 CARD = "card.md"
 
 
-def write_card(run_dir: Path, metrics: RunMetrics) -> None:
-    """Write the model card of a run, from its files and its metrics."""
+def card_of(run_dir: Path, metrics: RunMetrics) -> str:
+    """Return the model card of a run, from its files and its metrics.
+
+    Raises:
+        InputError: If a file is damaged.
+        OSError: If it cannot be read.
+    """
     config = read_config(run_dir).config
-    split = read_table(run_dir, SPLIT)
+    split = read_split(run_dir)
     names = metrics.class_names
     counts = split.groupby(["partition", "label"]).size()
-    text = render(
+    return render(
         "card.md.j2",
         config=config,
         split=config.split.title,
@@ -39,7 +50,6 @@ def write_card(run_dir: Path, metrics: RunMetrics) -> None:
         of_class=[metric for metric in METRICS if metric.compute_per_class is not None],
         of_center=[metric for metric in METRICS if metric.per_center and metric.exists_for(names)],
     )
-    write_text(run_dir / CARD, text)
 
 
 def _centers(split: pd.DataFrame, partition: str) -> str:
@@ -50,4 +60,10 @@ def _centers(split: pd.DataFrame, partition: str) -> str:
 def _overrides(run_dir: Path) -> list[str] | None:
     """Return the overrides of this run; None if Hydra did not record them."""
     path = run_dir / ".hydra" / "overrides.yaml"
-    return [str(one) for one in yaml.safe_load(path.read_text())] if path.is_file() else None
+    if not os.path.lexists(path):
+        return None
+    try:
+        found = yaml.safe_load(read_file(path).decode())
+        return [str(one) for one in msgspec.convert(found, list[Any])]
+    except (*DAMAGE, yaml.YAMLError) as error:
+        raise DamagedError(f"{path}: is damaged ({str(error)[:200]})") from error

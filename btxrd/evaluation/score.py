@@ -4,12 +4,22 @@ It reads files of the run only, so it can be repeated at any time.
 """
 
 import logging
+import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from btxrd.artifacts import codec
+from btxrd.artifacts.checked import (
+    CASE,
+    read_history,
+    read_maps,
+    read_predictions,
+    read_shortcuts,
+    read_split,
+)
 from btxrd.artifacts.classes import ClassNames
 from btxrd.artifacts.config import read_config
 from btxrd.artifacts.metrics import (
@@ -25,25 +35,21 @@ from btxrd.artifacts.tables import (
     GRADCAM,
     HISTORY,
     LESION_MAPS,
-    PREDICTIONS,
     SHORTCUTS,
-    SPLIT,
     Table,
     labels_and_probs,
-    read_table,
 )
-from btxrd.errors import InputError
+from btxrd.errors import DamagedError
 from btxrd.evaluation.bootstrap import Groups, partition_metrics
 from btxrd.evaluation.calibration import calibrate
-from btxrd.evaluation.card import write_card
+from btxrd.evaluation.card import CARD, card_of
 from btxrd.evaluation.formulas import Floats, Labels
 from btxrd.evaluation.localisation import summarize_localisation
 from btxrd.evaluation.metrics import METRICS
 from btxrd.evaluation.plots import draw_plots
 from btxrd.evaluation.selection import Validation
 from btxrd.evaluation.shortcuts import UNMODIFIED, score_shortcuts
-
-CASE = ["image_id", "partition", "label"]  # columns that tell a case in several files
+from btxrd.runtime.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +73,14 @@ class Predictions:
     centers: Labels
 
 
-def score(run_dir: Path) -> RunMetrics:
+def score(run_dir: Path, writing: AbstractContextManager[object] | None = None) -> RunMetrics:
     """Write metrics.json, figures/ and card.md of a run, from its other files.
 
     If val is test, the metrics of both are the same, and nothing is chosen on val.
 
     Args:
         run_dir: Folder of a run whose inference is complete.
+        writing: Is entered once all is computed, and left once all is written.
 
     Raises:
         InputError: If a file is missing or damaged, or does not fit the others; and if metrics.json
@@ -82,11 +89,11 @@ def score(run_dir: Path) -> RunMetrics:
     codec.refuse_newer(run_dir / METRICS_FILE, RunMetrics.FORMAT)
     names = read_sidecar(run_dir).class_names
     title = read_config(run_dir).config.split.title
-    split = read_table(run_dir, SPLIT)
+    split = read_split(run_dir)
     predictions = _read_predictions(run_dir, split, names)
-    history = read_table(run_dir, HISTORY)
-    if history["val_loss"].isna().all():
-        raise InputError(f"{run_dir / HISTORY.name}: is damaged (has no epoch)")
+    history = read_history(run_dir)
+    if history.empty:
+        raise DamagedError(f"{run_dir / HISTORY.name}: is damaged (has no epoch)")
 
     test, val = predictions["test"], predictions.get("val")
     of_test = _of_partition(test, names, title)
@@ -101,13 +108,15 @@ def score(run_dir: Path) -> RunMetrics:
         val=of_test if val is None else _of_partition(val, names, title),
         test=of_test,
         clinical=clinical,
-        gradcam=_of_maps(run_dir, GRADCAM, names) or {},
-        lesion_maps=_of_maps(run_dir, LESION_MAPS, names),
+        gradcam=_of_maps(run_dir, GRADCAM, names, split) or {},
+        lesion_maps=_of_maps(run_dir, LESION_MAPS, names, split),
         shortcuts=_of_shortcuts(run_dir, split, names),
     )
-    write_metrics(run_dir, metrics)
-    draw_plots(run_dir / "figures", test.labels, test.probs, history, names.names)
-    write_card(run_dir, metrics)
+    card = card_of(run_dir, metrics)
+    with writing or nullcontext():
+        write_metrics(run_dir, metrics)
+        draw_plots(run_dir / "figures", test.labels, test.probs, history, names.names)
+        write_text(run_dir / CARD, card)
     log.info("Test: %s", describe(metrics))
     return metrics
 
@@ -127,30 +136,16 @@ def _read_predictions(
     run_dir: Path, split: pd.DataFrame, names: ClassNames
 ) -> dict[str, Predictions]:
     """Read predictions.csv by partition: test, and val unless val is test."""
-    rows = read_table(run_dir, PREDICTIONS, names.names)
-    predicted = split[split["partition"].isin(("val", "test"))]
-    in_order = [one[CASE].sort_values(CASE).to_numpy().tolist() for one in (rows, predicted)]
-    if in_order[0] != in_order[1] or not (rows["partition"] == "test").any():
-        raise InputError(
-            f"{run_dir / PREDICTIONS.name}: is damaged (its cases are not the val and test cases "
-            f"of {SPLIT.name})"
-        )
+    rows = read_predictions(run_dir, names.names, split)
     return {
-        str(partition): _join(run_dir / PREDICTIONS.name, part, split, names)
-        for partition, part in rows.groupby("partition")
+        str(partition): _join(part, split, names) for partition, part in rows.groupby("partition")
     }
 
 
-def _join(path: Path, rows: pd.DataFrame, split: pd.DataFrame, names: ClassNames) -> Predictions:
+def _join(rows: pd.DataFrame, split: pd.DataFrame, names: ClassNames) -> Predictions:
     """Add the groups and centers of split.csv to rows with probabilities."""
-    try:
-        cases = rows[CASE].merge(split, "left", CASE, validate="many_to_one")
-        if cases["group"].isna().any():
-            unknown = cases["image_id"][cases["group"].isna()].iloc[0]
-            raise ValueError(f"{unknown} has another label or partition in {SPLIT.name}")
-        labels, probs = labels_and_probs(rows, names.names)
-    except ValueError as error:
-        raise InputError(f"{path}: is damaged ({error})") from error
+    cases = rows[CASE].merge(split, "left", CASE, validate="many_to_one")
+    labels, probs = labels_and_probs(rows, names.names)
     groups, centers = cases["group"].to_numpy(str), cases["center"].to_numpy()
     return Predictions(rows, labels, probs, groups, centers)
 
@@ -160,11 +155,13 @@ def _of_partition(found: Predictions, names: ClassNames, title: str) -> Partitio
     return replace(metrics, notes=metrics.notes | {"split": title})
 
 
-def _of_maps(run_dir: Path, table: Table, names: ClassNames) -> dict[str, Localisation] | None:
+def _of_maps(
+    run_dir: Path, table: Table, names: ClassNames, split: pd.DataFrame
+) -> dict[str, Localisation] | None:
     """Summarise a table of maps; None if the run has none."""
-    if table is LESION_MAPS and not (run_dir / table.name).is_file():
+    if table is LESION_MAPS and not os.path.lexists(run_dir / table.name):
         return None
-    return summarize_localisation(read_table(run_dir, table), names)
+    return summarize_localisation(read_maps(run_dir, table, names.names, split), names)
 
 
 def _of_shortcuts(
@@ -172,18 +169,17 @@ def _of_shortcuts(
 ) -> dict[str, VariantMetrics]:
     """Compute the metrics of every variant; all have the same cases in the same order."""
     path = run_dir / SHORTCUTS.name
-    rows = read_table(run_dir, SHORTCUTS, names.names)
+    rows = read_shortcuts(run_dir, names.names, split)
     variants = {
-        str(name): _join(path, part, split, names)
-        for name, part in rows.groupby("variant", sort=False)
+        str(name): _join(part, split, names) for name, part in rows.groupby("variant", sort=False)
     }
     unmodified = variants.get(UNMODIFIED)
     if unmodified is None:
-        raise InputError(f"{path}: is damaged (has no rows with variant={UNMODIFIED})")
+        raise DamagedError(f"{path}: is damaged (has no rows with variant={UNMODIFIED})")
     ids = unmodified.rows["image_id"].tolist()
     for name, variant in variants.items():
         if variant.rows["image_id"].tolist() != ids:
-            raise InputError(f"{path}: is damaged (variant={name} has other cases)")
+            raise DamagedError(f"{path}: is damaged (variant={name} has other cases)")
     return score_shortcuts(
         unmodified.labels,
         unmodified.probs,

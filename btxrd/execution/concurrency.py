@@ -16,6 +16,7 @@ from pathlib import Path
 
 from btxrd.artifacts.plan import PLAN, read_plan
 from btxrd.config.schema import Config
+from btxrd.errors import DamagedError
 from btxrd.execution.placement import Placement, share_of, visible_gpus
 from btxrd.runtime.cores import cores, threads
 from btxrd.runtime.files import read_json, read_or_build, write_json
@@ -61,8 +62,9 @@ def choose_at_once(
         runs: Configs of the runs to do, each with the number of its cases.
         use_gpus: Whether the runs may use GPUs.
     """
-    if (sweep_dir / PLAN).is_file():
-        return min(read_plan(sweep_dir).at_once, cores()), "as when the sweep began"
+    with contextlib.suppress(DamagedError, OSError):  # it is said once the sweep begins
+        if (sweep_dir / PLAN).is_file():
+            return min(read_plan(sweep_dir).at_once, cores()), "as when the sweep began"
     gpus = len(visible_gpus()) if use_gpus else 0
     candidates = _candidates(len(runs), gpus)
     if len(candidates) < 2:

@@ -12,6 +12,7 @@ from btxrd.config.identity import identity
 from btxrd.config.schema import Config
 from btxrd.data.annotations import outline_files
 from btxrd.data.constants import SUFFIXES, TABLES
+from btxrd.errors import InputError
 from btxrd.runtime.files import write_json
 from btxrd.runtime.reading import readable
 
@@ -53,7 +54,7 @@ def _content(root: Path, cache: Path) -> str:
             digest = _digest(path)
         found[name] = [*stamp, digest]
     if found != known:
-        with contextlib.suppress(OSError):  # it only saves time
+        with contextlib.suppress(InputError):  # it only saves time
             write_json(index, {"checksum": _short(found), "files": found})
     return _short({name: entry[-1] for name, entry in found.items()})
 

@@ -35,14 +35,14 @@ class Sweep:
 
     Attributes:
         folder: Folder of the sweep.
-        launched: Start of this call, as in plan.json.
+        launch: Name of this call, as in plan.json.
         is_search: Whether a sweeper chooses the next runs by the values of these.
         at_once: Number of parallel runs.
         killing: Set once all runs are to end without saving.
     """
 
     folder: Path
-    launched: str
+    launch: str
     is_search: bool = False
     at_once: int = 1
     killing: threading.Event = field(default_factory=threading.Event)
@@ -125,12 +125,12 @@ def do_runs(works: Sequence[Work], sweep: Sweep, *, use_gpus: bool) -> list[str]
 def _do(work: Work, sweep: Sweep, placement: Placement) -> str:
     """Do a run, unless it has failed in this call or the sweep is to stop."""
     run_dir = work.run_dir
-    if sweep.stop() != Stop.NO or has_failed(run_dir, sweep.launched):
+    if sweep.stop() != Stop.NO or has_failed(run_dir, sweep.launch):
         return state_of(run_dir)
     if work.number is not None:
         print(f"#{work.number}: {run_dir}", flush=True)
     job = work.spec()
-    state = _supervise(run_dir, job, placement, sweep.stop)
+    state = _supervise(run_dir, job, placement, sweep.stop, sweep.launch)
     if state == "failed":
         _limit_failures(run_dir, job, sweep)
     return state
@@ -146,9 +146,15 @@ def _limit_failures(run_dir: Path, job: JobSpec, sweep: Sweep) -> None:
             request_stop(sweep.folder, f"{count} runs failed, max_failed={limit}")
 
 
-def _supervise(run_dir: Path, job: JobSpec, placement: Placement, stop: Callable[[], Stop]) -> str:
+def _supervise(
+    run_dir: Path,
+    job: JobSpec,
+    placement: Placement,
+    stop: Callable[[], Stop],
+    launch: str | None = None,
+) -> str:
     try:
-        state = supervise(run_dir, job, placement, stop)
+        state = supervise(run_dir, job, placement, stop, launch)
     except (InputError, OSError) as error:  # of another config, or nothing can be written
         print(f"{run_dir}: not done ({error})", file=sys.stderr)
         return "refused"
@@ -175,7 +181,7 @@ def do_job(run_dir: Path, job: JobSpec, context: Context) -> float | None:
         SystemExit: If the job is to end without a result.
     """
     sweep_dir = context.sweep_dir
-    sweep = Sweep(sweep_dir, read_plan(sweep_dir).launched, context.is_search)
+    sweep = Sweep(sweep_dir, read_plan(sweep_dir).launch, context.is_search)
     (state,) = do_runs([Work(run_dir, lambda: job)], sweep, use_gpus=False)
     is_over = sweep.stop() != Stop.NO
     if state != "complete" and is_over and context.is_search:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from btxrd.artifacts.plan import read_plan
+from btxrd.artifacts.plan import read_usable_plan
 from btxrd.config.plugins import Job
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
@@ -80,9 +80,11 @@ def launch(
         }
         refused = {names[run_dir]: why for run_dir, why in found.refused.items()}
         (sweep_dir / STOP).unlink(missing_ok=True)
-        record_launch(sweep_dir, list(names.values()), refused, at_once, command, plan.images)
+        launch = record_launch(
+            sweep_dir, list(names.values()), refused, at_once, command, plan.images
+        )
         write_text(sweep_dir / "multirun.yaml", plan.request.multirun)
-        sweep = Sweep(sweep_dir, read_plan(sweep_dir).launched, plan.sweeper is not None, at_once)
+        sweep = Sweep(sweep_dir, launch, plan.sweeper is not None, at_once)
         received: list[int] = []
         code = 0
         if plan.sweeper or len(found.complete) + len(refused) < len(names):
@@ -124,7 +126,7 @@ def _alone(sweep_dir: Path) -> Iterator[None]:
     with lock(sweep_dir / LOCK, MOMENT) as handle:
         if handle is None:
             raise InputError(
-                f"{sweep_dir}: process {read_plan(sweep_dir).pid} is already running this "
+                f"{sweep_dir}: process {read_usable_plan(sweep_dir).pid} is already running this "
                 "sweep; wait for it, stop it, or set another hydra.sweep.dir"
             )
         yield

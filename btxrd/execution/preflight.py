@@ -54,6 +54,8 @@ def check_runs(runs: dict[Path, Config]) -> Findings:
                 to_come[run_dir] = config
         except InputError as error:
             found.refused[run_dir] = str(error)
+        except OSError as error:
+            found.refused[run_dir] = f"{error.filename or run_dir}: {error.strerror}"
     _check_models(to_come, found)
     for data in _distinct([config.data for config in to_come.values()]):
         of_data = {folder: config for folder, config in to_come.items() if config.data == data}

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from btxrd import __version__
 from btxrd.artifacts.config import write_config
+from btxrd.artifacts.hashes import RESULTS, hash_run
 from btxrd.artifacts.status import (
     Outcome,
     RunError,
@@ -28,17 +30,19 @@ from btxrd.artifacts.status import (
 from btxrd.config.schema import Config
 from btxrd.errors import InputError, describe_error, ran_out_of_memory
 from btxrd.execution.fingerprint import fingerprint
-from btxrd.execution.status import LOG, RESERVE, finalize_status, remove_resume_state, stamp
-from btxrd.runtime.files import remove_leftovers, write_bytes
+from btxrd.execution.status import (
+    LOG,
+    RESERVE,
+    ended_status,
+    finalize_status,
+    remove_resume_state,
+    stamp,
+)
+from btxrd.runtime.files import free_name, remove_leftovers, write_bytes
 
 log = logging.getLogger(__name__)
 
 RESERVED = 256 * 1024  # bytes
-RESULTS = (
-    "split.csv", "history.csv", "checkpoints", "predictions.csv", "metrics.json", "figures",
-    "gradcam.csv", "lesion_maps.csv", "lesion_maps.npz", "gradcam", "shortcuts.csv",
-    "card.md",
-)  # fmt: skip
 CRASH = "Fatal Python error"  # how faulthandler begins
 OF_USERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)  # interrupt, not failure
 
@@ -50,6 +54,7 @@ def begin(
     *,
     threads: int | None = None,
     gpu: str | None = None,
+    launch: str | None = None,
 ) -> None:
     """Write config.yaml and the first status of an attempt; the caller holds the lock of the run.
 
@@ -61,6 +66,7 @@ def begin(
         choices: Config group options that it was composed from.
         threads: CPU threads that the run may use.
         gpu: GPU that the run may use, as a value for CUDA_VISIBLE_DEVICES.
+        launch: Name of the call that the attempt belongs to.
     """
     before = read_status(run_dir)
     remove_leftovers(run_dir)
@@ -72,6 +78,7 @@ def begin(
         versions=versions(),
         device=config.device,
         worker=Worker(socket.gethostname(), os.getpid(), threads, gpu),
+        launch=launch,
     )
     if before is not None and before.fingerprint != status.fingerprint:
         _set_aside(run_dir, before.fingerprint)
@@ -83,11 +90,11 @@ def begin(
 
 
 def _set_aside(run_dir: Path, name: str) -> None:
-    """Move what another run left into a folder named by its fingerprint."""
-    left = [path for result in RESULTS if (path := run_dir / result).exists()]
+    """Move what another run left into a new folder, named by its fingerprint."""
+    left = [path for result in RESULTS if os.path.lexists(path := run_dir / result)]
     if left:
-        aside = run_dir / f"of-{name}"
-        aside.mkdir(exist_ok=True)
+        aside = free_name(run_dir / f"of-{name}")
+        aside.mkdir()
         for path in left:
             path.replace(aside / path.name)
         log.warning("What a run of another config left here was moved to %s", aside)
@@ -108,34 +115,45 @@ def record(run_dir: Path, work: Callable[[], Outcome]) -> State:
     if status.worker is not None:
         status = replace(status, worker=replace(status.worker, pid=os.getpid()))
         write_status(run_dir, status)
+    start = time.monotonic()
+
+    def end(state: State, error: BaseException | None = None) -> State:
+        reason = None if error is None else _describe(error)
+        seconds = time.monotonic() - start
+        finalize_status(run_dir, ended_status(status, state, seconds, reason))
+        return state
+
     try:
         outcome = work()
+        files = hash_run(run_dir)
     except Exception as error:
         is_plain = isinstance(error, InputError) or ran_out_of_memory(error)
         show = not is_plain or os.environ.get("HYDRA_FULL_ERROR") == "1"
         log.error("Failed: %s", describe_error(error), exc_info=error if show else None)
-        return finalize_status(run_dir, status, "failed", _describe(error)).state
+        return end("failed", error)
     except BaseException as error:
         log.error("Interrupted; the same command resumes this run")
-        finalize_status(run_dir, status, "interrupted", _describe(error))
+        end("interrupted", error)
         raise
     status = replace(
         status,
         device=outcome.device,
         split_hash=outcome.split_hash,
         val_macro_auc=outcome.val_macro_auc,
+        files=files,
     )
-    finalize_status(run_dir, status, "complete")
+    end("complete")
     remove_resume_state(run_dir)
     return "complete"
 
 
-def settle(run_dir: Path, code: int, log_from: int = 0) -> State:
+def settle(run_dir: Path, code: int, seconds: float, log_from: int = 0) -> State:
     """Record how a run ended whose process may not have been able to do so.
 
     Args:
         run_dir: Folder of the run; the caller holds its lock.
         code: Exit status of its process; -N or 128 + N if signal N ended it.
+        seconds: Duration of the attempt.
         log_from: Size of the log when this attempt began.
 
     Returns:
@@ -151,14 +169,16 @@ def settle(run_dir: Path, code: int, log_from: int = 0) -> State:
     name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
     if -code in OF_USERS:
         reason = RunError(name, "was asked to end")
-        return finalize_status(run_dir, status, "interrupted", reason).state
+        finalize_status(run_dir, ended_status(status, "interrupted", seconds, reason))
+        return "interrupted"
     if -code == signal.SIGKILL:
         message = "the process was killed, by a user or by the system for lack of memory"
     else:
         message = "the process crashed without recording the cause"
     log.error("Failed: %s: %s", name, message)
     reason = RunError(name, message, _crash(run_dir, log_from))
-    return finalize_status(run_dir, status, "failed", reason).state
+    finalize_status(run_dir, ended_status(status, "failed", seconds, reason))
+    return "failed"
 
 
 def _begun(run_dir: Path) -> RunStatus:

@@ -1,5 +1,6 @@
 """The state of every run: what became of it, and which folders must not be touched."""
 
+import contextlib
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from btxrd.artifacts import status as artifact
 from btxrd.artifacts.config import read_config
-from btxrd.artifacts.sidecar import CHECKPOINTS, LAST
+from btxrd.artifacts.sidecar import CHECKPOINTS, LAST, NEXT
 from btxrd.artifacts.status import STATUS, RunError, RunStatus, State, write_status
 from btxrd.config.identity import differing
 from btxrd.config.schema import Config
@@ -39,47 +40,50 @@ def read_status(run_dir: Path) -> RunStatus | None:
             worker = status.worker
             of = "its process" if worker is None else f"process {worker.pid} on {worker.host}"
             error = RunError("Killed", f"{of} ended without recording why")
-            status = finalize_status(run_dir, status, "interrupted", error, _last_write(run_dir))
+            ended = _last_write(run_dir)
+            seconds = ended.timestamp() - datetime.fromisoformat(status.started).timestamp()
+            status = ended_status(status, "interrupted", seconds, error, ended)
+            with contextlib.suppress(InputError):  # of a full disk: the next reader finds the same
+                finalize_status(run_dir, status)
         return status
 
 
-def _last_write(run_dir: Path) -> float:
-    """Return when a file of a run was last written, in seconds since the epoch."""
-    return max(path.stat().st_mtime for path in run_dir.iterdir() if path.name != LOCK)
+def _last_write(run_dir: Path) -> datetime:
+    """Return when a file of a run was last written, by the clock of its file system."""
+    times = [path.lstat().st_mtime for path in run_dir.iterdir() if path.name != LOCK]
+    return datetime.fromtimestamp(max(times), UTC)
 
 
-def finalize_status(
-    run_dir: Path,
+def ended_status(
     status: RunStatus,
     state: State,
+    seconds: float,
     error: RunError | None = None,
-    at: float | None = None,
+    ended: datetime | None = None,
 ) -> RunStatus:
-    """Record how a run ended; the caller holds its lock.
+    """Return the status of a run that ended.
 
     Args:
-        run_dir: Folder of the run.
         status: Its status until now.
         state: State that it ended in.
+        seconds: Duration of the last attempt. A difference of clocks, which may be negative, counts
+            as 0 then.
         error: Why it did not complete.
-        at: When it ended, in seconds since the epoch; None means now.
-
-    Returns:
-        The status that was written.
+        ended: When it ended; None means now.
     """
-    ended = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
-    seconds = (ended - datetime.fromisoformat(status.started)).total_seconds()
-    seconds += status.seconds or 0
-    status = replace(
-        status, state=state, ended=stamp(ended), seconds=round(seconds, 3), error=error
-    )
+    total = max(0.0, status.seconds or 0.0) + max(0.0, seconds)
+    at = stamp(datetime.now(UTC) if ended is None else ended)
+    return replace(status, state=state, ended=at, seconds=round(total, 3), error=error)
+
+
+def finalize_status(run_dir: Path, status: RunStatus) -> None:
+    """Write the last status of an attempt, also on a full disk; the caller holds the lock."""
     (run_dir / RESERVE).unlink(missing_ok=True)
     write_status(run_dir, status)
-    return status
 
 
 def stamp(moment: datetime) -> str:
-    """Format a moment so that later ones sort after it."""
+    """Format a moment for a reader. Clocks disagree, so nothing is decided by it."""
     return moment.isoformat(timespec="milliseconds")
 
 
@@ -87,7 +91,7 @@ def state_of(run_dir: Path) -> str:
     """Return the state of a run: that of its status, `missing` without one, or `damaged`."""
     try:
         status = read_status(run_dir)
-    except InputError:
+    except (InputError, OSError):
         return "damaged"
     return "missing" if status is None else status.state
 
@@ -115,12 +119,13 @@ def is_complete(run_dir: Path, config: Config) -> bool:
 
 def remove_resume_state(run_dir: Path) -> None:
     """Remove the resume state of a complete run, which a killed process may have left."""
-    (run_dir / CHECKPOINTS / LAST).unlink(missing_ok=True)
+    for name in (LAST, NEXT):
+        (run_dir / CHECKPOINTS / name).unlink(missing_ok=True)
 
 
-def has_failed(run_dir: Path, since: str) -> bool:
-    """Return whether a run failed since a moment as `stamp` formats it."""
+def has_failed(run_dir: Path, launch: str) -> bool:
+    """Return whether a run failed in a call, which plan.json names."""
     if state_of(run_dir) != "failed":
         return False
     status = artifact.read_status(run_dir)
-    return status is not None and (status.ended or "") >= since
+    return status is not None and status.launch == launch

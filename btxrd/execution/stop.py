@@ -1,14 +1,17 @@
 """The start and the stop of a sweep: what plan.json records of a call, and the stop file."""
 
 import os
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
+from uuid import uuid4
 
-from btxrd.artifacts.plan import SweepPlan, read_plan, write_plan
+from btxrd.artifacts.plan import PLAN, SweepPlan, read_plan, write_plan
+from btxrd.errors import DamagedError
 from btxrd.execution.status import stamp
-from btxrd.runtime.files import write_text
+from btxrd.runtime.files import free_name, write_text
 
 STOP = "stop"
 
@@ -28,20 +31,36 @@ def record_launch(
     at_once: int = 1,
     command: str = "",
     images: bool = True,
-) -> None:
+) -> str:
     """Record in plan.json which runs a call does; the runs of earlier calls stay planned.
 
     A run that version 0.1 planned in nested folders, and never began, is planned in one folder now.
+    A plan that is damaged is kept under another name.
+
+    Returns:
+        A new name for the call.
     """
     earlier = [
         name
-        for name in read_plan(sweep_dir).runs
+        for name in _plan_to_replace(sweep_dir).runs
         if name in names or name.replace("/", ".") not in names
     ]
     runs = tuple(dict.fromkeys([*earlier, *names]))
     launched = stamp(datetime.now(UTC))
-    plan = SweepPlan(runs, refused or {}, launched, at_once, os.getpid(), command, images)
+    launch = uuid4().hex
+    plan = SweepPlan(runs, refused or {}, launched, at_once, os.getpid(), command, images, launch)
     write_plan(sweep_dir, plan)
+    return launch
+
+
+def _plan_to_replace(sweep_dir: Path) -> SweepPlan:
+    try:
+        return read_plan(sweep_dir)
+    except DamagedError as error:
+        kept = free_name(sweep_dir / f"{PLAN}.damaged")
+        (sweep_dir / PLAN).rename(kept)
+        print(f"{error}; it was moved to {kept.name}", file=sys.stderr)
+        return SweepPlan()
 
 
 def request_stop(sweep_dir: Path, reason: str) -> None:

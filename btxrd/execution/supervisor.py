@@ -22,7 +22,13 @@ POLL_SECONDS = 0.2
 PATIENCE = 60  # seconds that a run has to save and end; and to wait for another that is ending
 
 
-def supervise(run_dir: Path, job: JobSpec, placement: Placement, stop: Callable[[], Stop]) -> str:
+def supervise(
+    run_dir: Path,
+    job: JobSpec,
+    placement: Placement,
+    stop: Callable[[], Stop],
+    launch: str | None = None,
+) -> str:
     """Do a run in a process of its own, and make sure that its end is recorded.
 
     However this function ends, the process of the run has ended before. It saves first, also after
@@ -33,6 +39,7 @@ def supervise(run_dir: Path, job: JobSpec, placement: Placement, stop: Callable[
         job: What to do.
         placement: What to run on.
         stop: Says, every moment, whether the run is to stop.
+        launch: Name of the call that the run belongs to.
 
     Returns:
         The state of the run; `running` if another process works on it.
@@ -48,7 +55,15 @@ def supervise(run_dir: Path, job: JobSpec, placement: Placement, stop: Callable[
             return "running"
         if is_complete(run_dir, job.config):  # the other process has done it
             return "complete"
-        begin(run_dir, job.config, job.choices, threads=placement.threads, gpu=placement.gpu)
+        start = time.monotonic()
+        begin(
+            run_dir,
+            job.config,
+            job.choices,
+            threads=placement.threads,
+            gpu=placement.gpu,
+            launch=launch,
+        )
         for name, text in job.record.items():
             write_text(run_dir / ".hydra" / name, text)
         log = run_dir / LOG
@@ -61,9 +76,10 @@ def supervise(run_dir: Path, job: JobSpec, placement: Placement, stop: Callable[
                     break
         except BaseException:
             is_ended = process.poll() is not None
-            settle(run_dir, -signal.SIGTERM if is_ended else _end(process, stop))
+            code = -signal.SIGTERM if is_ended else _end(process, stop)
+            settle(run_dir, code, time.monotonic() - start)
             raise
-        return settle(run_dir, code, log_from)
+        return settle(run_dir, code, time.monotonic() - start, log_from)
 
 
 def _start(

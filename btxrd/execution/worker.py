@@ -1,6 +1,7 @@
 """The process of one run, started by `supervisor.py` as `btxrd.execution.worker RUN_DIR`."""
 
 import faulthandler
+import logging
 import os
 import pickle
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from btxrd.artifacts.status import Outcome, read_status
 from btxrd.config.jobspec import JobSpec
+from btxrd.errors import InputError
 from btxrd.execution.record import record
 from btxrd.execution.status import LOG
 from btxrd.runtime.interruption import Interruption
@@ -41,8 +43,12 @@ def main() -> int:
 
     with (run_dir / LOG).open("a") as log:
         faulthandler.enable(log)
+        logging.raiseExceptions = False  # a log that cannot be written must not end a run
         try:
             return 0 if record(run_dir, work) == "complete" else 1
+        except InputError as error:  # the last status cannot be written
+            print(error, file=sys.stderr)
+            return 1
         finally:
             faulthandler.disable()
 

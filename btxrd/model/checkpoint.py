@@ -1,6 +1,9 @@
 """Weights, sidecar and training state on disk, in formats that cannot carry code."""
 
-from dataclasses import asdict, dataclass
+import hashlib
+import io
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +13,86 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from btxrd.artifacts import codec
-from btxrd.artifacts.sidecar import LAST, SIDECAR, WEIGHTS, Sidecar
+from btxrd.artifacts.hashes import digest, verify_member
+from btxrd.artifacts.sidecar import LAST, NEXT, SIDECAR, WEIGHTS, Sidecar
 from btxrd.artifacts.tables import HistoryRow
-from btxrd.errors import InputError, ran_out_of_memory
+from btxrd.errors import DamagedError, InputError, ran_out_of_memory
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.runtime.files import atomic_write, write_bytes
+from btxrd.runtime.files import atomic_write, read_file, write_bytes
+
+SEAL = b"\nbtxrd sha256 "  # begins the last line of last.pt, which torch does not read
+AGAIN = "to start this run again"
 
 
 def save_checkpoint(folder: Path, model: nn.Module, sidecar: Sidecar) -> None:
-    """Write the weights, then the sidecar that describes how to use them."""
+    """Write the weights, and the sidecar that describes how to use them.
+
+    Two files cannot be replaced at one moment. So the weights get their name last: if this process
+    is killed before, `verify_checkpoint` does it.
+    """
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    write_bytes(folder / WEIGHTS, save(weights))
-    codec.write(folder / SIDECAR, sidecar)
+    content = save(weights)
+    write_bytes(folder / NEXT, content)
+    codec.write(folder / SIDECAR, replace(sidecar, sha256=hashlib.sha256(content).hexdigest()))
+    (folder / NEXT).replace(folder / WEIGHTS)
 
 
-def load_checkpoint(folder: Path) -> tuple[BTXRDClassifier, Sidecar]:
+def verify_checkpoint(folder: Path, fingerprint: str | None = None) -> Sidecar:
+    """Read the sidecar of weights, and verify that the weights are those that it describes.
+
+    Args:
+        folder: Folder `checkpoints` of a run.
+        fingerprint: Of the run that they must belong to; None for any run.
+
+    Raises:
+        InputError: If a file is missing or damaged, if the two do not belong together or to the
+            run, or if the sidecar is too new.
+    """
+    path = folder / WEIGHTS
+    try:
+        sidecar = codec.read(folder / SIDECAR, Sidecar)
+        is_next = (folder / NEXT).is_file() and digest(folder / NEXT) == sidecar.sha256
+        if is_next:  # its process was killed before it could rename it
+            (folder / NEXT).replace(path)
+        found = digest(path) if path.is_file() else None
+        verify_member(folder / SIDECAR)
+        verify_member(path)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: contains no usable {WEIGHTS} and {SIDECAR} ({error})"
+        ) from error
+    if found is None:
+        raise InputError(f"{path}: is missing; restore it, or delete {folder} {AGAIN}")
+    if sidecar.sha256 not in (None, found):
+        raise DamagedError(
+            f"{path}: is damaged or is not of {SIDECAR} (sha256 {found[:12]} here, "
+            f"{sidecar.sha256[:12]} there); restore it, or delete {folder} {AGAIN}"
+        )
+    if fingerprint is not None and sidecar.fingerprint != fingerprint:
+        raise InputError(
+            f"{folder / SIDECAR}: belongs to another run (fingerprint {sidecar.fingerprint}, but "
+            f"this run has {fingerprint}); delete {folder} {AGAIN}"
+        )
+    return sidecar
+
+
+def load_checkpoint(
+    folder: Path, fingerprint: str | None = None
+) -> tuple[BTXRDClassifier, Sidecar]:
     """Rebuild the classifier of a run from its `checkpoints` folder.
+
+    Args:
+        folder: Folder `checkpoints` of a run.
+        fingerprint: See `verify_checkpoint`.
 
     Returns:
         The model in evaluation mode on the CPU, and its sidecar.
 
     Raises:
-        InputError: If a file is missing or damaged, if the two files do not match, or if the
-            sidecar is too new.
+        InputError: If the files cannot be used; see `verify_checkpoint`.
     """
+    sidecar = verify_checkpoint(folder, fingerprint)
     try:
-        sidecar = codec.read(folder / SIDECAR, Sidecar)
         model = BTXRDClassifier(**sidecar.arguments.as_keywords(), pretrained=False)
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
@@ -80,6 +137,7 @@ class TrainingState:
         data: Name of the images and partitions.
         part: Progress within the current epoch.
         random: State of the generators.
+        fingerprint: Of the run; empty for a state of an earlier version.
     """
 
     model: TorchState
@@ -90,33 +148,67 @@ class TrainingState:
     data: str
     part: Progress
     random: RandomState
+    fingerprint: str = ""
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
-    """Write the state that a training resumes from."""
+    """Write the state that a training resumes from, and its checksum into the same file."""
     plain: dict[str, Any] = {"history": [asdict(row) for row in state.history]}
     plain |= {"part": asdict(state.part), "random": vars(state.random)}
+    content = io.BytesIO()  # torch would hide why a file cannot be written
+    torch.save(vars(state) | plain, content)
+    content.write(_seal(content.getbuffer()))
     with atomic_write(folder / LAST) as temporary:
-        torch.save(vars(state) | plain, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
-def load_state(folder: Path) -> TrainingState | None:
+def _seal(content: bytes | memoryview) -> bytes:
+    return SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def load_state(folder: Path, fingerprint: str = "") -> TrainingState | None:
     """Read the state that `save_state` wrote; None if there is none.
 
+    Args:
+        folder: Folder `checkpoints` of a run.
+        fingerprint: Of the run, which the state must belong to; empty for any run. The best weights
+            so far are verified, too.
+
     Raises:
-        InputError: If the file is damaged.
+        InputError: If the file is damaged, or belongs to another run.
     """
     path = folder / LAST
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        typed: dict[str, Any] = {"history": [HistoryRow(**row) for row in content["history"]]}
-        typed |= {"part": Progress(**content["part"]), "random": RandomState(**content["random"])}
-        return TrainingState(**content | typed)
+        state = _state_of(read_file(path))
     except Exception as error:  # each kind of damage raises a type of its own
         if ran_out_of_memory(error):
             raise
+        raise DamagedError(f"{path}: is damaged; delete it {AGAIN} ({str(error)[:80]})") from error
+    if fingerprint and state.fingerprint not in ("", fingerprint):
         raise InputError(
-            f"{path}: is damaged; delete it to start this run again ({str(error)[:80]})"
-        ) from error
+            f"{path}: belongs to another run (fingerprint {state.fingerprint}, but this run has "
+            f"{fingerprint}); delete it {AGAIN}"
+        )
+    if fingerprint and state.history:
+        verify_checkpoint(folder, fingerprint)
+    return state
+
+
+def _state_of(content: bytes) -> TrainingState:
+    """Return the state that the content of last.pt describes.
+
+    Raises:
+        ValueError: If its checksum does not agree; a file of an earlier version has none.
+    """
+    size = len(_seal(b""))
+    is_sealed = content[-size:].startswith(SEAL)
+    if is_sealed and content[-size:] != _seal(memoryview(content)[:-size]):
+        raise ValueError("its checksum is not that of its content")
+    found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if "fingerprint" in found and not is_sealed:
+        raise ValueError("it has no checksum")
+    typed: dict[str, Any] = {"history": [HistoryRow(**row) for row in found["history"]]}
+    typed |= {"part": Progress(**found["part"]), "random": RandomState(**found["random"])}
+    return TrainingState(**found | typed)

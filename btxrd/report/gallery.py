@@ -73,7 +73,7 @@ def _picture(path: Path) -> str | None:
             small = picture.convert("RGB")
             small.thumbnail((WIDTH, WIDTH))
             small.save(text, format="JPEG", quality=72)
-    except OSError as error:
+    except Exception as error:  # each kind of damage raises a type of its own
         log.warning("%s: is not shown in the report (%s)", path, error)
         return None
     return f"data:image/jpeg;base64,{b64encode(text.getvalue()).decode()}"

@@ -1,25 +1,22 @@
 """The runs of a sweep, read from disk."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from btxrd.artifacts.checked import read_history, read_predictions, read_split
 from btxrd.artifacts.classes import ClassNames
 from btxrd.artifacts.config import StoredConfig, read_config
-from btxrd.artifacts.metrics import UNDEFINED, Estimates, RunMetrics, read_metrics
-from btxrd.artifacts.plan import read_plan
+from btxrd.artifacts.hashes import verify
+from btxrd.artifacts.metrics import METRICS_FILE, UNDEFINED, Estimates, RunMetrics, read_metrics
+from btxrd.artifacts.plan import SweepPlan, read_usable_plan
 from btxrd.artifacts.status import STATUS, RunStatus
 from btxrd.artifacts.summary import SummaryRow
-from btxrd.artifacts.tables import (
-    HISTORY,
-    PREDICTIONS,
-    SPLIT,
-    labels_and_probs,
-    read_table,
-)
-from btxrd.errors import InputError
+from btxrd.artifacts.tables import HISTORY, labels_and_probs
+from btxrd.errors import DamagedError, InputError
 from btxrd.evaluation.bootstrap import Groups
 from btxrd.evaluation.metrics import Floats, Labels
 from btxrd.evaluation.selection import Candidate
@@ -92,7 +89,7 @@ class ScoredRun(Run):
     probs: Floats
 
 
-def read_runs(sweep_dir: Path, prefix: str = "") -> list[Run]:
+def read_runs(sweep_dir: Path, plan: SweepPlan | None = None, prefix: str = "") -> list[Run]:
     """Read every run that was planned or has a folder, in the order of the plan.
 
     A folder that the last call refused keeps its row. It is neither selected nor compared, since
@@ -100,9 +97,10 @@ def read_runs(sweep_dir: Path, prefix: str = "") -> list[Run]:
 
     Args:
         sweep_dir: Folder of the sweep.
+        plan: Content of its plan.json, if it was read already.
         prefix: Put before each name.
     """
-    plan = read_plan(sweep_dir)
+    plan = read_usable_plan(sweep_dir) if plan is None else plan
     found = sorted(path.parent for path in sweep_dir.rglob(STATUS))
     names = list(dict.fromkeys([*plan.runs, *(f.relative_to(sweep_dir).as_posix() for f in found)]))
     runs = []
@@ -121,12 +119,18 @@ def _read_run(run_dir: Path, name: str) -> Run:
         if status is None:
             return Run(name, run_dir, SummaryRow(name, error="never started"))
         return _read_folder(run_dir, name, status)
-    except (InputError, OSError) as error:
-        row = SummaryRow(name, "damaged", error=f"cannot be read: {error}")
-        return Run(name, run_dir, row)
+    except InputError as error:
+        problem = str(error)
+    except OSError as error:
+        problem = f"{error.filename or run_dir}: cannot be read ({error.strerror})"
+    except Exception as error:  # a kind of damage that no reader foresees
+        problem = f"{run_dir}: is damaged ({type(error).__name__}: {' '.join(str(error).split())})"
+    return Run(name, run_dir, SummaryRow(name, "damaged", error=problem))
 
 
 def _read_folder(run_dir: Path, name: str, status: RunStatus) -> Run:
+    if status.state == "complete" and status.files is not None:
+        verify(run_dir, status.files)
     stored = read_config(run_dir)
     config = stored.config
     history = _read_history(run_dir)
@@ -139,7 +143,7 @@ def _read_folder(run_dir: Path, name: str, status: RunStatus) -> Run:
         split=config.split.title,
         annotations=config.annotations.title,
         seed=config.seed,
-        seconds=status.seconds,
+        seconds=None if status.seconds is None else max(0.0, status.seconds),
         error=_cause(status),
         split_hash=status.split_hash,
         epochs=epochs,
@@ -149,7 +153,7 @@ def _read_folder(run_dir: Path, name: str, status: RunStatus) -> Run:
     if status.state != "complete" or not config.evaluate:
         return Run(name, run_dir, row, status)
     if history is None or not epochs:
-        raise InputError(f"{run_dir / HISTORY.name}: is damaged (has no epoch)")
+        raise DamagedError(f"{run_dir / HISTORY.name}: is damaged (has no epoch)")
     metrics = read_metrics(run_dir)
     test, probs = _read_test(run_dir, metrics)
     row = replace(row, n_test=metrics.test.n, metrics=_headline(metrics))
@@ -173,18 +177,17 @@ def _read_test(run_dir: Path, metrics: RunMetrics) -> tuple[TestSet, Floats]:
         InputError: If the files of the run do not fit each other.
     """
     names = metrics.class_names
+    split = read_split(run_dir)
     cases, predictions = (
         table[table["partition"] == "test"].sort_values("image_id").reset_index(drop=True)
-        for table in (read_table(run_dir, SPLIT), read_table(run_dir, PREDICTIONS, names.names))
+        for table in (split, read_predictions(run_dir, names.names, split))
     )
-    if len(cases) != metrics.test.n or not cases["image_id"].equals(predictions["image_id"]):
-        raise InputError(
-            f"{run_dir}: predictions.csv, split.csv and metrics.json have different test cases"
+    if len(cases) != metrics.test.n:
+        raise DamagedError(
+            f"{run_dir / METRICS_FILE}: is damaged (test.n={metrics.test.n}, but {len(cases)} "
+            "cases were predicted)"
         )
-    try:
-        labels, probs = labels_and_probs(predictions, names.names)
-    except ValueError as error:
-        raise InputError(f"{run_dir / PREDICTIONS.name}: is damaged ({error})") from error
+    labels, probs = labels_and_probs(predictions, names.names)
     ids, groups = (cases[name].to_numpy(str) for name in ("image_id", "group"))
     return TestSet(ids, labels, groups, cases["center"].to_numpy(int), names), probs
 
@@ -200,7 +203,7 @@ def _candidate(name: str, stored: StoredConfig, metrics: RunMetrics) -> Candidat
 
 
 def _read_history(run_dir: Path) -> pd.DataFrame | None:
-    return read_table(run_dir, HISTORY) if (run_dir / HISTORY.name).is_file() else None
+    return read_history(run_dir) if os.path.lexists(run_dir / HISTORY.name) else None
 
 
 def _seconds_left(status: RunStatus, history: pd.DataFrame | None, epochs: int) -> float | None:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from btxrd.artifacts.plan import read_plan
+from btxrd.artifacts.plan import SweepPlan, read_usable_plan
 from btxrd.artifacts.status import STATUS
 from btxrd.artifacts.summary import Summary, Winner, write_summary
 from btxrd.errors import InputError
@@ -28,7 +28,7 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
         sweep_dirs: Folders of the sweeps. With several, the names of runs begin with that of
             their sweep.
         folder: Folder to write into.
-        images: Whether the report shows radiographs.
+        images: Whether the report may show radiographs; it does only if the plans allow it, too.
 
     Returns:
         Whether all runs are complete, and none was refused.
@@ -36,10 +36,13 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
     Raises:
         InputError: If a folder is not that of a sweep.
     """
+    plans = [read_usable_plan(sweep_dir) for sweep_dir in sweep_dirs]
+    images = images and all(plan.images for plan in plans)
     runs = [
-        run for sweep_dir, prefix in _prefixes(sweep_dirs) for run in _runs_of(sweep_dir, prefix)
+        run
+        for (sweep_dir, prefix), plan in zip(_prefixes(sweep_dirs), plans, strict=True)
+        for run in _runs_of(sweep_dir, plan, prefix)
     ]
-    plans = [read_plan(sweep_dir) for sweep_dir in sweep_dirs]
     sets = comparison_sets(settings_of(runs))
     summary = summary_of(
         runs,
@@ -100,10 +103,10 @@ def _prefixes(sweep_dirs: list[Path]) -> list[tuple[Path, str]]:
     return [(sweep_dir, f"{name}/") for sweep_dir, name in zip(sweep_dirs, unique, strict=True)]
 
 
-def _runs_of(sweep_dir: Path, prefix: str) -> list[Run]:
+def _runs_of(sweep_dir: Path, plan: SweepPlan, prefix: str) -> list[Run]:
     if (sweep_dir / STATUS).is_file():
         raise InputError(f"{sweep_dir}: is the folder of a run; name the folder of its sweep")
-    runs = read_runs(sweep_dir, prefix)
+    runs = read_runs(sweep_dir, plan, prefix)
     if not runs:
         raise InputError(f"{sweep_dir}: holds no run, and none was planned there")
     return runs

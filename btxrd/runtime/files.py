@@ -1,7 +1,9 @@
 """Atomic writes, lock files and caches."""
 
+import contextlib
 import errno
 import fcntl
+import itertools
 import json
 import logging
 import math
@@ -13,13 +15,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from btxrd.errors import InputError
+from btxrd.errors import DamagedError, InputError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TEMPORARY = ".tmp"
 FULL = 64 * 1024  # bytes free, below which a file system counts as full
+REASONS = {  # why a file cannot be written; any other error of the system is said in its own words
+    errno.ENOSPC: "the file system is full",
+    errno.EDQUOT: "the quota of this user or folder is used up",
+    errno.EFBIG: "it would be larger than the limit on the size of files (ulimit -f)",
+    errno.EROFS: "the file system is read-only",
+}
 
 
 @contextmanager
@@ -27,7 +35,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to. If the block succeeds, rename it to `path`.
 
     Raises:
-        InputError: If the file system is full, whatever exception the writer raises.
+        InputError: If the file cannot be written: the file system is full, whatever exception the
+            writer raises, a quota or a limit is reached, or the folder is not writable.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
@@ -37,19 +46,28 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except Exception as error:
-        if _is_of_full_disk(path, error):
-            raise InputError(f"{path}: cannot be written, the file system is full") from error
+        reason = _reason_of(error, path, temporary)
+        if reason is not None:
+            raise InputError(f"{path}: cannot be written, {reason}") from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _is_of_full_disk(path: Path, error: Exception) -> bool:
-    """Libraries report it in different ways, and some remove what they wrote."""
-    full = os.strerror(errno.ENOSPC)
-    return full in str(error) or (
+def _reason_of(error: Exception, path: Path, temporary: Path) -> str | None:
+    """Return why `path` cannot be written; None if the error is about something else.
+
+    Libraries report a full disk in different ways, and some remove what they wrote.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        named = Path(os.fsdecode(error.filename or path))
+        if named in (path, temporary, *path.parents):
+            return REASONS.get(error.errno, str(error.strerror))
+    is_full = os.strerror(errno.ENOSPC) in str(error) or (
         path.parent.is_dir() and shutil.disk_usage(path.parent).free < FULL
     )
+    return REASONS[errno.ENOSPC] if is_full else None
 
 
 def remove_leftovers(folder: Path, pattern: str = "*") -> None:
@@ -124,6 +142,27 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
         return read(target)
 
 
+def free_name(path: Path) -> Path:
+    """Return a path that nothing has yet: this one, or one with a number after it."""
+    for number in itertools.count(2):
+        if not os.path.lexists(path):
+            return path
+        path = path.with_name(f"{path.name.removesuffix(f'.{number - 1}')}.{number}")
+    raise AssertionError
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        DamagedError: If there is something else in its place, such as a folder or a pipe.
+        OSError: If it is missing or cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise DamagedError(f"{path}: is damaged (it is not a file)")
+    return path.read_bytes()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` atomically."""
     with atomic_write(path) as temporary:
@@ -144,9 +183,9 @@ def read_json(path: Path) -> Any:
     """Read a JSON file that this package wrote.
 
     Raises:
-        InputError: for one that is damaged.
+        DamagedError: If it is damaged.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path}: is damaged ({error})") from error
+        raise DamagedError(f"{path}: is damaged ({error})") from error

@@ -62,6 +62,7 @@ def fit(
     device: torch.device,
     run_dir: Path,
     data: str = "",
+    fingerprint: str = "",
     interruption: Interruption | None = None,
 ) -> list[HistoryRow]:
     """Train for `epochs`, or until the val loss has not fallen for `patience` epochs.
@@ -88,11 +89,12 @@ def fit(
         device: Device of the model.
         run_dir: Folder for history.csv and checkpoints/.
         data: Name of the images and partitions. A training on others is not resumed.
+        fingerprint: Fingerprint of the run. A training of another run is not resumed.
         interruption: Handler of the signals that end the run.
 
     Raises:
         DivergedError: If a loss is not finite, at most `LOSS_READ_INTERVAL` steps later.
-        InputError: If last.pt is damaged, or belongs to a training on other data.
+        InputError: If last.pt is damaged, or belongs to another run or to other data.
         SystemExit: If a signal ends the run, after the state is saved.
     """
     optimiser = adamw(model, lr, weight_decay, layer_decay)
@@ -100,7 +102,7 @@ def fit(
     averages = AveragedWeights(model, ema) if ema > 0 else None
     step = Step(model, objective, optimiser, device, averages)
     interruption = interruption or Interruption()
-    history, part = _resume(run_dir, model, step, data)
+    history, part = _resume(run_dir, model, step, data, fingerprint)
 
     def save() -> None:
         state = TrainingState(
@@ -112,6 +114,7 @@ def fit(
             data=data,
             part=part,
             random=_random(),
+            fingerprint=fingerprint,
         )
         save_state(run_dir / CHECKPOINTS, state)
 
@@ -164,10 +167,10 @@ def _random() -> RandomState:
 
 
 def _resume(
-    run_dir: Path, model: nn.Module, step: Step, data: str
+    run_dir: Path, model: nn.Module, step: Step, data: str, fingerprint: str
 ) -> tuple[list[HistoryRow], Progress]:
     """Restore the state in last.pt; an empty history if there is no last.pt."""
-    state = load_state(run_dir / CHECKPOINTS)
+    state = load_state(run_dir / CHECKPOINTS, fingerprint)
     if state is None:
         return [], Progress()
     if state.data != data:
