@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from btxrd.artifacts.metrics import read_metrics
-from btxrd.evaluation.card import write_card
+from btxrd.evaluation import card as cards
 from btxrd.evaluation.metrics import METRICS
 
 FORMAT_1 = Path(__file__).parent / "fixtures" / "format-1"
@@ -27,8 +27,7 @@ def card_of(run_dir, metrics=None, **settings):
         section, _, name = key.partition("__")
         config[section][name] = value
     path.write_text(yaml.safe_dump(config))
-    write_card(run_dir, metrics or read_metrics(run_dir))
-    return (run_dir / "card.md").read_text()
+    return cards.card_of(run_dir, metrics or read_metrics(run_dir))
 
 
 def test_every_metric_of_the_table_is_on_the_card(run):

@@ -121,9 +121,32 @@ def test_an_interrupt_leaves_no_temporary_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_error_is_not_called_a_full_disk(tmp_path):
-    with pytest.raises(PermissionError), atomic_write(tmp_path / "a"):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.EDQUOT, "the quota of this user or folder is used up"),
+        (errno.EFBIG, "larger than the limit on the size of files"),
+        (errno.EROFS, "the file system is read-only"),
+        (errno.EACCES, "Permission denied"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line_with_the_reason(tmp_path, number, reason):
+    with pytest.raises(InputError, match=f"a: cannot be written, .*{reason}"):
+        with atomic_write(tmp_path / "a") as temporary:
+            temporary.write_text("half")
+            raise OSError(number, os.strerror(number))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(InputError, match="a: cannot be written, Is a directory"):
+        write_text(tmp_path / "a", "text")
+
+
+def test_an_error_about_another_file_is_not_one_of_writing(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a"):
+        (tmp_path / "b").read_text()
 
 
 def test_a_cache_is_built_once_and_then_read(tmp_path):

@@ -231,6 +231,7 @@ def test_state_on_disk_carries_no_code(tmp_path):
     train(tmp_path)
     state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
     parts = {"model", "optimiser", "scaler", "averages", "history", "data", "part", "random"}
+    parts |= {"fingerprint"}
     assert set(state) == parts
 
 

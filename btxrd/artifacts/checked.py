@@ -110,7 +110,7 @@ def read_maps(
         axis=1
     )
     _refuse(run_dir, table, rows, is_wrong, "has a score that is not from 0 to 1")
-    _refuse_others(run_dir, table, rows, split, ["image_id", "label", "center", "group"])
+    _refuse_others(run_dir, table, rows, split, ["image_id", "label"])
     return rows
 
 
