@@ -18,8 +18,8 @@ VALUES: list[Any] = [
 CELLS = ["", "x", "nan", "inf", "-1", "1e999", "9" * 30, "0.5", "train", "é", '"', "a,b", "\x00"]
 CONTENTS = [
     b"", b"{}", b"[]", b"null", b"x", b"\xff\xfe\x00", b"\x00" * 999, b"[" * 100_000,
-    b'{"a":' * 5_000, b"- " * 5_000, b"1e999", b"\n\n\n", b"a,b\n1\n2,3,4\n", b"&a [*a]", b"a: b: c",
-    b"!!python/object:os.system {}",
+    b'{"a":' * 5_000, b"- " * 5_000, b"1e999", b"\n\n\n", b"a,b\n1\n2,3,4\n", b"&a [*a]",
+    b"a: b: c", b"!!python/object:os.system {}",
 ]  # fmt: skip
 Damage = Callable[[random.Random, Path], None]
 
@@ -43,7 +43,9 @@ def cut_off(chance: random.Random, path: Path) -> None:
 
 
 def append(chance: random.Random, path: Path) -> None:
-    path.write_bytes(path.read_bytes() + chance.choice([b"x", b"}", b",,,\n", b"\x00" * 9, b"\xe9"]))
+    path.write_bytes(
+        path.read_bytes() + chance.choice([b"x", b"}", b",,,\n", b"\x00" * 9, b"\xe9"])
+    )
 
 
 def replace(chance: random.Random, path: Path) -> None:
