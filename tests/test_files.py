@@ -131,10 +131,12 @@ def test_an_interrupt_leaves_no_temporary_file(tmp_path):
     ],
 )
 def test_what_cannot_be_written_is_one_line_with_the_reason(tmp_path, number, reason):
-    with pytest.raises(InputError, match=f"a: cannot be written, .*{reason}"):
-        with atomic_write(tmp_path / "a") as temporary:
-            temporary.write_text("half")
-            raise OSError(number, os.strerror(number))
+    with (
+        pytest.raises(InputError, match=f"a: cannot be written, .*{reason}"),
+        atomic_write(tmp_path / "a") as temporary,
+    ):
+        temporary.write_text("half")
+        raise OSError(number, os.strerror(number))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -90,7 +90,7 @@ def test_a_run_without_hashes_is_accepted(run_dir):
 
 def test_a_damaged_status_does_not_count_as_complete(run_dir, guided_run):
     flip(run_dir / "status.json")
-    with pytest.raises(InputError, match="status.json: is damaged"):
+    with pytest.raises(InputError, match=r"status.json: is damaged"):
         is_complete(run_dir, guided_run.config)
 
 

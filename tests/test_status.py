@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from btxrd.artifacts.plan import SweepPlan, read_plan, write_plan
-from btxrd.artifacts.status import Outcome
+from btxrd.artifacts.status import Outcome, write_status
 from btxrd.errors import InputError
 from btxrd.execution.fingerprint import _content, fingerprint
 from btxrd.execution.launch import backup_checkpoints
 from btxrd.execution.record import begin, record
-from btxrd.execution.status import is_complete, read_status
+from btxrd.execution.status import has_failed, is_complete, read_status
 from btxrd.execution.stop import record_launch
 
 ON_CPU = Outcome("cpu (a machine)", "hash", None)
@@ -150,6 +150,73 @@ def test_other_config_does_not_go_on_from_what_is_there(config, tmp_path):
     assert last.exists()
     attempt(tmp_path, replace(config, seed=1), {}, fail)
     assert not last.exists()
+
+
+def test_runs_of_two_configs_that_take_turns_lose_nothing(config, tmp_path):
+    """Kills a folder for what was set aside that is used twice."""
+
+    def fail():
+        raise RuntimeError
+
+    configs = [config, replace(config, seed=1)] * 3
+    for number, one in enumerate(configs):
+        attempt(tmp_path, one, {}, fail)
+        (tmp_path / "history.csv").write_text(str(number))
+        (tmp_path / "checkpoints").mkdir()
+    kept = {path.read_text() for path in tmp_path.rglob("history.csv")}
+    assert kept == set("012345")
+    assert len({path.parent for path in tmp_path.glob("of-*/checkpoints")}) == 5
+    assert read_status(tmp_path).fingerprint == fingerprint(configs[-1])
+
+
+def test_a_failure_counts_in_its_own_call_only_whatever_the_clock_says(config, tmp_path):
+    def fail():
+        raise RuntimeError
+
+    begin(tmp_path, config, {}, launch="one")
+    record(tmp_path, fail)
+    write_status(tmp_path, replace(read_status(tmp_path), ended="2999-01-01T00:00:00.000+00:00"))
+    assert has_failed(tmp_path, "one")
+    assert not has_failed(tmp_path, "two")
+
+
+def test_each_call_has_a_name_of_its_own(tmp_path):
+    names = [record_launch(tmp_path, ["a"]) for _ in range(2)]
+    assert len(set(names)) == 2
+    assert read_plan(tmp_path).launch == names[1]
+
+
+@pytest.mark.parametrize("how", ["fails", "is killed"])
+def test_no_duration_is_negative_though_a_clock_was_set_back(how, config, tmp_path):
+    def work():
+        started = replace(read_status(tmp_path), started="2999-01-01T00:00:00.000+00:00")
+        write_status(tmp_path, replace(started, seconds=-259176.0))
+        raise RuntimeError
+
+    begin(tmp_path, config, {})
+    if how == "fails":
+        record(tmp_path, work)
+    else:
+        with pytest.raises(RuntimeError):
+            work()
+    assert 0 <= read_status(tmp_path).seconds < 60
+
+
+def test_a_plan_that_is_damaged_is_kept_and_does_not_stop_a_sweep(tmp_path, capsys):
+    for text in ("{", "[]"):
+        (tmp_path / "plan.json").write_text(text)
+        record_launch(tmp_path, ["a"])
+    assert read_plan(tmp_path).runs == ("a",)
+    assert (tmp_path / "plan.json.damaged").read_text() == "{"
+    assert (tmp_path / "plan.json.damaged.2").read_text() == "[]"
+    assert capsys.readouterr().err.count("plan.json: is damaged") == 2
+
+
+def test_a_plan_of_a_newer_format_is_not_replaced(tmp_path):
+    (tmp_path / "plan.json").write_text('{"format": 99}')
+    with pytest.raises(InputError, match="has format 99"):
+        record_launch(tmp_path, ["a"])
+    assert (tmp_path / "plan.json").read_text() == '{"format": 99}'
 
 
 def test_complete_run_of_another_config_is_refused_with_what_differs(config, tmp_path):

@@ -5,6 +5,7 @@ the names that a column had in older formats.
 """
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, get_type_hints
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.errors import ParserWarning
 
 from btxrd.artifacts.metrics import OLD_VARIANTS
 from btxrd.errors import DamagedError
@@ -149,15 +151,17 @@ def read_table(run_dir: Path, table: Table, classes: Sequence[str] = ()) -> pd.D
     path = run_dir / table.name
     try:
         return _typed(_cells(read_file(path)), table, classes)
-    except (ValueError, TypeError, OverflowError) as error:  # pandas' own are among them
+    except (ValueError, TypeError, OverflowError, ParserWarning) as error:  # also pandas' own
         raise DamagedError(f"{path}: is damaged ({str(error)[:200]})") from error
 
 
 def _cells(content: bytes) -> pd.DataFrame:
     """Return the cells of a CSV file as text."""
-    found = pd.read_csv(
-        io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8", index_col=False
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ParserWarning)  # rows that are longer than the header
+        found = pd.read_csv(
+            io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8", index_col=False
+        )
     if found.isna().any(axis=None):
         raise ValueError("a row has too few cells")
     return found

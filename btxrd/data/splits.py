@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from btxrd.artifacts.hashes import verify_member
 from btxrd.artifacts.tables import PARTITIONS, SPLIT, table_content
 from btxrd.config.schema import SplitConfig
 from btxrd.data.constants import CLASSES
@@ -132,6 +133,10 @@ def read_manifest(path: Path, cases: pd.DataFrame) -> Partition:
     Raises:
         InputError: for a file that is no such table, or does not fit the cases.
     """
+    try:
+        verify_member(path)
+    except (InputError, OSError) as error:  # of a run whose files were edited
+        raise InputError(f"split.manifest={error}") from error
     try:
         table = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str, index_col=False)
     except MemoryError:

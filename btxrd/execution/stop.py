@@ -56,7 +56,7 @@ def record_launch(
 def _plan_to_replace(sweep_dir: Path) -> SweepPlan:
     try:
         return read_plan(sweep_dir)
-    except DamagedError as error:
+    except (DamagedError, OSError) as error:
         kept = free_name(sweep_dir / f"{PLAN}.damaged")
         (sweep_dir / PLAN).rename(kept)
         print(f"{error}; it was moved to {kept.name}", file=sys.stderr)
