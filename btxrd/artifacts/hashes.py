@@ -5,7 +5,6 @@ while they are written anew, their hashes are empty.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from btxrd.artifacts.metrics import METRICS_FILE
 from btxrd.artifacts.sidecar import CHECKPOINTS, LAST, WEIGHTS
 from btxrd.artifacts.status import read_status
 from btxrd.errors import DamagedError
-from btxrd.runtime.files import TEMPORARY
+from btxrd.runtime.files import TEMPORARY, is_there
 
 Hashes = dict[str, str]  # SHA-256 by the path of a file in the folder of its run
 DERIVED = (METRICS_FILE, "card.md", "figures")
@@ -71,7 +70,7 @@ def verify(run_dir: Path, files: Mapping[str, str]) -> None:
         again = f"run python -m btxrd.score {run_dir} again"
         if not expected:
             raise DamagedError(f"{path}: scoring it did not end; {again}")
-        if not os.path.lexists(path):
+        if not is_there(path):
             if name == MAY_BE_DELETED:
                 continue
             problem = "is missing"

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 from btxrd.artifacts import codec
 from btxrd.errors import DamagedError
+from btxrd.runtime.files import is_there
 
 PLAN = "plan.json"
 
@@ -59,7 +60,7 @@ def read_plan(sweep_dir: Path) -> SweepPlan:
         OSError: If it cannot be read.
     """
     path = sweep_dir / PLAN
-    return codec.read(path, SweepPlan) if os.path.lexists(path) else SweepPlan()
+    return codec.read(path, SweepPlan) if is_there(path) else SweepPlan()
 
 
 def read_usable_plan(sweep_dir: Path) -> SweepPlan:

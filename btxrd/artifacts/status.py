@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from btxrd.artifacts import codec
+from btxrd.runtime.files import is_there
 
 STATUS = "status.json"
 CHECKSUM = "checksum"  # of the other keys
@@ -124,7 +124,7 @@ def read_status(run_dir: Path) -> RunStatus | None:
         OSError: If it cannot be read.
     """
     path = run_dir / STATUS
-    return codec.read(path, RunStatus) if os.path.lexists(path) else None
+    return codec.read(path, RunStatus) if is_there(path) else None
 
 
 def write_status(run_dir: Path, status: RunStatus) -> None:

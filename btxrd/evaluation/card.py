@@ -1,6 +1,5 @@
 """The model card of a run (Mitchell et al. 2019)."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from btxrd.artifacts.tables import PARTITIONS
 from btxrd.errors import DamagedError
 from btxrd.evaluation.metrics import METRICS, headline_metrics
 from btxrd.pages import render
-from btxrd.runtime.files import read_file
+from btxrd.runtime.files import is_there, read_file
 
 CARD = "card.md"
 
@@ -64,7 +63,7 @@ def _centers(split: pd.DataFrame, partition: str) -> str:
 def _overrides(run_dir: Path) -> list[str] | None:
     """Return the overrides of this run; None if Hydra did not record them."""
     path = run_dir / ".hydra" / "overrides.yaml"
-    if not os.path.lexists(path):
+    if not is_there(path):
         return None
     try:
         found = yaml.safe_load(read_file(path).decode())

@@ -4,7 +4,6 @@ It reads files of the run only, so it can be repeated at any time.
 """
 
 import logging
-import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,7 +48,7 @@ from btxrd.evaluation.metrics import METRICS
 from btxrd.evaluation.plots import draw_plots
 from btxrd.evaluation.selection import Validation
 from btxrd.evaluation.shortcuts import UNMODIFIED, score_shortcuts
-from btxrd.runtime.files import write_text
+from btxrd.runtime.files import is_there, write_text
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +158,7 @@ def _of_maps(
     run_dir: Path, table: Table, names: ClassNames, split: pd.DataFrame
 ) -> dict[str, Localisation] | None:
     """Summarise a table of maps; None if the run has none."""
-    if table is LESION_MAPS and not os.path.lexists(run_dir / table.name):
+    if table is LESION_MAPS and not is_there(run_dir / table.name):
         return None
     return summarize_localisation(read_maps(run_dir, table, names.names, split), names)
 

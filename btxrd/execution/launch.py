@@ -79,12 +79,12 @@ def launch(
             for run_dir in ([] if plan.sweeper else plan.runs)
         }
         refused = {names[run_dir]: why for run_dir, why in found.refused.items()}
-        (sweep_dir / STOP).unlink(missing_ok=True)
-        launch = record_launch(
+        name = record_launch(
             sweep_dir, list(names.values()), refused, at_once, command, plan.images
         )
+        (sweep_dir / STOP).unlink(missing_ok=True)
         write_text(sweep_dir / "multirun.yaml", plan.request.multirun)
-        sweep = Sweep(sweep_dir, launch, plan.sweeper is not None, at_once)
+        sweep = Sweep(sweep_dir, name, plan.sweeper is not None, at_once)
         received: list[int] = []
         code = 0
         if plan.sweeper or len(found.complete) + len(refused) < len(names):

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from btxrd.artifacts.sidecar import LAST, NEXT, SIDECAR, WEIGHTS, Sidecar
 from btxrd.artifacts.tables import HistoryRow
 from btxrd.errors import DamagedError, InputError, ran_out_of_memory
 from btxrd.model.classifier import BTXRDClassifier
-from btxrd.runtime.files import atomic_write, read_file, write_bytes
+from btxrd.runtime.files import atomic_write, is_there, read_file, write_bytes
 
 SEAL = b"\nbtxrd sha256 "  # begins the last line of last.pt, which torch does not read
 AGAIN = "to start this run again"
@@ -178,7 +177,7 @@ def load_state(folder: Path, fingerprint: str = "") -> TrainingState | None:
         InputError: If the file is damaged, or belongs to another run.
     """
     path = folder / LAST
-    if not os.path.lexists(path):
+    if not is_there(path):
         return None
     try:
         state = _state_of(read_file(path))

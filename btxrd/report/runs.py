@@ -1,6 +1,5 @@
 """The runs of a sweep, read from disk."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from btxrd.evaluation.metrics import Floats, Labels
 from btxrd.evaluation.selection import Candidate
 from btxrd.execution.status import read_status
 from btxrd.report.columns import columns_of
+from btxrd.runtime.files import is_there
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _candidate(name: str, stored: StoredConfig, metrics: RunMetrics) -> Candidat
 
 
 def _read_history(run_dir: Path) -> pd.DataFrame | None:
-    return read_history(run_dir) if os.path.lexists(run_dir / HISTORY.name) else None
+    return read_history(run_dir) if is_there(run_dir / HISTORY.name) else None
 
 
 def _seconds_left(status: RunStatus, history: pd.DataFrame | None, epochs: int) -> float | None:

@@ -151,6 +151,19 @@ def free_name(path: Path) -> Path:
     raise AssertionError
 
 
+def is_there(path: Path) -> bool:
+    """Return whether there is anything at a path, if only a broken link.
+
+    Raises:
+        OSError: If that cannot be told, as in a folder that cannot be read.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def read_file(path: Path) -> bytes:
     """Return the content of a file.
 
