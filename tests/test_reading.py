@@ -13,6 +13,7 @@ from btxrd.artifacts.metrics import Estimate, read_metrics
 from btxrd.evaluation import metrics
 from btxrd.evaluation.metrics import Metric
 from btxrd.report.summary import summarize
+from btxrd.score import score_run
 
 OLD_SWEEP = Path(__file__).parent / "fixtures" / "format-1"
 RENAMED = {
@@ -61,6 +62,15 @@ def test_sweep_of_format_1_has_the_summary_that_it_was_written_with(old_sweep):
 def test_runs_of_format_1_are_listed_and_not_damaged(old_sweep):
     assert [row["state"] for row in rows_of(old_sweep).values()] == ["complete", "failed"]
     assert "model.gradcam_layer=nonesuch" in text_of(old_sweep)
+
+
+def test_a_run_of_format_2_is_read_and_scored_without_hashes(tmp_path, monkeypatch):
+    monkeypatch.setattr("btxrd.evaluation.score.draw_plots", lambda *args: None)
+    sweep = Path(shutil.copytree(OLD_SWEEP.parent / "format-2", tmp_path / "old"))
+    before = (sweep / "seed=0" / "status.json").read_bytes()
+    assert score_run(sweep / "seed=0")[0]
+    assert rows_of(sweep)["seed=0"]["state"] == "complete"
+    assert (sweep / "seed=0" / "status.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ while they are written anew, their hashes are empty.
 """
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def verify(run_dir: Path, files: Mapping[str, str]) -> None:
     """
     for name, expected in files.items():
         path = run_dir / name
-        again = f"run python -m btxrd.score {run_dir} again"
+        again = f"run {shlex.join(['python', '-m', 'btxrd.score', str(run_dir)])} again"
         if not expected:
             raise DamagedError(f"{path}: scoring it did not end; {again}")
         if not is_there(path):
