@@ -11,7 +11,7 @@ from btxrd.artifacts.checked import read_split
 from btxrd.artifacts.codec import DAMAGE
 from btxrd.artifacts.config import read_config
 from btxrd.artifacts.metrics import RunMetrics
-from btxrd.artifacts.sidecar import CHECKPOINTS, SIDECAR, read_sidecar
+from btxrd.artifacts.sidecar import read_sidecar
 from btxrd.artifacts.tables import PARTITIONS
 from btxrd.errors import DamagedError
 from btxrd.evaluation.metrics import METRICS, headline_metrics
@@ -32,9 +32,6 @@ def card_of(run_dir: Path, metrics: RunMetrics) -> str:
     split = read_split(run_dir)
     names = metrics.class_names
     sidecar = read_sidecar(run_dir)
-    if not isinstance(sidecar.arguments.get("backbone"), str):
-        path = run_dir / CHECKPOINTS / SIDECAR
-        raise DamagedError(f"{path}: is damaged (arguments: names no backbone)")
     counts = split.groupby(["partition", "label"]).size()
     return render(
         "card.md.j2",

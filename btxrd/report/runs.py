@@ -15,7 +15,7 @@ from btxrd.artifacts.plan import SweepPlan, read_usable_plan
 from btxrd.artifacts.status import STATUS, RunStatus
 from btxrd.artifacts.summary import SummaryRow
 from btxrd.artifacts.tables import HISTORY, labels_and_probs
-from btxrd.errors import DamagedError, InputError
+from btxrd.errors import DamagedError, InputError, ran_out_of_memory
 from btxrd.evaluation.bootstrap import Groups
 from btxrd.evaluation.metrics import Floats, Labels
 from btxrd.evaluation.selection import Candidate
@@ -124,6 +124,8 @@ def _read_run(run_dir: Path, name: str) -> Run:
     except OSError as error:
         problem = f"{error.filename or run_dir}: cannot be read ({error.strerror})"
     except Exception as error:  # a kind of damage that no reader foresees
+        if ran_out_of_memory(error):
+            raise
         problem = f"{run_dir}: is damaged ({type(error).__name__}: {' '.join(str(error).split())})"
     return Run(name, run_dir, SummaryRow(name, "damaged", error=problem))
 
