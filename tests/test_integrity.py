@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from btxrd.artifacts.hashes import verify_member
+from btxrd.artifacts.hashes import hash_run, verify_member
 from btxrd.artifacts.sidecar import LAST, NEXT, SIDECAR, WEIGHTS, read_sidecar
 from btxrd.artifacts.status import read_status, write_status
 from btxrd.artifacts.tables import HistoryRow
@@ -26,8 +26,9 @@ from btxrd.model.checkpoint import (
     save_state,
     verify_checkpoint,
 )
+from btxrd.model.weights import read_weights
 from btxrd.report.runs import read_runs
-from btxrd.runtime.files import write_json
+from btxrd.runtime.files import write_json, write_text
 from btxrd.score import score_run
 
 FILES = [
@@ -57,6 +58,12 @@ def test_hashes_are_of_every_result(run_dir):
     ours = {"status.json", "run.log", ".lock"}
     found = {path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*") if path.is_file()}
     assert set(read_status(run_dir).files) == found - ours
+
+
+def test_what_a_run_removes_at_its_end_has_no_hash(tmp_path):
+    for name in (LAST, NEXT, WEIGHTS):
+        write_text(tmp_path / "checkpoints" / name, "")
+    assert list(hash_run(tmp_path)) == [f"checkpoints/{WEIGHTS}"]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -285,3 +292,11 @@ def test_a_state_that_cannot_be_written_is_told_with_the_reason(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"last.pt: cannot be written, "):
         save_state(tmp_path / "file", state())
+
+
+def test_weights_of_a_damaged_run_are_not_trained_from(run_dir):
+    path = run_dir / "checkpoints" / WEIGHTS
+    assert read_weights(path, "model.weights")[0]
+    flip(path)
+    with pytest.raises(InputError, match=f"{WEIGHTS}: is damaged or was edited"):
+        read_weights(path, "model.weights")

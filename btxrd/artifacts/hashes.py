@@ -11,7 +11,7 @@ from pathlib import Path
 
 from btxrd.artifacts.config import CONFIG
 from btxrd.artifacts.metrics import METRICS_FILE
-from btxrd.artifacts.sidecar import CHECKPOINTS, LAST, WEIGHTS
+from btxrd.artifacts.sidecar import CHECKPOINTS, LAST, NEXT, WEIGHTS
 from btxrd.artifacts.status import read_status
 from btxrd.errors import DamagedError
 from btxrd.runtime.files import TEMPORARY, is_there
@@ -24,7 +24,7 @@ SOURCES = (
 )  # fmt: skip
 RESULTS = (*SOURCES, *DERIVED)
 MAY_BE_DELETED = f"{CHECKPOINTS}/{WEIGHTS}"  # to save space; no summary needs it
-MAY_BE_LEFT = f"{CHECKPOINTS}/{LAST}"
+TO_BE_REMOVED = (f"{CHECKPOINTS}/{LAST}", f"{CHECKPOINTS}/{NEXT}")  # once a run is complete
 
 
 def hash_run(run_dir: Path) -> Hashes:
@@ -39,7 +39,7 @@ def hash_files(run_dir: Path, names: Iterable[str]) -> Hashes:
         path = run_dir / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             inside = file.relative_to(run_dir).as_posix()
-            if file.is_file() and file.suffix != TEMPORARY and inside != MAY_BE_LEFT:
+            if file.is_file() and file.suffix != TEMPORARY and inside not in TO_BE_REMOVED:
                 found[inside] = digest(file)
     return found
 

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from btxrd.artifacts.hashes import verify_member
 from btxrd.errors import InputError, ran_out_of_memory
 
 Tensors = dict[str, Tensor]
@@ -50,8 +51,11 @@ def read_weights(path: Path, place: str) -> tuple[Tensors, str]:
     if not path.is_file():
         raise InputError(f"{place}: {'is not a file' if path.exists() else 'no such file'}")
     try:
+        verify_member(path)
         content = path.read_bytes()
         found = load(content) if path.suffix == ".safetensors" else _unpickle(content)
+    except InputError:  # of a complete run, whose weights were damaged
+        raise
     except OSError as error:
         raise InputError(f"{place}: cannot be read ({error.strerror})") from error
     except Exception as error:  # each kind of damage raises a type of its own
