@@ -12,7 +12,7 @@ from btxrd.artifacts.hashes import DERIVED, Hashes, hash_files, is_derived, veri
 from btxrd.artifacts.metrics import RunMetrics
 from btxrd.artifacts.plan import PLAN, read_usable_plan
 from btxrd.artifacts.status import STATUS, RunStatus, write_status
-from btxrd.errors import InputError, explain, ran_out_of_memory
+from btxrd.errors import InputError, describe_error, ran_out_of_memory
 from btxrd.evaluation.score import describe, score
 from btxrd.execution.status import LOCK, read_status
 from btxrd.report.summary import summarize
@@ -113,7 +113,7 @@ def _in_one_line(run_dir: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         reason = f"{error.filename}: {error.strerror}"
     elif ran_out_of_memory(error):
-        reason = explain(error)
+        reason = describe_error(error)
     elif not isinstance(error, InputError):
         reason = f"is damaged ({type(error).__name__}: {reason})"
     return " ".join(reason.removeprefix(f"{run_dir}/").split())
