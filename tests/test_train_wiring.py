@@ -11,7 +11,7 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
 from btxrd import train_eval as module
-from btxrd.artifacts.sidecar import Preprocessing, Sidecar, read_sidecar
+from btxrd.artifacts.sidecar import ModelArguments, Preprocessing, Sidecar, read_sidecar
 from btxrd.artifacts.tables import HistoryRow
 from btxrd.config.schema import (
     AnnotationsConfig,
@@ -203,7 +203,7 @@ def test_the_sidecar_describes_how_images_were_prepared(given, dataset):
     assert (sidecar.image_size, sidecar.fingerprint) == (48, "the fingerprint")
     assert sidecar.split == "kfold (fold 2 of 5)"
     assert sidecar.class_names == dataset.class_names
-    assert sidecar.arguments == model.arguments
+    assert sidecar.arguments == ModelArguments.of(model.arguments)
 
 
 def test_a_run_computes_reproducibly_and_evaluates_in_float32():

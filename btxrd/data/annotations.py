@@ -1,9 +1,7 @@
 """LabelMe JSON -> lesion mask."""
 
 import json
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import numpy.typing as npt
 
 from btxrd.data.table import composed
 from btxrd.errors import InputError
-from btxrd.runtime.reading import read_bytes, readable
+from btxrd.runtime.reading import files_below, read_bytes, readable
 
 SUBPIXEL_BITS = 4  # cv2.fillPoly takes fixed-point corners
 FARTHEST = 1e6  # pixels; no image is as large
@@ -54,37 +52,6 @@ class Outline:
         return bool((beyond | (corners < -SLACK)).any())
 
 
-def outline_files(root: Path) -> Iterator[Path]:
-    """Give the outline files in `root`/Annotations; folders and links to folders are entered once.
-
-    Raises:
-        OSError: For a folder that cannot be read, and for a link to nothing.
-    """
-
-    def stop(error: OSError) -> None:
-        raise error
-
-    top, entered = root / "Annotations", set()
-    if not os.path.lexists(top):
-        return
-    for folder, folders, names in os.walk(top, onerror=stop, followlinks=True):
-        state = Path(folder).stat()
-        if (state.st_dev, state.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((state.st_dev, state.st_ino))
-        folders.sort()
-        # A folder whose name is that of an outline is given too, and cannot be read as one.
-        named = [name for name in folders if name.lower().endswith(".json")]
-        for path in (Path(folder) / name for name in sorted(names + named)):
-            if path.name.startswith((".", "~")):
-                continue
-            if path.suffix.lower() == ".json":
-                yield path
-            elif path.is_symlink():
-                path.stat()
-
-
 @readable()
 def find_outlines(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Find the outline files of a data set, by stem; folders in `root`/Annotations are entered.
@@ -97,7 +64,7 @@ def find_outlines(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """
     files: dict[str, Path] = {}
     doubles: dict[str, str] = {}
-    for path in sorted(outline_files(root)):
+    for path in sorted(files_below(root / "Annotations", ".json")):
         stem = composed(path.stem)
         known = files.setdefault(stem, path)
         if known is not path and read_bytes(known) != read_bytes(path):

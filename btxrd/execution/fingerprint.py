@@ -10,11 +10,10 @@ from typing import Any
 
 from btxrd.config.identity import identity
 from btxrd.config.schema import Config
-from btxrd.data.annotations import outline_files
 from btxrd.data.constants import SUFFIXES, TABLES
 from btxrd.errors import InputError
 from btxrd.runtime.files import write_json
-from btxrd.runtime.reading import readable
+from btxrd.runtime.reading import files_below, readable
 
 
 def fingerprint(config: Config) -> str:
@@ -77,7 +76,7 @@ def _files(root: Path) -> list[Path]:
         for name in names
         if name.lower().endswith(SUFFIXES) and not name.startswith((".", "~"))
     ]
-    inside += outline_files(root)
+    inside += files_below(root / "Annotations", ".json")
     return tables + sorted(path for path in inside if path.is_file())
 
 
