@@ -46,7 +46,10 @@ def _launch() -> int:
     wanted = plan(typed)
     from btxrd.execution.job import do_one
     from btxrd.execution.launch import backup_checkpoints, check, launch
+    from btxrd.execution.preflight import check_sweep_folder
 
+    if wanted.is_sweep:
+        check_sweep_folder(wanted.folder)
     found = check(wanted.runs, fail_fast=wanted.fail_fast)
     if not wanted.is_sweep and found.complete:
         return 0

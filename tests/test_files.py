@@ -14,7 +14,14 @@ import pytest
 
 from btxrd.errors import InputError
 from btxrd.runtime import files
-from btxrd.runtime.files import atomic_write, lock, read_or_build, remove_leftovers, write_text
+from btxrd.runtime.files import (
+    atomic_write,
+    lock,
+    read_or_build,
+    remove_leftovers,
+    remove_leftovers_of_cache,
+    write_text,
+)
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
@@ -46,10 +53,23 @@ def test_a_full_disk_is_seen_whatever_the_writer_says(tmp_path, monkeypatch):
 
 
 def test_what_a_killed_process_was_writing_is_removed(tmp_path):
-    for name in ("a.csv", "a.csv.7.tmp", "in/b.json.7.tmp"):
+    ours = ["a.7.btxrd.tmp", "in/b.json.7.btxrd.tmp", "split.csv.7.tmp", "figures/roc.png.7.tmp"]
+    others = ["a.csv", "notes.tmp", "a.csv.7.tmp", "in/d.tmp", "split.csv.tmp", "7.btxrd.tmp"]
+    for name in ours + others:
         write_text(tmp_path / name, "")
     remove_leftovers(tmp_path)
-    assert [path.name for path in tmp_path.rglob("*.*")] == ["a.csv"]
+    left = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(map(str, left)) == sorted(others)
+
+
+def test_a_cache_loses_what_was_left_of_its_files_unless_one_is_being_written(tmp_path):
+    for name in ("a[1].lock", "a[1].7.btxrd.tmp", "b.lock", "b.7.tmp", "c.7.tmp"):
+        (tmp_path / name).touch()
+    with lock(tmp_path / "b.lock"):
+        remove_leftovers_of_cache(tmp_path)
+    assert {path.name for path in tmp_path.glob("*.tmp")} == {"b.7.tmp", "c.7.tmp"}
+    remove_leftovers_of_cache(tmp_path)
+    assert {path.name for path in tmp_path.glob("*.tmp")} == {"c.7.tmp"}
 
 
 def test_a_lock_is_held_by_one_and_for_as_long_as_a_process_has_its_descriptor(tmp_path):

@@ -128,6 +128,7 @@ def test_whole_phantom_is_not_written_again(phantom, tmp_path):
 
 def test_other_folder_is_never_overwritten(tmp_path):
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").touch()
     with pytest.raises(InputError, match=r"mine: is there already"):
         write_phantom(tmp_path / "mine", 60, 0)
-    assert list((tmp_path / "mine").iterdir()) == []
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes"]

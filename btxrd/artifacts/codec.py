@@ -110,6 +110,15 @@ def check_format(path: Path, content: Content, latest: int) -> int:
     return number
 
 
+def is_artifact(path: Path, key: str) -> bool:
+    """Return whether a file is a JSON file of btxrd; `key` is one that it had in format 1."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and bool({"btxrd", key} & content.keys())
+
+
 def refuse_newer(path: Path, latest: int) -> None:
     """Refuse to replace a file of a newer format; one that is missing or damaged can be replaced.
 

@@ -150,11 +150,11 @@ def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def write_summary(folder: Path, summary: Summary) -> None:
-    """Write summary.csv and summary.json."""
+    """Write summary.json, by which the folder is known as that of a summary, and summary.csv."""
+    codec.write(folder / SUMMARY_JSON, summary)
     text = io.StringIO()
     columns = list(SummaryRow("").cells(summary.metrics))
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(row.cells(summary.metrics) for row in summary.runs)
     write_text(folder / SUMMARY_CSV, text.getvalue())
-    codec.write(folder / SUMMARY_JSON, summary)

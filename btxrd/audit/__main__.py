@@ -25,9 +25,10 @@ def main() -> int:
         (config,) = plan.runs.values()
 
         from btxrd.audit.findings import audit
-        from btxrd.audit.page import as_text, write_audit
+        from btxrd.audit.page import as_text, claim_audit_folder, write_audit
         from btxrd.errors import InputError
 
+        claim_audit_folder(plan.folder)
         found, report = audit(config.data, config.split)
         try:
             write_audit(plan.folder, found, report)

@@ -4,14 +4,32 @@ from pathlib import Path
 
 from btxrd.artifacts import codec
 from btxrd.artifacts.audit import AUDIT, AuditReport
+from btxrd.artifacts.status import STATUS
 from btxrd.audit.pictures import plots, small_image
 from btxrd.data.constants import CLASSES
 from btxrd.data.inspection import Inspection
 from btxrd.pages import render
 from btxrd.runtime.files import write_text
+from btxrd.runtime.folders import refuse_foreign, refuse_readonly
 
 SHOWN = 60  # pairs of duplicates, and outlines of each kind, that are drawn; audit.json lists all
 EXAMPLES = 3  # images of each class and center
+
+
+def claim_audit_folder(folder: Path) -> None:
+    """Refuse a folder that must not or cannot be written into.
+
+    Raises:
+        InputError: If it holds anything other than a run or an audit.
+    """
+    place = f"hydra.run.dir={folder}"
+    made = {AUDIT: "splits", STATUS: "fingerprint"}
+    refuse_foreign(
+        folder,
+        place,
+        lambda: any(codec.is_artifact(folder / name, key) for name, key in made.items()),
+    )
+    refuse_readonly(folder, place)
 
 
 def write_audit(folder: Path, found: Inspection, report: AuditReport) -> None:

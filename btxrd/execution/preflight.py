@@ -6,12 +6,21 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
+from btxrd.artifacts.plan import read_plan
+from btxrd.artifacts.status import STATUS
 from btxrd.config.schema import Config, DataConfig
 from btxrd.errors import InputError
-from btxrd.execution.status import is_complete, remove_resume_state
+from btxrd.execution.status import LOCK, is_complete, remove_resume_state
 from btxrd.model.preflight import Candidate, faults
+from btxrd.runtime.files import remove_leftovers_of_cache
+from btxrd.runtime.folders import refuse_foreign, refuse_readonly
 
 T = TypeVar("T")
+
+OF_SWEEP = (
+    LOCK, "stop", "multirun.yaml", "study.db", "summary.csv", "summary.json", "report.html",
+    ".submitit",
+)  # fmt: skip
 
 
 @dataclass
@@ -41,6 +50,28 @@ class Findings:
             self.faults.setdefault(folder, []).append(fault)
 
 
+def check_sweep_folder(sweep_dir: Path) -> None:
+    """Check the folder of a sweep.
+
+    Raises:
+        InputError: If it is not one that btxrd made, or cannot be written into.
+    """
+    place = f"hydra.sweep.dir={sweep_dir}"
+    if (sweep_dir / STATUS).is_file():
+        raise InputError(f"{place}: is the folder of a run; name another one")
+    refuse_foreign(sweep_dir, place, lambda: _holds_sweep(sweep_dir), (LOCK,))
+    refuse_readonly(sweep_dir, place)
+
+
+def _holds_sweep(sweep_dir: Path) -> bool:
+    """Return whether a folder holds the plan of a sweep, or its runs and nothing else."""
+    plan = read_plan(sweep_dir)
+    if plan.runs or plan.launched:
+        return True
+    others = [path for path in sweep_dir.iterdir() if path.name not in OF_SWEEP]
+    return bool(others) and all(any(path.rglob(STATUS)) for path in others)
+
+
 def check_runs(runs: dict[Path, Config]) -> Findings:
     """Check the folders, the models, the data and the splits of runs that are to be done."""
     found = Findings()
@@ -57,6 +88,8 @@ def check_runs(runs: dict[Path, Config]) -> Findings:
         except OSError as error:
             found.refused[run_dir] = f"{error.filename or run_dir}: {error.strerror}"
     _check_models(to_come, found)
+    for cache in {Path(config.data.cache) for config in to_come.values()}:
+        remove_leftovers_of_cache(cache)
     for data in _distinct([config.data for config in to_come.values()]):
         of_data = {folder: config for folder, config in to_come.items() if config.data == data}
         _check_data(data, of_data, found)

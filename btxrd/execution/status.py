@@ -15,9 +15,11 @@ from btxrd.config.schema import Config
 from btxrd.errors import InputError
 from btxrd.execution.fingerprint import fingerprint
 from btxrd.runtime.files import lock
+from btxrd.runtime.folders import refuse_foreign, refuse_readonly
 
 LOCK, LOG = ".lock", "run.log"
 RESERVE = ".reserve"  # space for the final status on a full disk
+BEGUN = (LOCK, LOG, RESERVE, ".hydra")  # what a run leaves that was killed as it began
 
 
 def read_status(run_dir: Path) -> RunStatus | None:
@@ -106,15 +108,28 @@ def is_complete(run_dir: Path, config: Config) -> bool:
     """Return whether a folder holds the complete run of `config`.
 
     Raises:
-        InputError: If it holds the complete run of another config; names the keys that differ.
+        InputError: If it holds the complete run of another config, and names the keys that differ;
+            or if it must not or cannot be written into.
     """
+    refuse_foreign(run_dir, str(run_dir), lambda: _holds_run(run_dir), BEGUN)
     status = artifact.read_status(run_dir)
     if status is None or status.state != "complete":
+        refuse_readonly(run_dir, str(run_dir))
         return False
     if status.fingerprint != fingerprint(config):
         changes = differing(read_config(run_dir).config, config)
         raise InputError(f"{run_dir}: holds a complete run of another config ({changes})")
     return True
+
+
+def _holds_run(run_dir: Path) -> bool:
+    """Return whether a folder holds a status, or at least the config of a run."""
+    if (run_dir / STATUS).is_file():
+        return True
+    try:
+        return bool(read_config(run_dir).config)
+    except InputError:
+        return False
 
 
 def remove_resume_state(run_dir: Path) -> None:

@@ -1,7 +1,11 @@
 """Synthetic radiographs on disk in exactly BTXRD's layout."""
 
 import json
+import re
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +19,10 @@ from btxrd.data.constants import CLASSES, COLUMNS, REGIONS, VIEWS
 from btxrd.errors import InputError
 from btxrd.phantom.flaws import Flaws
 from btxrd.phantom.image import Lesion, Limb, draw_image, outline, with_letter
-from btxrd.runtime.files import write_json
+from btxrd.runtime.files import lock, write_json
 
 MARKER = "phantom.json"  # written last: a folder without it is not whole
+LOCK, WHOLE = "lock", "whole"  # in a folder that is being filled
 VERSION = 1  # of the drawing; raise it when an image changes
 SHORTCUT = "shortcut"  # the kind whose images tell their class by a letter
 CENTER_SHARES = (0.5, 0.25, 0.25)
@@ -66,24 +71,65 @@ def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> Non
         InputError: where `root` holds something else.
     """
     made = {"version": VERSION, "cases": cases, "seed": seed, "kind": kind}
-    if root.exists():
-        marker = root / MARKER
-        found = json.loads(marker.read_text()) if marker.is_file() else {}
+    _remove_leftovers(root)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        found = _read_marker(root)
         if {name: found.get(name) for name in made} != made:
             raise InputError(
                 f"data.root={root}: is there already and does not hold the {kind} phantom of "
                 f"{cases} cases with seed {seed}; delete it or name another folder"
             )
         return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as folder:
-        temporary = Path(folder) / "whole"
+    with _workplace(root) as temporary:
         planted = _write_images(temporary, cases, seed, kind)
         write_json(temporary / MARKER, made | {"planted": planted})
         try:
             temporary.rename(root)
-        except OSError:  # another process was first
-            write_phantom(root, cases, seed, kind)
+        except OSError:
+            if not root.exists():
+                raise
+            write_phantom(root, cases, seed, kind)  # another process was first
+
+
+def _read_marker(root: Path) -> dict[str, Any]:
+    """Return the content of the marker, or nothing if it is missing or damaged."""
+    try:
+        found = json.loads((root / MARKER).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@contextmanager
+def _workplace(root: Path) -> Iterator[Path]:
+    """Yield the path of a folder to fill beside `root`.
+
+    Raises:
+        InputError: If the folder beside `root` cannot be written.
+    """
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}-"))
+    except OSError as error:
+        raise InputError(f"data.root={root}: cannot be written ({error.strerror})") from error
+    try:
+        with lock(place / LOCK):
+            yield place / WHOLE
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Remove the folders of processes that were killed while they filled one."""
+    with suppress(OSError):
+        for place in root.parent.iterdir():
+            if re.fullmatch(re.escape(f".{root.name}-") + "[a-z0-9_]{8}", place.name):
+                content = {path.name for path in place.iterdir()}
+                if not content or content - {LOCK, WHOLE}:
+                    continue  # it begins just now, or is not ours
+                with lock(place / LOCK) as handle:
+                    if handle is not None:
+                        shutil.rmtree(place)
 
 
 def _write_images(root: Path, cases: int, seed: int, kind: str) -> dict[str, list[Any]]:

@@ -5,9 +5,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from btxrd.artifacts.plan import SweepPlan, read_usable_plan
+from btxrd.artifacts import codec
+from btxrd.artifacts.plan import PLAN, SweepPlan, read_usable_plan
 from btxrd.artifacts.status import STATUS
-from btxrd.artifacts.summary import Summary, Winner, write_summary
+from btxrd.artifacts.summary import SUMMARY_JSON, Summary, Winner, write_summary
 from btxrd.errors import InputError
 from btxrd.evaluation.selection import choose_winner, selection_rule
 from btxrd.report.columns import columns_of
@@ -19,6 +20,7 @@ from btxrd.report.runs import Run, ScoredRun, read_runs
 from btxrd.report.setting_rows import setting_rows
 from btxrd.report.settings import Setting, settings_of
 from btxrd.report.terminal import as_text
+from btxrd.runtime.folders import refuse_foreign, refuse_readonly
 
 
 def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> bool:
@@ -34,8 +36,10 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
         Whether all runs are complete, and none was refused.
 
     Raises:
-        InputError: If a folder is not that of a sweep.
+        InputError: If a folder is not that of a sweep, or the one to write into is foreign.
     """
+    if folder not in sweep_dirs:
+        _check_folder(folder)
     plans = [read_usable_plan(sweep_dir) for sweep_dir in sweep_dirs]
     images = images and all(plan.images for plan in plans)
     runs = [
@@ -57,6 +61,17 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
     finally:
         print(as_text(folder, summary, {run.name: run.path for run in runs}))
     return all(run.row.state == "complete" and run.row.error is None for run in runs)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that holds neither a sweep nor a summary, but something else."""
+    place, made = f"--to {folder}", {PLAN: "runs", SUMMARY_JSON: "selection_rule"}
+    refuse_foreign(
+        folder,
+        place,
+        lambda: any(codec.is_artifact(folder / name, key) for name, key in made.items()),
+    )
+    refuse_readonly(folder, place)
 
 
 def summary_of(

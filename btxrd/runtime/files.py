@@ -8,10 +8,11 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,15 @@ from btxrd.errors import DamagedError, InputError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-TEMPORARY = ".tmp"
+TEMPORARY = ".btxrd.tmp"
+OF_OLDER = frozenset((  # files that versions up to 0.2 wrote as NAME.PID.tmp
+    "status.json", "config.yaml", ".reserve", "split.csv", "history.csv", "predictions.csv",
+    "metrics.json", "gradcam.csv", "lesion_maps.csv", "lesion_maps.npz", "shortcuts.csv", "card.md",
+    "best.safetensors", "best.json", "last.pt", "hydra.yaml", "overrides.yaml", "plan.json",
+    "multirun.yaml", "stop", "summary.csv", "summary.json", "report.html", "audit.json",
+    "audit.html",
+))  # fmt: skip
+OF_PICTURES = {"figures", "gradcam"}  # folders of a run
 FULL = 64 * 1024  # bytes free, below which a file system counts as full
 REASONS = {  # why a file cannot be written; any other error of the system is said in its own words
     errno.ENOSPC: "the file system is full",
@@ -70,10 +79,38 @@ def _reason_of(error: Exception, path: Path, temporary: Path) -> str | None:
     return REASONS[errno.ENOSPC] if is_full else None
 
 
-def remove_leftovers(folder: Path, pattern: str = "*") -> None:
-    """Remove the temporary files of a process that was killed; the caller locks the folder."""
-    for path in folder.rglob(f"{pattern}{TEMPORARY}"):
-        path.unlink(missing_ok=True)
+def is_temporary(path: Path) -> bool:
+    """Return whether a file is one that `atomic_write` leaves if its process is killed."""
+    left = re.fullmatch(r"(.+)\.\d+(\.btxrd)?\.tmp", path.name)
+    if left is None:
+        return False
+    name, is_of_now = left.groups()
+    return bool(is_of_now) or name in OF_OLDER or path.parent.name in OF_PICTURES
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed; the caller locks the folder."""
+    for path in folder.rglob("*.tmp"):
+        if is_temporary(path):
+            path.unlink(missing_ok=True)
+
+
+def _remove_leftovers_of(target: Path) -> None:
+    """Remove the temporary files of one file of a cache; the caller locks it."""
+    for path in target.parent.glob("*.tmp"):
+        if re.fullmatch(re.escape(target.name) + r"\.\d+(\.btxrd)?\.tmp", path.name):
+            path.unlink(missing_ok=True)
+
+
+def remove_leftovers_of_cache(cache: Path) -> None:
+    """Remove the temporary files of a cache that no process writes any more."""
+    for path in list(cache.glob("*.tmp")) if cache.is_dir() else []:
+        target = path.with_name(re.sub(r"\.\d+(\.btxrd)?\.tmp$", "", path.name))
+        guard = target.with_name(target.name + ".lock")
+        if target != path and guard.is_file():
+            with suppress(OSError), lock(guard) as handle:
+                if handle is not None:
+                    _remove_leftovers_of(target)
 
 
 @contextmanager
@@ -136,7 +173,7 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
                 return read(target)
             except Exception as error:  # each kind of damage raises a type of its own
                 log.warning("%s is damaged (%s), and is built again", target, error)
-        remove_leftovers(target.parent, f"{target.name}.*")
+        _remove_leftovers_of(target)
         with atomic_write(target) as temporary:
             build(temporary)
         return read(target)
