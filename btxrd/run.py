@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def _launch() -> int:
-    from btxrd.config.commandline import parse_arguments
+    from btxrd.config.commandline import parse_arguments, resuming
     from btxrd.config.compose import register_schema
     from btxrd.execution.planning import plan
 
@@ -43,28 +43,35 @@ def _launch() -> int:
     if typed.shows:
         _show(typed)
         return 0
-    wanted = plan(typed)
     from btxrd.execution.job import do_one
-    from btxrd.execution.launch import backup_checkpoints, check, launch
-    from btxrd.execution.preflight import check_sweep_folder
+    from btxrd.execution.launch import backup_checkpoints, check, launch, saying_how_to_resume
 
-    if wanted.is_sweep:
-        check_sweep_folder(wanted.folder)
-    found = check(wanted.runs, fail_fast=wanted.fail_fast)
-    if not wanted.is_sweep and found.complete:
-        return 0
+    while True:
+        wanted = plan(typed)
+        found = check(wanted)
+        if not wanted.is_sweep and found.complete:
+            return 0
+        if wanted.request.folder.claim():
+            break  # and not another command of the same second
     backup_checkpoints(Path("checkpoints"))
+    key = "hydra.sweep.dir" if wanted.is_sweep else "hydra.run.dir"
+    resume = resuming(sys.argv[1:], key, wanted.folder)
     if not wanted.is_sweep:
         ((run_dir, point),) = wanted.points.items()
-        return 0 if do_one(run_dir, point.spec(run_dir)) == "complete" else 1
+        with saying_how_to_resume(resume) as end:
+            end.is_complete = do_one(run_dir, point.spec(run_dir)) == "complete"
+        return 0 if end.is_complete else 1
 
     def write_summary() -> bool:
         from btxrd.report.summary import summarize  # loads pandas and SciPy
 
         return summarize([wanted.folder], wanted.folder, images=wanted.images)
 
-    at_once = wanted.at_once(found)
-    return launch(wanted, found, at_once, shlex.join(sys.argv[1:]), job, write_summary)
+    with saying_how_to_resume(resume) as end:
+        command = shlex.join(sys.argv[1:])
+        code = launch(wanted, found, wanted.at_once(found), command, job, write_summary)
+        end.is_complete = code == 0
+    return code
 
 
 def _show(typed: "CommandLine") -> None:

@@ -1,10 +1,13 @@
 """Write the summary and the HTML report of a sweep, or of several together, from disk."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
-from btxrd.errors import InputError
+from btxrd.artifacts.plan import read_usable_plan
+from btxrd.config.commandline import resuming
+from btxrd.config.messages import one_line_errors
 from btxrd.report.summary import summarize
 
 
@@ -28,12 +31,15 @@ def main() -> int:
     if len(args.sweep_dirs) > 1 and args.to is None:
         print("--to: must name a folder for the summary of several sweeps", file=sys.stderr)
         return 2
-    try:
+    with one_line_errors(2):
         folder = args.to or args.sweep_dirs[0]
-        return 0 if summarize(args.sweep_dirs, folder, images=not args.no_images) else 1
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+        if summarize(args.sweep_dirs, folder, images=not args.no_images):
+            return 0
+        for sweep_dir in args.sweep_dirs:
+            if command := read_usable_plan(sweep_dir).command:
+                typed = shlex.split(command)
+                print(f"To resume: {resuming(typed, 'hydra.sweep.dir', sweep_dir)}")
+    return 1
 
 
 if __name__ == "__main__":

@@ -3,24 +3,30 @@
 This module loads no torch.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from btxrd.config.choices import conf_dir
 from btxrd.config.commandline import CommandLine
-from btxrd.config.jobspec import JobSpec
-from btxrd.config.messages import nearest
+from btxrd.config.jobspec import LOG, JobSpec
+from btxrd.config.messages import nearest, why_unreadable
 from btxrd.config.schema import Config, check
 from btxrd.errors import InputError
 
@@ -84,14 +90,33 @@ def hydra_over_conf(config_dir: str | None) -> Iterator[ConfigLoader]:
     if GlobalHydra.instance().is_initialized():
         yield GlobalHydra.instance().config_loader()
         return
-    with initialize_config_dir(str(conf_dir()), job_name="run", version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        if config_dir is not None:
-            folder = Path(config_dir).resolve()
-            if not folder.is_dir():
-                raise InputError(f"--config-dir {config_dir}: no such folder")
-            loader.get_search_path().prepend("command-line", f"file://{folder}")
-        yield loader
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise InputError(f"--config-dir {config_dir}: no such folder")
+    with (
+        _FurtherConfigs.at(config_dir),
+        initialize_config_dir(str(conf_dir()), job_name="run", version_base="1.3"),
+    ):
+        yield GlobalHydra.instance().config_loader()
+
+
+class _FurtherConfigs(SearchPathPlugin):
+    """Adds a folder to the search path while Hydra starts; later it would be too late."""
+
+    folder: ClassVar[Path | None] = None
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if self.folder is not None:
+            search_path.append("command-line", f"file://{self.folder}")
+
+    @classmethod
+    @contextmanager
+    def at(cls, config_dir: str | None) -> Iterator[None]:
+        Plugins.instance().register(cls)
+        cls.folder = None if config_dir is None else Path(config_dir).resolve()
+        try:
+            yield
+        finally:
+            cls.folder = None
 
 
 def compose(loader: ConfigLoader, typed: CommandLine) -> DictConfig:
@@ -101,34 +126,80 @@ def compose(loader: ConfigLoader, typed: CommandLine) -> DictConfig:
         InputError, HydraException: If it does not compose.
     """
     mode = RunMode.MULTIRUN if typed.is_sweep else RunMode.RUN
-    with _one_kind_of_error(typed.overrides):
+    with _one_kind_of_error(loader, typed.overrides):
         composed = loader.load_configuration(
             typed.config_name, typed.overrides, mode, from_shell=False
         )
     if composed.hydra.callbacks:
         raise InputError("hydra.callbacks: btxrd calls none; leave them out")
+    if composed.hydra.job.chdir:
+        raise InputError("hydra.job.chdir=true: a run stays in the folder that it is started in")
     composed.hydra.mode = mode
+    be_resolver(composed)
     return composed
 
 
-def compose_point(loader: ConfigLoader, base: DictConfig, overrides: list[str]) -> DictConfig:
-    """Compose one run of a sweep.
+def with_mode(loader: ConfigLoader, typed: CommandLine) -> CommandLine:
+    """Find out whether several runs are asked for, by -m or by `hydra.mode` in a config.
 
     Raises:
         InputError, HydraException: If it does not compose.
     """
-    with _one_kind_of_error(overrides):
-        return loader.load_sweep_config(base, overrides)
+    if typed.is_sweep:
+        return typed
+    with _one_kind_of_error(loader, typed.overrides):
+        composed = loader.load_configuration(
+            typed.config_name,
+            typed.overrides,
+            RunMode.MULTIRUN,
+            from_shell=False,
+            validate_sweep_overrides=False,
+        )
+    return replace(typed, is_sweep=composed.hydra.mode == RunMode.MULTIRUN)
+
+
+def be_resolver(composed: DictConfig) -> None:
+    """Let `${hydra:KEY}` stand for a value of this config."""
+    HydraConfig.instance().set_config(composed)
+    OmegaConf.set_readonly(composed.hydra, False)
+
+
+def compose_point(
+    loader: ConfigLoader, base: DictConfig, overrides: list[str], number: int
+) -> DictConfig:
+    """Compose one run of a sweep, which has this number in it.
+
+    Raises:
+        InputError, HydraException: If it does not compose.
+    """
+    with _one_kind_of_error(loader, overrides):
+        composed = loader.load_sweep_config(base, overrides)
+    with open_dict(composed.hydra):
+        composed.hydra.job.num = number
+        composed.hydra.job.id = str(number)
+    be_resolver(composed)
+    return composed
 
 
 @contextmanager
-def _one_kind_of_error(overrides: list[str]) -> Iterator[None]:
+def _one_kind_of_error(loader: ConfigLoader, overrides: list[str]) -> Iterator[None]:
+    """Turn whatever Hydra, OmegaConf and YAML raise for wrong input into errors of one line."""
     try:
         yield
-    except ValueError as error:  # Hydra's own for an override such as model=null
-        raise InputError(str(error)) from error
+    except (InputError, HydraException, OmegaConfBaseException):
+        raise
     except AssertionError as error:  # OmegaConf's for a key in a node that is null
         raise InputError(f"{' '.join(overrides)}: sets a key of what is null ({error})") from error
+    except Exception as error:  # nothing but the input is at work here
+        raise InputError(why_unreadable(error, _folders(loader, overrides))) from error
+
+
+def _folders(loader: ConfigLoader, overrides: list[str]) -> list[Path]:
+    """Return the folders of configs."""
+    added = [word for word in overrides if word.startswith("hydra.searchpath=")]
+    paths = [source.path for source in loader.get_sources() if source.scheme() == "file"]
+    paths += re.findall(r"file://([^,\]'\"]+)", " ".join(added))
+    return [Path(path) for path in paths]
 
 
 def job_spec(config: Config, task: DictConfig, hydra: Any, *, prefix: str = "") -> JobSpec:
@@ -140,9 +211,7 @@ def job_spec(config: Config, task: DictConfig, hydra: Any, *, prefix: str = "") 
         hydra: Hydra's own node, composed with it.
         prefix: Begins each line of the log, to tell apart the lines of parallel runs.
     """
-    logging: Any = OmegaConf.to_container(hydra.job_logging, resolve=True)
-    for formatter in logging["formatters"].values():
-        formatter["format"] = prefix + formatter["format"]
+    logging = _logging(hydra, prefix)
     contents = {"config": task, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
     return JobSpec(
         config=config,
@@ -151,3 +220,23 @@ def job_spec(config: Config, task: DictConfig, hydra: Any, *, prefix: str = "") 
         record={f"{name}.yaml": OmegaConf.to_yaml(content) for name, content in contents.items()},
         environment={key: str(value) for key, value in hydra.job.env_set.items()},
     )
+
+
+def _logging(hydra: Any, prefix: str) -> dict[str, Any]:
+    """Return what `logging.config` is given in the process of a run.
+
+    Raises:
+        InputError: If `hydra.job_logging` is no mapping.
+    """
+    found: Any = OmegaConf.to_container(hydra.job_logging, resolve=True)
+    if not isinstance(found, dict):
+        raise InputError(f"hydra.job_logging={found}: must be a mapping, as in hydra/job_logging")
+    for formatter in (found.get("formatters") or {}).values():
+        formatter["format"] = prefix + formatter.get("format", "%(message)s")
+    by_name = Path(hydra.runtime.output_dir) / f"{hydra.job.name}.log"
+    for handler in (found.get("handlers") or {}).values():
+        if "filename" in handler:
+            handler.setdefault("delay", True)  # no log in a folder without a run
+        if handler.get("filename") == str(by_name):
+            handler["filename"] = str(by_name.with_name(LOG))
+    return found

@@ -6,6 +6,8 @@ from typing import Any
 
 from btxrd.config.schema import Config
 
+LOG = "run.log"
+
 
 @dataclass(frozen=True)
 class JobSpec:

@@ -3,17 +3,21 @@
 import difflib
 import os
 import re
+import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from btxrd.config import schema
 from btxrd.config.choices import GROUPS, choices_of
+from btxrd.config.commandline import override
 from btxrd.errors import InputError, describe_error, ran_out_of_memory
 
 EXTRAS = {  # config of a plugin -> what asked for it, and the extra that brings it
@@ -23,28 +27,47 @@ EXTRAS = {  # config of a plugin -> what asked for it, and the extra that brings
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """End the process with one line for wrong input; with a traceback if HYDRA_FULL_ERROR=1."""
+def one_line_errors(code: int = 1) -> Iterator[None]:
+    """End the process with one line for what a user can correct.
+
+    That is wrong input, and what a file system refuses. Other errors are faults of btxrd: they
+    keep their traceback. With HYDRA_FULL_ERROR=1 all have one.
+
+    Args:
+        code: Exit status for wrong input.
+    """
     try:
         yield
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())  # what Python flushes at its end goes there
+        sys.exit(128 + signal.SIGPIPE)
+    except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(explain(error), file=sys.stderr)
-        sys.exit(1)
+        sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except (MemoryError, OSError) as error:
-        if not ran_out_of_memory(error):
-            raise
+    except MemoryError as error:
         print(describe_error(error), file=sys.stderr)
-        sys.exit(1)
+        sys.exit(code)
+    except Exception:
+        print(REPORT, file=sys.stderr)
+        raise
+
+
+REPORT = "btxrd: an unexpected error; please report the following lines and the command"
 
 
 def explain(error: Exception) -> str:
     """Return one line for an error of Hydra or OmegaConf, with what would be right."""
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        return _explain_os(error)
+    if isinstance(error, OverrideParseException):
+        return _explain_override(error)
     missing = error.missing_cfg_file if isinstance(error, MissingConfigException) else None
     if missing in EXTRAS:
         choice, extra = EXTRAS[missing]
@@ -58,6 +81,13 @@ def explain(error: Exception) -> str:
             choices = sorted(error.options)
         return f"{group}={name}: no such choice; must be one of {', '.join(choices)}"
     text = str(error)
+    ambiguous = re.match(r"Ambiguous value for argument '(.*)'\n", text)
+    if ambiguous:
+        key, _, value = ambiguous[1].partition("=")
+        return (
+            f"{ambiguous[1]}: has several values; add -m for a run of each, or give a list, "
+            f"{shlex.quote(f'{key}=[{value}]')}, or a text, {shlex.quote(override(key, value))}"
+        )
     if error.__cause__ is not None:
         text += "\n" + str(error.__cause__)
     unknown = re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'\s+full_key: (\S+)", text)
@@ -65,11 +95,60 @@ def explain(error: Exception) -> str:
         key, owner, full_key = unknown.groups()
         ours = getattr(schema, owner, None)  # None: a node of Hydra's
         return f"{full_key}: no such key" + ("" if ours is None else nearest(key, ours))
-    wrong = re.search(r"(Value .*|Cannot .*|Incompatible .*)\s+full_key: (\S+)", text)
+    if text.startswith("Cannot find primary config") or "Primary config" in text:
+        return f"--config-name {missing}: no such config"
+    wrong = re.search(r"(.*)\s+full_key: (\S+)", text)
     if wrong:
         return f"{wrong[2]}: {wrong[1]}"
     lines = (line.strip() for line in text.splitlines())
     return "; ".join(line for line in lines if line and not re.match(r"\w+_type=", line))
+
+
+def _explain_os(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename is None:
+        return f"the system refuses: {reason}"
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return f"{' and '.join(names)}: {reason}"
+
+
+def _explain_override(error: OverrideParseException) -> str:
+    """Say which argument cannot be parsed, and how a text with special characters is given."""
+    key, equals, value = error.override.partition("=")
+    if not equals:
+        return f"{error.override}: must be KEY=VALUE"
+    reason = str(error).splitlines()[0].split(" expecting ")[0]
+    reason = reason.replace(f"LexerNoViableAltException: {error.override}", "a quote is open")
+    quoted = shlex.quote(override(key, value.strip("'\"")))
+    return f"{error.override}: cannot be parsed ({reason}); if it is a text, quote it: {quoted}"
+
+
+def why_unreadable(error: Exception, folders: Sequence[Path]) -> str:
+    """Return one line for what YAML or Python raise if a file of configs is damaged.
+
+    Args:
+        error: What was raised.
+        folders: Folders of configs, one file of which may be the cause.
+    """
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        problem = getattr(error, "problem", None) or "is no YAML"
+        hint = "; indent with spaces" if "\\t" in problem else ""
+        return f"{mark.name}, line {mark.line + 1}: {problem}{hint}"
+    path = _cause(error, folders)
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"{path}: cannot be read ({reason})" if path else f"cannot be composed: {reason}"
+
+
+def _cause(error: Exception, folders: Sequence[Path]) -> Path | None:
+    """Return the file that raises the same error when it is read again."""
+    for path in (path for folder in folders for path in sorted(folder.rglob("*.yaml"))):
+        try:
+            OmegaConf.load(path)
+        except Exception as found:
+            if (type(found), str(found)) == (type(error), str(error)):
+                return path
+    return None
 
 
 def nearest(key: str, owner: type) -> str:

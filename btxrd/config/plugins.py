@@ -14,6 +14,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from btxrd.config.commandline import override
 from btxrd.config.compose import OURS, hydra_over_conf, job_spec, parse
 from btxrd.config.jobspec import Context, JobSpec
 from btxrd.config.request import Point, Request, compose_one_of
@@ -47,7 +48,7 @@ def launch(
     ):
         launcher = Plugins.instance().instantiate_launcher(context, job, base)
         overrides = [
-            [*point.overrides, f"hydra.sweep.subdir='{name}'"]
+            [*point.overrides, override("hydra.sweep.subdir", name)]
             for point, name in zip(points, names, strict=True)
         ]
         return [_result(returned) for returned in launcher.launch(overrides, first)]
@@ -76,7 +77,9 @@ def search(
             points: dict[int, Point] = {}
             for number, given in enumerate(overrides, first):
                 try:
-                    points[number] = compose_one_of(context.config_loader, base, tuple(given))
+                    points[number] = compose_one_of(
+                        context.config_loader, base, tuple(given), number
+                    )
                 except (InputError, HydraException) as error:
                     found[number] = error
             results = do_batch(list(points.values()), first) if points else []

@@ -1,18 +1,31 @@
 """The runs that a command line asks for, each composed once, in the way that Hydra does it."""
 
 import itertools
+import os
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from btxrd.config.commandline import CommandLine
-from btxrd.config.compose import OURS, compose, compose_point, hydra_over_conf, job_spec, parse
+from btxrd.config.commandline import CommandLine, override
+from btxrd.config.compose import (
+    OURS,
+    be_resolver,
+    compose,
+    compose_point,
+    hydra_over_conf,
+    job_spec,
+    parse,
+    with_mode,
+)
 from btxrd.config.jobspec import JobSpec
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
@@ -56,6 +69,7 @@ class Point:
         """
         composed: DictConfig = pickle.loads(self.composed)
         hydra = composed.hydra
+        be_resolver(composed)
         with open_dict(hydra):
             hydra.runtime.output_dir = str(run_dir.absolute())
             hydra.job.num = number
@@ -65,6 +79,48 @@ class Point:
         prefix = f"#{number} " if in_parallel else ""
         task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         return job_spec(self.config, task, hydra, prefix=prefix)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder of a run or of a sweep.
+
+    Attributes:
+        path: Its path, which does not exist yet if the folder is a new one.
+        is_new: Whether each command gets a folder of its own, named by the second.
+    """
+
+    path: Path
+    is_new: bool
+
+    @classmethod
+    def of(cls, node: DictConfig, key: str) -> "Folder":
+        """Read `hydra.run.dir` or `hydra.sweep.dir`.
+
+        Raises:
+            InputError: If it is no name of a folder.
+        """
+        if OmegaConf.is_missing(node, "dir") or not isinstance(node.dir, str | Path):
+            raise InputError(f"{key}: has no value; give it as {key}=FOLDER")
+        given = str(node.dir)
+        if not given or "\0" in given:
+            raise InputError(f"{key}={given!r}: is no name of a folder")
+        raw = OmegaConf.to_container(node, resolve=False)
+        is_new = isinstance(raw, dict) and "%S" in str(raw["dir"])
+        path, number = Path(given), 2
+        while is_new and os.path.lexists(path):
+            path, number = Path(f"{given}-{number}"), number + 1
+        return cls(path, is_new)
+
+    def claim(self) -> bool:
+        """Make a new folder; return False if another command has made it meanwhile."""
+        if self.is_new:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.mkdir()
+            except FileExistsError:
+                return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -110,7 +166,7 @@ class Request:
     """What a command line asks for, composed and checked.
 
     Attributes:
-        folder: Folder of the run, or of the sweep.
+        folder: Of the run, or of the sweep.
         points: The runs in order; of a search, one that stands for all.
         launcher: Where the runs are done; None for a single run.
         sweeper: What makes up the runs as it goes; None without a search.
@@ -119,7 +175,7 @@ class Request:
         multirun: Content of multirun.yaml, Hydra's record of a sweep.
     """
 
-    folder: Path
+    folder: Folder
     points: tuple[Point, ...]
     launcher: Launcher | None = None
     sweeper: Sweeper | None = None
@@ -128,65 +184,67 @@ class Request:
     multirun: str = ""
 
 
-def request_run(typed: CommandLine) -> Request:
-    """Compose and check one run.
-
-    Raises:
-        InputError, HydraException: If it does not compose, or a value is wrong.
-    """
-    with hydra_over_conf(typed.config_dir) as loader:
-        composed = compose(loader, typed)
-        search = composed.hydra.runtime.choices.get("search")
-        if search is not None:
-            raise InputError(f"search={search}: takes many runs; add -m")
-        folder = Path(str(composed.hydra.run.dir))
-        return Request(folder, (Point.of(composed, tuple(typed.overrides), ""),))
-
-
-def request_sweep(typed: CommandLine) -> Request:
-    """Compose and check every run of a sweep, or of a search the config that stands for all.
+def request(typed: CommandLine) -> Request:
+    """Compose and check one run, or every run of a sweep, or what stands for all of a search.
 
     Raises:
         InputError, HydraException: For the first run that does not compose or has a wrong value.
     """
     with hydra_over_conf(typed.config_dir) as loader:
-        base = compose(loader, typed)
-        folder = Path(str(base.hydra.sweep.dir))
-        with open_dict(base):  # from now on the same folder, whatever the clock says
-            base.hydra.sweep.dir = str(folder)
-            base.hydra.overrides.hydra += [
-                f"hydra.sweep.dir={_quoted(str(folder))}",
-                "hydra.mode=MULTIRUN",
-            ]
-        sweeper = _sweeper(base)
-        launcher = _launcher(base)
-        grid = _grid(loader, base, fixed_only=sweeper is not None)
-        points = tuple(compose_one_of(loader, base, overrides) for overrides in grid)
-        if not points:
-            raise InputError(f"{' '.join(typed.overrides)}: gives no run at all")
-        if sweeper is not None and sweeper.trials is not None and not _has_space(loader, base):
-            raise InputError(
-                "hydra/sweeper=optuna: has nothing to search; take search=recipe, or give a space, "
-                "such as 'training.lr=tag(log,interval(1e-5,1e-2))'"
-            )
-        return Request(
-            folder,
-            points,
-            launcher,
-            sweeper,
-            base=pickle.dumps(base),
-            config_dir=typed.config_dir,
-            multirun=OmegaConf.to_yaml(base),
+        typed = with_mode(loader, typed)
+        return _request_sweep(loader, typed) if typed.is_sweep else _request_run(loader, typed)
+
+
+def _request_run(loader: ConfigLoader, typed: CommandLine) -> Request:
+    composed = compose(loader, typed)
+    search = composed.hydra.runtime.choices.get("search")
+    if search is not None:
+        raise InputError(f"search={search}: takes many runs; add -m")
+    folder = Folder.of(composed.hydra.run, "hydra.run.dir")
+    composed.hydra.run.dir = str(folder.path)  # from now on the same, whatever the clock says
+    return Request(folder, (Point.of(composed, tuple(typed.overrides), ""),))
+
+
+def _request_sweep(loader: ConfigLoader, typed: CommandLine) -> Request:
+    base = compose(loader, typed)
+    folder = Folder.of(base.hydra.sweep, "hydra.sweep.dir")
+    with open_dict(base):
+        base.hydra.sweep.dir = str(folder.path)
+        base.hydra.overrides.hydra += [
+            override("hydra.sweep.dir", str(folder.path)),
+            "hydra.mode=MULTIRUN",
+        ]
+    sweeper = _sweeper(base)
+    launcher = _launcher(base)
+    grid = enumerate(_grid(loader, base, fixed_only=sweeper is not None))
+    points = tuple(compose_one_of(loader, base, overrides, number) for number, overrides in grid)
+    if not points:
+        raise InputError(f"{' '.join(typed.overrides)}: gives no run at all")
+    if sweeper is not None and sweeper.trials is not None and not _has_space(loader, base):
+        raise InputError(
+            "hydra/sweeper=optuna: has nothing to search; take search=recipe, or give a space, "
+            "such as 'training.lr=tag(log,interval(1e-5,1e-2))'"
         )
+    return Request(
+        folder,
+        points,
+        launcher,
+        sweeper,
+        base=pickle.dumps(base),
+        config_dir=typed.config_dir,
+        multirun=OmegaConf.to_yaml(base),
+    )
 
 
-def compose_one_of(loader: ConfigLoader, base: DictConfig, overrides: tuple[str, ...]) -> Point:
-    """Compose and check one run of a sweep.
+def compose_one_of(
+    loader: ConfigLoader, base: DictConfig, overrides: tuple[str, ...], number: int = 0
+) -> Point:
+    """Compose and check one run of a sweep, which has this number in it.
 
     Raises:
         InputError, HydraException: If it does not compose, or a value is wrong.
     """
-    composed = compose_point(loader, base, list(overrides))
+    composed = compose_point(loader, base, list(overrides), number)
     return Point.of(composed, overrides, str(composed.hydra.sweep.subdir))
 
 
@@ -205,11 +263,44 @@ def _grid(loader: ConfigLoader, base: DictConfig, *, fixed_only: bool) -> Iterat
             values[key] = [f"{key}={item.get_value_element_as_str()}"]
         elif fixed_only:
             values.pop(key, None)
+        elif isinstance(item.value(), Glob):
+            values[key] = [f"{key}={name}" for name in _matching(loader, base, item)]
         elif item.is_discrete_sweep():
             values[key] = [f"{key}={value}" for value in item.sweep_string_iterator()]
         else:
             raise InputError(f"{item.input_line}: needs a search; add hydra/sweeper=optuna")
     return itertools.product(*values.values())
+
+
+def _matching(loader: ConfigLoader, base: DictConfig, item: Any) -> list[str]:
+    """Return the options that GROUP=glob(...) stands for; `*` does not enter subfolders.
+
+    Raises:
+        InputError: If there is none.
+    """
+
+    def options(group: str, prefix: str = "") -> Iterator[str]:
+        def named(kind: ObjectType) -> list[str]:
+            return loader.get_group_options(
+                group, kind, base.hydra.job.config_name, list(base.hydra.overrides.hydra)
+            )
+
+        yield from (prefix + name for name in named(ObjectType.CONFIG))
+        for name in named(ObjectType.GROUP):
+            yield from options(f"{group}/{name}", f"{prefix}{name}/")
+
+    def fits(option: str, patterns: list[str]) -> bool:
+        return any(
+            option.count("/") == pattern.count("/")
+            and all(map(fnmatchcase, option.split("/"), pattern.split("/")))
+            for pattern in patterns
+        )
+
+    known, glob = list(options(item.key_or_group)), item.value()
+    found = [name for name in known if fits(name, glob.include) and not fits(name, glob.exclude)]
+    if not found:
+        raise InputError(f"{item.input_line}: fits no choice; there are {', '.join(known)}")
+    return found
 
 
 def _overrides(loader: ConfigLoader, base: DictConfig) -> list[Any]:
@@ -251,8 +342,3 @@ def _sweeper(base: DictConfig) -> Sweeper | None:
         raise InputError(f"hydra.sweeper.n_trials={node.n_trials}: must be at least 1")
     seed = node.sampler.get("seed")
     return Sweeper(name, node.storage, node.study_name, node.n_trials, seed)
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -7,17 +7,17 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from btxrd.artifacts.plan import read_usable_plan
 from btxrd.config.plugins import Job
-from btxrd.config.schema import Config
 from btxrd.errors import InputError
 from btxrd.execution.job import Sweep, do_points
 from btxrd.execution.planning import Plan
-from btxrd.execution.preflight import Findings, check_runs
+from btxrd.execution.preflight import Findings, check_runs, check_sweep_folder
 from btxrd.execution.search import search
 from btxrd.execution.status import LOCK
 from btxrd.execution.stop import STOP, record_launch, request_stop
@@ -30,19 +30,21 @@ MOMENT = 5  # seconds until a process that was killed is gone
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def check(runs: dict[Path, Config], *, fail_fast: bool) -> Findings:
-    """Check runs, and print what is wrong with some of them.
+def check(plan: Plan) -> Findings:
+    """Check what is planned, and print what is wrong with some of the runs.
 
     Raises:
         InputError: If none could be done, and with `fail_fast` for the first error.
     """
-    found = check_runs(runs)
+    if plan.is_sweep:
+        check_sweep_folder(plan.folder)
+    found = check_runs(plan.runs)
     for run_dir in found.complete:
         print(f"{run_dir}: complete already")
     for line in found.lines[1:]:
         print(line, file=sys.stderr)
     if found.lines:
-        if fail_fast or len(found.refused) + len(found.faults) == len(runs):
+        if plan.fail_fast or len(found.refused) + len(found.faults) == len(plan.runs):
             raise InputError(found.lines[0])
         print(found.lines[0], file=sys.stderr)
     return found
@@ -94,6 +96,33 @@ def launch(
         if received:
             return 128 + received[0]
         return 0 if all_complete and code == 0 else 1
+
+
+@dataclass
+class End:
+    """How a command ends: `is_complete` if all of its runs are."""
+
+    is_complete: bool = False
+
+
+@contextmanager
+def saying_how_to_resume(command: str) -> Iterator[End]:
+    """Print the command that resumes, however the block ends, unless all is complete then."""
+    end = End()
+    try:
+        yield end
+    except InputError:  # nothing has begun
+        raise
+    except BaseException:
+        _say(command)
+        raise
+    if not end.is_complete:
+        _say(command)
+
+
+def _say(command: str) -> None:
+    with suppress(OSError):  # nobody may be left to read it
+        print(f"To resume: {command}", file=sys.stderr, flush=True)
 
 
 def _do(plan: Plan, found: Findings, sweep: Sweep, job: Job) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from btxrd.artifacts.status import STATUS
 from btxrd.config.commandline import CommandLine
 from btxrd.config.compose import register_schema
-from btxrd.config.request import Launcher, Point, Request, Sweeper, request_run, request_sweep
+from btxrd.config.request import Launcher, Point, Request, Sweeper, request
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
 from btxrd.execution.concurrency import choose_at_once
@@ -33,7 +33,7 @@ class Plan:
     @property
     def folder(self) -> Path:
         """Folder of the run, or of the sweep."""
-        return self.request.folder
+        return self.request.folder.path
 
     @cached_property
     def runs(self) -> dict[Path, Config]:
@@ -98,13 +98,13 @@ def plan(typed: CommandLine) -> Plan:
     Raises:
         InputError, HydraException: For what does not compose, or has a wrong value.
     """
-    if not typed.is_sweep:
-        request = request_run(typed)
-        return Plan(request, {request.folder: request.points[0]})
-    request = request_sweep(typed)
-    if request.sweeper is not None:
-        return Plan(request, {request.folder / "search": request.points[0]})
-    return Plan(request, folders_of(request.folder, request.points))
+    asked = request(typed)
+    folder = asked.folder.path
+    if asked.launcher is None:
+        return Plan(asked, {folder: asked.points[0]})
+    if asked.sweeper is not None:
+        return Plan(asked, {folder / "search": asked.points[0]})
+    return Plan(asked, folders_of(folder, asked.points))
 
 
 def folders_of(sweep_dir: Path, points: Sequence[Point]) -> dict[Path, Point]:

@@ -27,11 +27,11 @@ from btxrd.artifacts.status import (
     read_status,
     write_status,
 )
+from btxrd.config.jobspec import LOG
 from btxrd.config.schema import Config
 from btxrd.errors import InputError, describe_error, ran_out_of_memory
 from btxrd.execution.fingerprint import fingerprint
 from btxrd.execution.status import (
-    LOG,
     RESERVE,
     ended_status,
     finalize_status,

@@ -11,13 +11,14 @@ from btxrd.artifacts.config import read_config
 from btxrd.artifacts.sidecar import CHECKPOINTS, LAST, NEXT
 from btxrd.artifacts.status import STATUS, RunError, RunStatus, State, write_status
 from btxrd.config.identity import differing
+from btxrd.config.jobspec import LOG
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
 from btxrd.execution.fingerprint import fingerprint
 from btxrd.runtime.files import lock
 from btxrd.runtime.folders import refuse_foreign, refuse_readonly
 
-LOCK, LOG = ".lock", "run.log"
+LOCK = ".lock"
 RESERVE = ".reserve"  # space for the final status on a full disk
 BEGUN = (LOCK, LOG, RESERVE, ".hydra")  # what a run leaves that was killed as it began
 

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from btxrd.config.jobspec import JobSpec
+from btxrd.config.jobspec import LOG, JobSpec
 from btxrd.execution.placement import Placement
 from btxrd.execution.record import begin, settle
 from btxrd.execution.slurm import is_job
-from btxrd.execution.status import LOCK, LOG, is_complete
+from btxrd.execution.status import LOCK, is_complete
 from btxrd.execution.stop import Stop
 from btxrd.runtime.files import lock, write_text
 

@@ -11,10 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from btxrd.artifacts.status import Outcome, read_status
-from btxrd.config.jobspec import JobSpec
+from btxrd.config.jobspec import LOG, JobSpec
 from btxrd.errors import InputError
 from btxrd.execution.record import record
-from btxrd.execution.status import LOG
 from btxrd.runtime.interruption import Interruption
 
 
@@ -31,7 +30,11 @@ def main() -> int:
         from hydra.utils import instantiate
         from omegaconf import OmegaConf
 
-        configure_log(OmegaConf.create(job.logging))
+        try:
+            configure_log(OmegaConf.create(job.logging))
+        except (ValueError, TypeError, AttributeError) as error:
+            reason = error.__cause__ or error
+            raise InputError(f"hydra.job_logging: cannot be used ({reason})") from error
         from btxrd.train_eval import train_eval
 
         build_model = instantiate(asdict(job.config.model), _partial_=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from btxrd.artifacts.comparison import SettingRow
 from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.summary import Summary, SummaryRow
-from btxrd.execution.status import LOG
+from btxrd.config.jobspec import LOG
 from btxrd.pages import duration
 from btxrd.report.columns import Column, columns_of
 from btxrd.report.comparison_sets import COMPARED

@@ -1,0 +1,222 @@
+"""What is typed: options, quoted values, the mode, and what Hydra would do with them."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import fates
+import pytest
+from checkout import environment
+from fates import rows_of
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from btxrd.artifacts.plan import read_plan
+from btxrd.config.commandline import CommandLine, override, parse_arguments, resuming
+from btxrd.config.compose import register_schema
+from btxrd.errors import InputError
+from btxrd.execution.planning import plan, plan_run, plan_sweep
+from btxrd.execution.status import read_status
+
+
+@pytest.fixture(autouse=True)
+def schema():
+    register_schema()
+
+
+@pytest.fixture
+def configs(tmp_path):
+    """A further folder of configs."""
+
+    def write(name, text):
+        path = tmp_path / "more" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(tmp_path / "more")
+
+    return write
+
+
+WRONG_OPTIONS = {
+    "--config-path x": "--config-path: is no option",
+    "-cp x": "--config-path: is no option",
+    "--experimental-rerun x": "--experimental-rerun: is no option",
+    "--resolve": "--resolve: is an option of --cfg",
+    "-p model": "--package: is an option of --cfg",
+    "-m --cfg job": "--cfg shows the config of one run: leave out -m",
+    "-m -r": "--run and --multirun: exclude each other",
+    "--cfg job --info": "--cfg and --info: exclude each other",
+    "--nonsense": "unrecognized arguments: --nonsense; see",
+    "--multi": "unrecognized arguments: --multi; see",
+    "--cfg nope": "argument -c/--cfg: invalid choice: 'nope'",
+    "--cfg": "argument -c/--cfg: expected one argument",
+}
+
+
+@pytest.mark.parametrize("typed", WRONG_OPTIONS)
+def test_a_wrong_option_is_one_line(typed):
+    with pytest.raises(InputError) as got:
+        parse_arguments(typed.split())
+    assert str(got.value).startswith(WRONG_OPTIONS[typed])
+    assert "\n" not in str(got.value)
+
+
+TEXTS = [
+    "out", "a=b,c", "it's", 'say "x"', "back\\slash", "ends\\", 'both\\" \\\\', "a b", " a ",
+    "${x}", "[1]", "{a: 1}", "*?", "null", "1", "a:b", "~x", "-x", "+x", "ä", "(", "#x", "%Y",
+    "a'\"b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_quoted_text_is_what_hydra_reads(text, tmp_path):
+    request = plan_run([override("hydra.run.dir", text)]).request
+    assert request.folder.path == Path(text)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_command_that_resumes_survives_the_shell(text):
+    typed = ["-m", "split.manifest='x y'", "++hydra.sweep.dir=old", "hydra.sweep.subdir='a b'"]
+    command = resuming(typed, "hydra.sweep.dir", Path(text))
+    *kept, last = shlex.split(command)[3:]
+    assert kept == ["-m", "split.manifest='x y'", "hydra.sweep.subdir='a b'"]
+    assert Path(str(OverridesParser.create().parse_override(last).value())) == Path(
+        text.replace("${", r"\${")
+    )
+
+
+def test_a_folder_of_configs_is_added(configs):
+    folder = configs("experiment/mine/plain", "# @package _global_\ntraining: {lr: 0.004}\n")
+    (config,) = plan_run(["experiment=mine/plain"], config_dir=folder).runs.values()
+    assert config.training.lr == 0.004
+
+
+def test_a_primary_config_in_a_further_folder_is_used(configs):
+    folder = configs("mine", "defaults: [config, _self_]\nseed: 7\n")
+    (config,) = plan_run([], "mine", folder).runs.values()
+    assert config.seed == 7
+
+
+def test_mode_of_an_experiment_decides_whether_it_is_a_sweep(configs):
+    text = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '4,5'}}}\n"
+    folder = configs("experiment/mine/many", text)
+    planned = plan(CommandLine(["experiment=mine/many"], config_dir=folder))
+    assert planned.is_sweep
+    assert [config.seed for config in planned.runs.values()] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("glob(best/*)", ["best.lite0", "best.lite2"]),
+        ("glob([best/*0,E1*])", ["E1_b0_baseline", "best.lite0"]),
+        ("glob(*/*,exclude=study/*)", ["best.lite0", "best.lite2"]),
+    ],
+)
+def test_glob_enters_the_folder_that_it_names(pattern, names):
+    planned = plan_sweep([f"experiment={pattern}"])
+    assert [run_dir.name for run_dir in planned.runs] == [f"experiment={name}" for name in names]
+
+
+def test_glob_finds_what_a_further_folder_holds(configs):
+    folder = configs("experiment/mine/plain", "# @package _global_\nseed: 3\n")
+    planned = plan_sweep(["experiment=glob(mine/*)"], config_dir=folder)
+    assert [run_dir.name for run_dir in planned.runs] == ["experiment=mine.plain"]
+
+
+def test_glob_without_a_match_names_the_choices():
+    with pytest.raises(InputError, match=r"glob\(beast/\*\): fits no choice; .* best/lite0"):
+        plan_sweep(["experiment=glob(beast/*)"])
+
+
+@pytest.mark.parametrize("number", ["${hydra.job.num}", "${hydra:job.num}", "${hydra:job.id}"])
+def test_a_folder_may_be_named_by_the_number_of_the_run(number):
+    planned = plan_sweep(["seed=5,6", f"hydra.sweep.subdir=r{number}"])
+    assert [run_dir.name for run_dir in planned.runs] == ["r0", "r1"]
+
+
+def test_a_folder_may_be_named_by_the_hydra_resolver():
+    planned = plan_run(["hydra.run.dir=x/${hydra:runtime.choices.model}"])
+    assert planned.folder == Path("x/efficientnet_b0")
+
+
+def test_a_change_of_folder_is_refused():
+    with pytest.raises(InputError, match=r"hydra.job.chdir=true: a run stays"):
+        plan_sweep(["seed=0,1", "hydra.job.chdir=true"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "handlers"),
+    [
+        ("hydra/job_logging=disabled", set()),
+        ("hydra/job_logging=none", set()),
+        ("hydra/job_logging=stdout", {"console"}),
+        ("hydra.job.name=other", {"console", "file"}),
+    ],
+)
+def test_logging_may_be_chosen(typed, handlers, tmp_path):
+    ((run_dir, point),) = plan_run([typed, f"hydra.run.dir={tmp_path}"]).points.items()
+    found = point.spec(run_dir).logging.get("handlers", {})
+    assert set(found) == handlers
+    if "file" in handlers:
+        assert found["file"]["filename"] == str(tmp_path / "run.log")
+
+
+def test_commands_of_one_second_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typed = ["hydra.run.dir=out/${now:%Y}-%S"]
+    first, second = plan_run(typed).request.folder, plan_run(typed).request.folder
+    assert first.path == second.path
+    assert (first.claim(), second.claim()) == (True, False)
+    assert plan_run(typed).folder.name == f"{first.path.name}-2"
+    assert not plan_run(["hydra.run.dir=out"]).request.folder.is_new
+
+
+@pytest.fixture(scope="module")
+def data(shrunk):
+    return [argument for argument in shrunk if argument.startswith("data.")]
+
+
+def run_shell(folder, command):
+    """Run a command of the product as a person pastes it."""
+    return subprocess.run(
+        command.replace("python -m", f"{shlex.quote(sys.executable)} -m"),
+        shell=True,
+        cwd=folder,
+        env=environment(PYTHONPATH=str(folder)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("mode", ["", "-m"])
+def test_the_command_that_is_printed_resumes(mode, data, tmp_path):
+    fates.choose(tmp_path, {"": "raises"})
+    typed = [*mode.split(), "seed=3", *data, "evaluate=false"]
+    typed += ['hydra.sweep.subdir="it\'s [${seed}] *?"', "split.val=0.2"]
+    done = run_shell(tmp_path, shlex.join(["python", "-m", "btxrd.run", *typed]))
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("To resume: ")]
+    fates.choose(tmp_path, {"": "completes"})
+    done = run_shell(tmp_path, line.removeprefix("To resume: "))
+    assert (done.returncode, done.stderr) == (0, "")
+    (status,) = tmp_path.rglob("status.json")
+    assert (read_status(status.parent).state, read_status(status.parent).attempts) == (
+        "complete",
+        2,
+    )
+
+
+def test_a_sweep_that_is_stopped_or_killed_says_how_to_resume(data, tmp_path):
+    fates.choose(tmp_path, {"": "waits"})
+    command = ["seed=3", *data, "evaluate=false", "hydra.sweep.dir='it is'"]
+    sweep = fates.start(tmp_path, *command)
+    fates.wait_for(lambda: list(tmp_path.glob("it is/*/waiting")))
+    sweep.terminate()
+    _, errors = sweep.communicate(timeout=60)
+    resume = shlex.join(["python", "-m", "btxrd.run", "-m", "evaluate=false", *command[:-2]])
+    assert f"To resume: {resume} evaluate=false 'hydra.sweep.dir=\"it is\"'\n" in errors
+    assert read_plan(tmp_path / "it is").runs == tuple(rows_of(tmp_path / "it is"))
+    done = run_shell(tmp_path, "python -m btxrd.summarize 'it is'")
+    assert done.stdout.splitlines()[-1] in errors
