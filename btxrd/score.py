@@ -12,6 +12,7 @@ from btxrd.artifacts.hashes import DERIVED, Hashes, hash_files, is_derived, veri
 from btxrd.artifacts.metrics import RunMetrics
 from btxrd.artifacts.plan import PLAN, read_usable_plan
 from btxrd.artifacts.status import STATUS, RunStatus, write_status
+from btxrd.config.messages import one_line_errors
 from btxrd.errors import InputError, describe_error, ran_out_of_memory
 from btxrd.evaluation.score import describe, score
 from btxrd.execution.status import LOCK, read_status
@@ -29,12 +30,12 @@ def main() -> int:
         type=Path,
         help="folder of a run or of a sweep; the summary of a sweep is written anew, too",
     )
-    folders: list[Path] = parser.parse_args().folders
-    try:
-        runs_of = {folder: find_runs(folder) for folder in folders}
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    with one_line_errors(2):
+        return _score(parser.parse_args().folders)
+
+
+def _score(folders: list[Path]) -> int:
+    runs_of = {folder: find_runs(folder) for folder in folders}
     is_well = True
     for folder, run_dirs in runs_of.items():
         for run_dir in run_dirs:

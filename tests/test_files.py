@@ -225,3 +225,16 @@ def test_a_cache_that_cannot_be_written_is_one_line_that_names_the_key(tmp_path)
 def test_text_that_utf_8_does_not_have_is_written_escaped(tmp_path):
     write_text(tmp_path / "a", "caf\u00e9 \udcff")
     assert (tmp_path / "a").read_text(encoding="utf-8") == "caf\u00e9 \\udcff"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_one_line(number, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    with (
+        pytest.raises(InputError, match=r"lock: the file system of this folder has no locks"),
+        lock(tmp_path / "lock"),
+    ):
+        pass

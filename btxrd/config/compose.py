@@ -4,6 +4,7 @@ This module loads no torch.
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -126,7 +127,7 @@ def compose(loader: ConfigLoader, typed: CommandLine) -> DictConfig:
         InputError, HydraException: If it does not compose.
     """
     mode = RunMode.MULTIRUN if typed.is_sweep else RunMode.RUN
-    with _one_kind_of_error(loader, typed.overrides):
+    with one_kind_of_error(loader, typed.overrides):
         composed = loader.load_configuration(
             typed.config_name, typed.overrides, mode, from_shell=False
         )
@@ -147,7 +148,7 @@ def with_mode(loader: ConfigLoader, typed: CommandLine) -> CommandLine:
     """
     if typed.is_sweep:
         return typed
-    with _one_kind_of_error(loader, typed.overrides):
+    with one_kind_of_error(loader, typed.overrides):
         composed = loader.load_configuration(
             typed.config_name,
             typed.overrides,
@@ -172,7 +173,7 @@ def compose_point(
     Raises:
         InputError, HydraException: If it does not compose.
     """
-    with _one_kind_of_error(loader, overrides):
+    with one_kind_of_error(loader, overrides):
         composed = loader.load_sweep_config(base, overrides)
     with open_dict(composed.hydra):
         composed.hydra.job.num = number
@@ -182,10 +183,12 @@ def compose_point(
 
 
 @contextmanager
-def _one_kind_of_error(loader: ConfigLoader, overrides: list[str]) -> Iterator[None]:
+def one_kind_of_error(loader: ConfigLoader, overrides: list[str]) -> Iterator[None]:
     """Turn whatever Hydra, OmegaConf and YAML raise for wrong input into errors of one line."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "provider=.* is not available")  # of a searchpath
+            yield
     except (InputError, HydraException, OmegaConfBaseException):
         raise
     except AssertionError as error:  # OmegaConf's for a key in a node that is null
@@ -195,11 +198,11 @@ def _one_kind_of_error(loader: ConfigLoader, overrides: list[str]) -> Iterator[N
 
 
 def _folders(loader: ConfigLoader, overrides: list[str]) -> list[Path]:
-    """Return the folders of configs."""
+    """Return the folders of configs, those of the user first."""
     added = [word for word in overrides if word.startswith("hydra.searchpath=")]
     paths = [source.path for source in loader.get_sources() if source.scheme() == "file"]
     paths += re.findall(r"file://([^,\]'\"]+)", " ".join(added))
-    return [Path(path) for path in paths]
+    return [Path(path) for path in reversed(paths)]
 
 
 def job_spec(config: Config, task: DictConfig, hydra: Any, *, prefix: str = "") -> JobSpec:

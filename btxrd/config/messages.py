@@ -45,7 +45,7 @@ def one_line_errors(code: int = 1) -> Iterator[None]:
     except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(explain(error), file=sys.stderr)
+        print(one_line(explain(error)), file=sys.stderr)
         sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
@@ -58,6 +58,13 @@ def one_line_errors(code: int = 1) -> Iterator[None]:
 
 
 REPORT = "btxrd: an unexpected error; please report the following lines and the command"
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks and control codes, which a terminal would obey."""
+    return "".join(
+        letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(text.split())
+    )
 
 
 def explain(error: Exception) -> str:
@@ -93,15 +100,24 @@ def explain(error: Exception) -> str:
     unknown = re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'\s+full_key: (\S+)", text)
     if unknown:
         key, owner, full_key = unknown.groups()
+        if full_key in ("experiment", "search"):
+            return (
+                f"{full_key}: its file must hold keys and values, under a first line "
+                "'# @package _global_'"
+            )
         ours = getattr(schema, owner, None)  # None: a node of Hydra's
         return f"{full_key}: no such key" + ("" if ours is None else nearest(key, ours))
-    if text.startswith("Cannot find primary config") or "Primary config" in text:
+    if text.startswith("Cannot find primary config"):
         return f"--config-name {missing}: no such config"
     wrong = re.search(r"(.*)\s+full_key: (\S+)", text)
     if wrong:
         return f"{wrong[2]}: {wrong[1]}"
-    lines = (line.strip() for line in text.splitlines())
-    return "; ".join(line for line in lines if line and not re.match(r"\w+_type=", line))
+    lines = (line.strip() for line in text.split("Config search path:")[0].splitlines())
+    return "; ".join(
+        line.removesuffix(":")
+        for line in lines
+        if line and not re.match(r"\w+_type=|full_key:", line)
+    )
 
 
 def _explain_os(error: OSError) -> str:
@@ -117,8 +133,10 @@ def _explain_override(error: OverrideParseException) -> str:
     key, equals, value = error.override.partition("=")
     if not equals:
         return f"{error.override}: must be KEY=VALUE"
-    reason = str(error).splitlines()[0].split(" expecting ")[0]
-    reason = reason.replace(f"LexerNoViableAltException: {error.override}", "a quote is open")
+    lines = [line for line in str(error).splitlines() if not line.startswith("Error parsing")]
+    reason = lines[0].split(" expecting ")[0].removeprefix("HydraException while evaluating ")
+    if "LexerNoViableAlt" in reason:
+        reason = "a quote is open, or a character is not known"
     quoted = shlex.quote(override(key, value.strip("'\"")))
     return f"{error.override}: cannot be parsed ({reason}); if it is a text, quote it: {quoted}"
 
@@ -137,6 +155,10 @@ def why_unreadable(error: Exception, folders: Sequence[Path]) -> str:
         return f"{mark.name}, line {mark.line + 1}: {problem}{hint}"
     path = _cause(error, folders)
     reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, KeyError):
+        reason = f"hydra.job.env_copy: the environment has no variable {reason}"
+    elif isinstance(error, RecursionError) and path is None:
+        reason = "a config of its defaults includes itself"
     return f"{path}: cannot be read ({reason})" if path else f"cannot be composed: {reason}"
 
 

@@ -23,6 +23,7 @@ from btxrd.config.compose import (
     compose_point,
     hydra_over_conf,
     job_spec,
+    one_kind_of_error,
     parse,
     with_mode,
 )
@@ -190,7 +191,7 @@ def request(typed: CommandLine) -> Request:
     Raises:
         InputError, HydraException: For the first run that does not compose or has a wrong value.
     """
-    with hydra_over_conf(typed.config_dir) as loader:
+    with hydra_over_conf(typed.config_dir) as loader, one_kind_of_error(loader, typed.overrides):
         typed = with_mode(loader, typed)
         return _request_sweep(loader, typed) if typed.is_sweep else _request_run(loader, typed)
 
@@ -297,6 +298,8 @@ def _matching(loader: ConfigLoader, base: DictConfig, item: Any) -> list[str]:
         )
 
     known, glob = list(options(item.key_or_group)), item.value()
+    if not known:
+        raise InputError(f"{item.input_line}: {item.key_or_group} is no config group")
     found = [name for name in known if fits(name, glob.include) and not fits(name, glob.exclude)]
     if not found:
         raise InputError(f"{item.input_line}: fits no choice; there are {', '.join(known)}")

@@ -198,6 +198,8 @@ def check(node: Any, prefix: str = "") -> None:
         choices, low, high = (item.metadata.get(name) for name in ("choices", "low", "high"))
         if is_dataclass(value):
             check(value, f"{key}.")
+        elif isinstance(value, str) and (not value.strip() or "\0" in value):
+            raise InputError(f"{key}={value!r}: must not be empty")
         elif choices and value not in choices:
             raise InputError(f"{key}={value}: must be one of {', '.join(choices)}")
         elif low is not None and not (low <= value and (high is None or value <= high)):

@@ -30,6 +30,7 @@ OF_OLDER = frozenset((  # files that versions up to 0.2 wrote as NAME.PID.tmp
     "audit.html",
 ))  # fmt: skip
 OF_PICTURES = {"figures", "gradcam"}  # folders of a run
+WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 FULL = 64 * 1024  # bytes free, below which a file system counts as full
 REASONS = {  # why a file cannot be written; any other error of the system is said in its own words
     errno.ENOSPC: "the file system is full",
@@ -131,12 +132,15 @@ def lock(
 
     Yields:
         The descriptor; None if another process holds the lock.
+
+    Raises:
+        InputError: If the file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     deadline = time.monotonic() + timeout
     try:
-        while not (is_ours := _try_lock(descriptor)):
+        while not (is_ours := _try_lock(descriptor, path)):
             if time.monotonic() >= deadline or give_up():
                 break
             time.sleep(0.1)
@@ -145,11 +149,18 @@ def lock(
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, path: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        raise InputError(
+            f"{path}: the file system of this folder has no locks ({error.strerror}), so two "
+            "commands could spoil each other's files; name a folder on another one"
+        ) from error
     return True
 
 
