@@ -34,6 +34,7 @@ def main() -> int:
     if {"-h", "--help"} & set(typed):
         print(__doc__)
         return 0
+    from btxrd.config.commandline import override
     from btxrd.config.messages import one_line_errors
     from btxrd.execution.planning import compose_one
 
@@ -45,7 +46,7 @@ def main() -> int:
         if config.data.archive is None:
             raise InputError("data.archive: has no url and md5; is data=btxrd what you mean?")
         download(Path(config.data.root), config.data.archive.url, config.data.archive.md5)
-        given = f"data=btxrd {shlex.quote(f'data.root={config.data.root}')}"
+        given = f"data=btxrd {shlex.quote(override('data.root', config.data.root))}"
         print(f"Next: python -m btxrd.audit {given}\nThen: python -m btxrd.run {given}")
     return 0
 

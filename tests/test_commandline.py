@@ -74,6 +74,15 @@ def test_a_quoted_text_is_what_hydra_reads(text, tmp_path):
     assert request.folder.path == Path(text)
 
 
+@pytest.mark.parametrize("text", ["a=b,c", "it's", "bs\\\\c", "${x}", "[1]? *", "ends\\"])
+def test_a_sweep_may_be_in_any_folder(text, tmp_path):
+    planned = plan_sweep(["seed=1", override("hydra.sweep.dir", text)])
+    ((run_dir, point),) = planned.points.items()
+    assert run_dir == Path(text) / "seed=1"
+    spec = point.spec(run_dir)
+    assert spec.logging["handlers"]["file"]["filename"] == str(run_dir.absolute() / "run.log")
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_command_that_resumes_survives_the_shell(text):
     typed = ["-m", "split.manifest='x y'", "++hydra.sweep.dir=old", "hydra.sweep.subdir='a b'"]

@@ -7,7 +7,9 @@ import fates
 import pytest
 from fates import rows_of, wait_for
 
+from btxrd.config.request import Sweeper
 from btxrd.errors import InputError
+from btxrd.execution.search import resume
 
 optuna = pytest.importorskip("optuna", reason="optuna is not installed")
 
@@ -113,3 +115,13 @@ def test_a_wrong_value_beside_a_search_is_one_line(start, tmp_path):
 def test_a_search_of_one_run_is_refused(compose):
     with pytest.raises(InputError, match=r"search=recipe: takes many runs; add -m"):
         compose("search=recipe")
+
+
+@pytest.mark.parametrize("name", ["plain", "a?b", "it's {x} %20 #1", "[*]", "b\\s", "${y}"])
+def test_a_study_is_beside_its_runs_whatever_the_folder_is_called(name, tmp_path):
+    sweep_dir = tmp_path / name
+    resume(Sweeper("optuna", trials=1), sweep_dir, "config")
+    settings = resume(Sweeper("optuna", trials=1), sweep_dir, "config")
+    assert [path.name for path in sweep_dir.iterdir()] == ["study.db"]
+    assert settings["n_trials"] == 1
+    assert list(tmp_path.iterdir()) == [sweep_dir]

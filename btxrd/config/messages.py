@@ -125,6 +125,7 @@ def _explain_os(error: OSError) -> str:
     if error.filename is None:
         return f"the system refuses: {reason}"
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    names = [re.sub(r"\.\d+\.btxrd\.tmp$", "", name) for name in names]
     return f"{' and '.join(names)}: {reason}"
 
 

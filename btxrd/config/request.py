@@ -72,14 +72,19 @@ class Point:
         hydra = composed.hydra
         be_resolver(composed)
         with open_dict(hydra):
-            hydra.runtime.output_dir = str(run_dir.absolute())
+            hydra.runtime.output_dir = literal(run_dir.absolute())
             hydra.job.num = number
             hydra.job.id = str(number)
             if self.subdir:
-                hydra.sweep.subdir = run_dir.relative_to(hydra.sweep.dir).as_posix()
+                hydra.sweep.subdir = literal(run_dir.relative_to(hydra.sweep.dir))
         prefix = f"#{number} " if in_parallel else ""
         task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         return job_spec(self.config, task, hydra, prefix=prefix)
+
+
+def literal(path: Path) -> str:
+    """Return a path for a config, in which `${` would begin an interpolation."""
+    return str(path).replace("${", r"\${")
 
 
 @dataclass(frozen=True)
@@ -202,7 +207,7 @@ def _request_run(loader: ConfigLoader, typed: CommandLine) -> Request:
     if search is not None:
         raise InputError(f"search={search}: takes many runs; add -m")
     folder = Folder.of(composed.hydra.run, "hydra.run.dir")
-    composed.hydra.run.dir = str(folder.path)  # from now on the same, whatever the clock says
+    composed.hydra.run.dir = literal(folder.path)  # from now on the same, whatever the clock says
     return Request(folder, (Point.of(composed, tuple(typed.overrides), ""),))
 
 
@@ -210,7 +215,7 @@ def _request_sweep(loader: ConfigLoader, typed: CommandLine) -> Request:
     base = compose(loader, typed)
     folder = Folder.of(base.hydra.sweep, "hydra.sweep.dir")
     with open_dict(base):
-        base.hydra.sweep.dir = str(folder.path)
+        base.hydra.sweep.dir = literal(folder.path)
         base.hydra.overrides.hydra += [
             override("hydra.sweep.dir", str(folder.path)),
             "hydra.mode=MULTIRUN",

@@ -1,6 +1,9 @@
 """The runs that a command line asks for, each with its folder, before anything runs."""
 
-from collections.abc import Sequence
+import hashlib
+import os
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,11 +114,12 @@ def folders_of(sweep_dir: Path, points: Sequence[Point]) -> dict[Path, Point]:
     """Name the folder of each run.
 
     Raises:
-        InputError: If two runs would share a folder, or a name is too long.
+        InputError: If two runs would share a folder, or one has no name.
     """
     found: dict[Path, Point] = {}
+    constant = set.intersection(*(set(point.overrides) for point in points)) if points else set()
     for point in points:
-        run_dir = folder_of(sweep_dir, point)
+        run_dir = folder_of(sweep_dir, point, constant)
         if run_dir in found:
             raise InputError(
                 f"{' '.join(point.overrides)}: two runs of this sweep would share the folder "
@@ -126,27 +130,50 @@ def folders_of(sweep_dir: Path, points: Sequence[Point]) -> dict[Path, Point]:
     return found
 
 
-def folder_of(sweep_dir: Path, point: Point) -> Path:
+def folder_of(sweep_dir: Path, point: Point, constant: Collection[str] = ()) -> Path:
     """Name the folder of a run: one folder directly under its sweep.
 
     A slash in its name becomes a dot. Up to version 0.1 it made nested folders; a run that is in
-    such folders stays there.
+    such folders stays there. A name that is too long is shortened.
+
+    Args:
+        sweep_dir: Folder of the sweep.
+        point: The run.
+        constant: Overrides that all runs of the sweep have.
 
     Raises:
-        InputError: If there is no name, or it is too long.
+        InputError: If there is no name.
     """
     subdir = Path(point.subdir)
     is_inside = not subdir.is_absolute() and ".." not in subdir.parts
-    if len(subdir.parts) > 1 and is_inside and (sweep_dir / subdir / STATUS).is_file():
+    is_short = all(len(part.encode()) <= LONGEST_NAME for part in subdir.parts)
+    if len(subdir.parts) > 1 and is_inside and is_short and (sweep_dir / subdir / STATUS).is_file():
         return sweep_dir / subdir
-    typed, name = " ".join(point.overrides), point.subdir.replace("/", ".")
+    name = point.subdir.replace("/", ".")
     if not name:
         raise InputError("nothing to sweep over: leave out -m, or give a key several values")
     if not name.strip("."):
         raise InputError(f"hydra.sweep.subdir={point.subdir}: must be the name of a folder")
-    if len(name.encode()) > LONGEST_NAME:
-        raise InputError(f"{typed}: too long for a folder's name; put it into an experiment file")
-    return sweep_dir / name
+    if "\0" in name:
+        raise InputError(f"hydra.sweep.subdir={name!r}: is no name of a folder")
+    is_long = len(os.fsencode(name)) > LONGEST_NAME
+    return sweep_dir / (_shortened(name, constant) if is_long else name)
+
+
+def _shortened(name: str, constant: Collection[str]) -> str:
+    """Shorten the name of a folder: the same one each time, and another one for each name.
+
+    It lacks what all runs have, and the digits of long numbers. The hash of the whole name tells
+    runs apart whose short names are equal.
+    """
+    kept = name
+    for text in constant:
+        part = re.escape(text.replace("/", "."))
+        kept = re.sub(f"(^|,){part}(?=,|$)", "", kept)
+    kept = re.sub(r"\d+\.\d{5,}(e-?\d+)?", lambda found: f"{float(found[0]):.4g}", kept)
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:12]
+    start = os.fsencode(kept.lstrip(","))[: LONGEST_NAME - len(digest) - 1].decode(errors="ignore")
+    return f"{start},{digest}".lstrip(",")
 
 
 def plan_run(

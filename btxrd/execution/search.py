@@ -5,6 +5,7 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from btxrd.config import plugins
 from btxrd.config.plugins import Job, Result
@@ -31,15 +32,15 @@ def search(plan: Plan, sweep: Sweep, job: Job) -> None:
         SystemExit: If the sweep is to stop; a trial that has no result is tried again.
     """
     assert plan.sweeper is not None
-    (config,) = plan.runs.values()
+    (fixed,) = plan.points.values()
     settings: Settings = {}
     if plan.sweeper.trials is not None:
-        settings = resume(plan.sweeper, plan.folder, fingerprint(config))
+        settings = resume(plan.sweeper, plan.folder, fingerprint(fixed.config))
         if plan.launcher.is_local:
             settings["n_jobs"] = sweep.at_once
 
     def do_batch(points: list[Point], first: int) -> list[Result]:
-        run_dirs = [folder_of(plan.folder, point) for point in points]
+        run_dirs = [folder_of(plan.folder, point, fixed.overrides) for point in points]
         results = do_points(plan, list(zip(run_dirs, points, strict=True)), sweep, job, first)
         if sweep.stop() != Stop.NO:
             sys.exit(1)
@@ -67,7 +68,7 @@ def resume(sweeper: Sweeper, sweep_dir: Path, config: str) -> Settings:
 
     optuna.logging.set_verbosity(logging.WARNING)
     sweep_dir.mkdir(parents=True, exist_ok=True)
-    storage = sweeper.storage or f"sqlite:///{sweep_dir / 'study.db'}"
+    storage = sweeper.storage or _url(sweep_dir / "study.db")
     name = sweeper.study or "btxrd"
     study = optuna.create_study(
         storage=storage, study_name=name, direction="maximize", load_if_exists=True
@@ -99,3 +100,9 @@ def resume(sweeper: Sweeper, sweep_dir: Path, config: str) -> Settings:
     if sweeper.seed is not None:
         settings["sampler.seed"] = sweeper.seed + len(trials)
     return settings
+
+
+def _url(path: Path) -> str:
+    """Return the URL of an SQLite file; with special characters in its path, that of a URI."""
+    quoted = quote(str(path))
+    return f"sqlite:///{path}" if quoted == str(path) else f"sqlite:///file:{quoted}?uri=true"
