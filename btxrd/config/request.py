@@ -1,18 +1,10 @@
 """The runs that a command line asks for, each composed once, in the way that Hydra does it."""
 
-import itertools
-import os
 import pickle
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from btxrd.config.commandline import CommandLine, override
@@ -27,6 +19,8 @@ from btxrd.config.compose import (
     parse,
     with_mode,
 )
+from btxrd.config.folder import Folder, literal
+from btxrd.config.grid import grid, has_space
 from btxrd.config.jobspec import JobSpec
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
@@ -80,53 +74,6 @@ class Point:
         prefix = f"#{number} " if in_parallel else ""
         task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         return job_spec(self.config, task, hydra, prefix=prefix)
-
-
-def literal(path: Path) -> str:
-    """Return a path for a config, in which `${` would begin an interpolation."""
-    return str(path).replace("${", r"\${")
-
-
-@dataclass(frozen=True)
-class Folder:
-    """The folder of a run or of a sweep.
-
-    Attributes:
-        path: Its path, which does not exist yet if the folder is a new one.
-        is_new: Whether each command gets a folder of its own, named by the second.
-    """
-
-    path: Path
-    is_new: bool
-
-    @classmethod
-    def of(cls, node: DictConfig, key: str) -> "Folder":
-        """Read `hydra.run.dir` or `hydra.sweep.dir`.
-
-        Raises:
-            InputError: If it is no name of a folder.
-        """
-        if OmegaConf.is_missing(node, "dir") or not isinstance(node.dir, str | Path):
-            raise InputError(f"{key}: has no value; give it as {key}=FOLDER")
-        given = str(node.dir)
-        if not given or "\0" in given:
-            raise InputError(f"{key}={given!r}: is no name of a folder")
-        raw = OmegaConf.to_container(node, resolve=False)
-        is_new = isinstance(raw, dict) and "%S" in str(raw["dir"])
-        path, number = Path(given), 2
-        while is_new and os.path.lexists(path):
-            path, number = Path(f"{given}-{number}"), number + 1
-        return cls(path, is_new)
-
-    def claim(self) -> bool:
-        """Make a new folder; return False if another command has made it meanwhile."""
-        if self.is_new:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self.path.mkdir()
-            except FileExistsError:
-                return False
-        return True
 
 
 @dataclass(frozen=True)
@@ -222,11 +169,13 @@ def _request_sweep(loader: ConfigLoader, typed: CommandLine) -> Request:
         ]
     sweeper = _sweeper(base)
     launcher = _launcher(base)
-    grid = enumerate(_grid(loader, base, fixed_only=sweeper is not None))
-    points = tuple(compose_one_of(loader, base, overrides, number) for number, overrides in grid)
+    numbered = enumerate(grid(loader, base, fixed_only=sweeper is not None))
+    points = tuple(
+        compose_one_of(loader, base, overrides, number) for number, overrides in numbered
+    )
     if not points:
         raise InputError(f"{' '.join(typed.overrides)}: gives no run at all")
-    if sweeper is not None and sweeper.trials is not None and not _has_space(loader, base):
+    if sweeper is not None and sweeper.trials is not None and not has_space(loader, base):
         raise InputError(
             "hydra/sweeper=optuna: has nothing to search; take search=recipe, or give a space, "
             "such as 'training.lr=tag(log,interval(1e-5,1e-2))'"
@@ -252,79 +201,6 @@ def compose_one_of(
     """
     composed = compose_point(loader, base, list(overrides), number)
     return Point.of(composed, overrides, str(composed.hydra.sweep.subdir))
-
-
-def _grid(loader: ConfigLoader, base: DictConfig, *, fixed_only: bool) -> Iterator[tuple[str, ...]]:
-    """Yield the overrides of each run: every combination of the values that were given.
-
-    Args:
-        loader: Of Hydra.
-        base: Config that the runs have in common.
-        fixed_only: Whether overrides with several values are left to a sweeper.
-    """
-    values: dict[str, list[str]] = {}
-    for item in _overrides(loader, base):
-        key = item.get_key_element()
-        if not item.is_sweep_override():
-            values[key] = [f"{key}={item.get_value_element_as_str()}"]
-        elif fixed_only:
-            values.pop(key, None)
-        elif isinstance(item.value(), Glob):
-            values[key] = [f"{key}={name}" for name in _matching(loader, base, item)]
-        elif item.is_discrete_sweep():
-            values[key] = [f"{key}={value}" for value in item.sweep_string_iterator()]
-        else:
-            raise InputError(f"{item.input_line}: needs a search; add hydra/sweeper=optuna")
-    return itertools.product(*values.values())
-
-
-def _matching(loader: ConfigLoader, base: DictConfig, item: Any) -> list[str]:
-    """Return the options that GROUP=glob(...) stands for; `*` does not enter subfolders.
-
-    Raises:
-        InputError: If there is none.
-    """
-
-    def options(group: str, prefix: str = "") -> Iterator[str]:
-        def named(kind: ObjectType) -> list[str]:
-            return loader.get_group_options(
-                group, kind, base.hydra.job.config_name, list(base.hydra.overrides.hydra)
-            )
-
-        yield from (prefix + name for name in named(ObjectType.CONFIG))
-        for name in named(ObjectType.GROUP):
-            yield from options(f"{group}/{name}", f"{prefix}{name}/")
-
-    def fits(option: str, patterns: list[str]) -> bool:
-        return any(
-            option.count("/") == pattern.count("/")
-            and all(map(fnmatchcase, option.split("/"), pattern.split("/")))
-            for pattern in patterns
-        )
-
-    known, glob = list(options(item.key_or_group)), item.value()
-    if not known:
-        raise InputError(f"{item.input_line}: {item.key_or_group} is no config group")
-    found = [name for name in known if fits(name, glob.include) and not fits(name, glob.exclude)]
-    if not found:
-        raise InputError(f"{item.input_line}: fits no choice; there are {', '.join(known)}")
-    return found
-
-
-def _overrides(loader: ConfigLoader, base: DictConfig) -> list[Any]:
-    """Parse the overrides of the sweeper's params and of the command line."""
-
-    def unresolved(node: Any) -> Any:  # an interpolation is resolved for each run by itself
-        return OmegaConf.to_container(node, resolve=False)
-
-    params = unresolved(base.hydra.sweeper).get("params") or {}
-    swept = [f"{key}={value}" for key, value in params.items()]
-    parser = OverridesParser.create(loader)
-    return list(parser.parse_overrides(swept + unresolved(base.hydra.overrides.task)))
-
-
-def _has_space(loader: ConfigLoader, base: DictConfig) -> bool:
-    return any(item.is_sweep_override() for item in _overrides(loader, base))
 
 
 def _launcher(base: DictConfig) -> Launcher:
