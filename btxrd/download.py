@@ -23,6 +23,7 @@ from btxrd.artifacts.archive import MARKER, ArchiveMarker
 from btxrd.data.archive import need_room, unpack
 from btxrd.errors import InputError
 from btxrd.runtime.files import lock
+from btxrd.runtime.surroundings import settle_in
 
 BLOCK = 1 << 18  # bytes
 TIMEOUT = (15, 60)  # seconds to connect, and between two answers
@@ -30,6 +31,7 @@ TIMEOUT = (15, 60)  # seconds to connect, and between two answers
 
 def main() -> int:
     """Answer the command line; returns the exit status."""
+    settle_in()
     typed = sys.argv[1:]
     if {"-h", "--help"} & set(typed):
         print(__doc__)

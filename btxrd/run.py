@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from btxrd.runtime.surroundings import settle_in
+
 if TYPE_CHECKING:
     from btxrd.config.commandline import CommandLine
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run the command; return the exit status."""
+    settle_in()
     if {"-h", "--help"} & set(sys.argv[1:]):
         from btxrd.config.choices import help_text
 

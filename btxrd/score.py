@@ -18,10 +18,12 @@ from btxrd.evaluation.score import describe, score
 from btxrd.execution.status import LOCK, read_status
 from btxrd.report.summary import summarize
 from btxrd.runtime.files import lock
+from btxrd.runtime.surroundings import settle_in
 
 
 def main() -> int:
     """Run the command line; return 0 if all runs were scored, 1 if one was not, 2 on bad input."""
+    settle_in()
     parser = argparse.ArgumentParser(prog="python -m btxrd.score", description=__doc__)
     parser.add_argument(
         "folders",

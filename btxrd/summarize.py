@@ -9,10 +9,12 @@ from btxrd.artifacts.plan import read_usable_plan
 from btxrd.config.commandline import resuming
 from btxrd.config.messages import one_line_errors
 from btxrd.report.summary import summarize
+from btxrd.runtime.surroundings import settle_in
 
 
 def main() -> int:
     """Run the command line; return 0 if all runs are complete, 1 if not, 2 for wrong input."""
+    settle_in()
     parser = argparse.ArgumentParser(prog="python -m btxrd.summarize", description=__doc__)
     parser.add_argument(
         "sweep_dirs",

@@ -11,9 +11,12 @@ The page, audit.html, and the same as audit.json go into hydra.run.dir, outputs/
 
 import sys
 
+from btxrd.runtime.surroundings import settle_in
+
 
 def main() -> int:
     """Answer the command line; returns the exit status."""
+    settle_in()
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return 0

@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -20,6 +19,7 @@ from btxrd.data.constants import CLASSES
 from btxrd.data.images import read_image
 from btxrd.data.inspection import Inspection
 from btxrd.data.survey import ImageInfo
+from btxrd.runtime.drawing import own_settings
 
 HEIGHT, WIDEST = 200, 800  # pixels of a small image
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00")  # Okabe and Ito
@@ -54,14 +54,17 @@ def plots(found: Inspection, report: AuditReport) -> dict[str, str]:
     return drawn
 
 
+SVG = {"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "audit"}
+
+
+@own_settings(SVG)
 def _svg(draw: Callable[[Axes], None]) -> str:
-    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "audit"}):
-        figure = Figure(figsize=(4.6, 3.2), layout="constrained")
-        axes = figure.subplots()
-        axes.spines[["top", "right"]].set_visible(False)
-        draw(axes)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    figure = Figure(figsize=(4.6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    draw(axes)
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]
 
 

@@ -38,10 +38,6 @@ def one_line_errors(code: int = 1) -> Iterator[None]:
     """
     try:
         yield
-    except BrokenPipeError:  # whoever reads the output has seen enough
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())  # what Python flushes at its end goes there
-        sys.exit(128 + signal.SIGPIPE)
     except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

@@ -22,8 +22,10 @@ from sklearn.metrics import (
 )
 
 from btxrd.evaluation.formulas import ECE_BINS, Floats, Labels, confusion
+from btxrd.runtime.drawing import own_settings
 from btxrd.runtime.files import atomic_write
 
+PLAIN = {"text.parse_math": False}  # a name may have a $
 Corner = Literal["lower left", "lower right", "upper left"]
 # Colours of Okabe and Ito, which most colour-blind readers can distinguish, and a line style each.
 STYLES = (
@@ -58,6 +60,7 @@ def save_figure(path: Path, figure: Figure) -> None:
         figure.savefig(temporary, format="png", dpi=120)
 
 
+@own_settings(PLAIN)
 def _save(path: Path, draw: Callable[[Axes], None]) -> None:
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
     draw(figure.subplots())
@@ -149,6 +152,7 @@ def _dress(axes: Axes, x: str, y: str, title: str, legend: Corner) -> None:
     axes.legend(loc=legend, fontsize=8)
 
 
+@own_settings(PLAIN)
 def draw_overlay(
     path: Path,
     image: npt.NDArray[np.uint8],

@@ -15,10 +15,12 @@ from btxrd.config.jobspec import LOG, JobSpec
 from btxrd.errors import InputError
 from btxrd.execution.record import record
 from btxrd.runtime.interruption import Interruption
+from btxrd.runtime.surroundings import settle_in
 
 
 def main() -> int:
     """Do the run specified on stdin; return 0 if it completes."""
+    settle_in()
     interruption = Interruption()
     interruption.listen()
     run_dir = Path(sys.argv[1])

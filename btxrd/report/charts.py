@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -16,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from btxrd.report.settings import Setting
+from btxrd.runtime.drawing import own_settings
 
 MOST = 8  # settings in a chart: those that do best on val
 LABEL = 44  # letters in a line of a legend
@@ -44,6 +44,10 @@ def charts(settings: list[Setting]) -> list[tuple[str, str]]:
     ]
 
 
+SVG = {"svg.fonttype": "none", "svg.hashsalt": "btxrd", "text.parse_math": False}
+
+
+@own_settings(SVG)
 def _draw(draw: Callable[[Axes], None]) -> str:
     figure = Figure(figsize=(4.2, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -51,9 +55,8 @@ def _draw(draw: Callable[[Axes], None]) -> str:
     axes.grid(color="0.9", linewidth=0.6)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1, fontsize=8, frameon=False)
     text = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "btxrd"}):
-        FigureCanvasSVG(figure)
-        figure.savefig(text, format="svg", metadata={"Date": None})
+    FigureCanvasSVG(figure)
+    figure.savefig(text, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{b64encode(text.getvalue()).decode()}"
 
 

@@ -1,0 +1,59 @@
+"""What a command is started in: streams that may be closed or break, and settings of other tools.
+
+A sweep must not end because nobody reads its output any more.
+"""
+
+import io
+import os
+import sys
+import warnings
+from typing import Any, cast
+
+
+def settle_in() -> None:
+    """Prepare a process for whatever it was started in; each command calls this first."""
+    _open_streams()
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for a terminal without UTF-8
+            setattr(sys, name, _Forgiving(stream))
+    os.environ["MPLBACKEND"] = "agg"  # read when Matplotlib is imported; a notebook sets another
+    os.environ.pop("PYTHONWARNINGS", None)  # those of libraries would be errors
+    cast(Any, warnings.filters)[:] = [kept for kept in warnings.filters if kept[0] != "error"]
+
+
+def _open_streams() -> None:
+    """Open the standard streams that are closed: a file would get their number otherwise."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
+class _Forgiving:
+    """A stream that swallows what cannot be written, as when the reader of a pipe is gone."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._drop()
+
+    def _drop(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
