@@ -18,6 +18,7 @@ from btxrd.runtime.files import (
     atomic_write,
     lock,
     read_or_build,
+    remove_abandoned,
     remove_leftovers,
     remove_leftovers_of_cache,
     write_text,
@@ -70,6 +71,13 @@ def test_a_cache_loses_what_was_left_of_its_files_unless_one_is_being_written(tm
     assert {path.name for path in tmp_path.glob("*.tmp")} == {"b.7.tmp", "c.7.tmp"}
     remove_leftovers_of_cache(tmp_path)
     assert {path.name for path in tmp_path.glob("*.tmp")} == {"c.7.tmp"}
+
+
+def test_what_is_written_without_a_lock_is_removed_once_its_process_is_gone(tmp_path):
+    for pid in (os.getpid(), 2**22 + 1):  # the second is above every number of a process
+        (tmp_path / f"plan.json.{pid}.btxrd.tmp").touch()
+    remove_abandoned(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"plan.json.{os.getpid()}.btxrd.tmp"]
 
 
 def test_a_lock_is_held_by_one_and_for_as_long_as_a_process_has_its_descriptor(tmp_path):

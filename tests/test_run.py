@@ -205,7 +205,10 @@ def test_damaged_data_is_one_line_that_names_the_file(damage, phantom, tmp_path)
         (["model.dropout=2"], "model.dropout=2.0: must be between 0 and 0.95"),
         (["split=centre"], "split=centre: no such choice; must be one of center, kfold,"),
         (["trainig.epochs=3"], "trainig: no such key; did you mean training?"),
-        (["data=btxrd", "data.root=/nowhere"], "data.root=/nowhere: no such folder"),
+        (
+            ["data=btxrd", "data.root=/nowhere", "model.pretrained=false"],
+            "data.root=/nowhere: no such folder",
+        ),
     ],
 )
 @pytest.mark.parametrize("sweep_flag", [[], ["-m"]], ids=["run", "sweep"])

@@ -189,7 +189,7 @@ def one_kind_of_error(loader: ConfigLoader, overrides: list[str]) -> Iterator[No
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "provider=.* is not available")  # of a searchpath
             yield
-    except (InputError, HydraException, OmegaConfBaseException):
+    except (InputError, HydraException, OmegaConfBaseException, MemoryError):
         raise
     except AssertionError as error:  # OmegaConf's for a key in a node that is null
         raise InputError(f"{' '.join(overrides)}: sets a key of what is null ({error})") from error

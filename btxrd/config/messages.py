@@ -117,6 +117,8 @@ def explain(error: Exception) -> str:
 
 
 def _explain_os(error: OSError) -> str:
+    if ran_out_of_memory(error):
+        return describe_error(error)
     reason = error.strerror or str(error)
     if error.filename is None:
         return f"the system refuses: {reason}"

@@ -22,7 +22,7 @@ from btxrd.execution.search import search
 from btxrd.execution.status import LOCK
 from btxrd.execution.stop import STOP, record_launch, request_stop
 from btxrd.execution.supervisor import PATIENCE
-from btxrd.runtime.files import atomic_write, lock, write_text
+from btxrd.runtime.files import atomic_write, lock, remove_abandoned, write_text
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +158,7 @@ def _alone(sweep_dir: Path) -> Iterator[None]:
                 f"{sweep_dir}: process {read_usable_plan(sweep_dir).pid} is already running this "
                 "sweep; wait for it, stop it, or set another hydra.sweep.dir"
             )
+        remove_abandoned(sweep_dir)
         yield
 
 

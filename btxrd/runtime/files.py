@@ -112,6 +112,19 @@ def remove_leftovers_of_cache(cache: Path) -> None:
             with suppress(OSError), lock(guard) as handle:
                 if handle is not None:
                     _remove_leftovers_of(target)
+    remove_abandoned(cache)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files that lie in a folder, unless their process is alive.
+
+    This is for files that are written without a lock.
+    """
+    for path in folder.glob(f"*{TEMPORARY}"):
+        pid = path.name.removesuffix(TEMPORARY).rpartition(".")[2]
+        with suppress(OSError):
+            if pid.isdecimal() and not Path("/proc", pid).exists() and Path("/proc/self").exists():
+                path.unlink()
 
 
 @contextmanager
