@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from checkout import environment
 
 from btxrd.artifacts.summary import write_summary
 from btxrd.audit.page import claim_audit_folder
+from btxrd.config.schema import Config, DataConfig
 from btxrd.errors import InputError
 from btxrd.execution.preflight import check_sweep_folder
 from btxrd.execution.status import is_complete
@@ -21,15 +23,27 @@ OLD = Path(__file__).parent / "fixtures" / "format-1"
 FOREIGN = ["notes.txt", "config.yaml", "split.csv", "summary.csv", ".hydra/config.yaml", "a/b.tmp"]
 
 
+CONFIG = replace(Config(), data=DataConfig(root="data", cache="outputs/cache"))
+
+
 def check_run(folder):
-    is_complete(folder, None)
+    return is_complete(folder, CONFIG)
+
+
+def check_sweep(folder):
+    check_sweep_folder(folder, [CONFIG])
+
+
+def check_audit(folder):
+    claim_audit_folder(folder, CONFIG.data)
 
 
 def check_summary(folder):
     summarize([OLD], folder)
 
 
-CHECKS = [check_run, check_sweep_folder, claim_audit_folder, check_summary]
+OF_DATA = [check_run, check_sweep, check_audit]
+CHECKS = [*OF_DATA, check_summary]
 
 
 def touch(folder, *names):
@@ -50,25 +64,28 @@ def test_a_folder_that_btxrd_did_not_make_is_refused(check, name, tmp_path):
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "status.json.7.btxrd.tmp", "status.json.7.tmp"])
-@pytest.mark.parametrize("check", [check_run, check_sweep_folder, claim_audit_folder])
+@pytest.mark.parametrize("check", OF_DATA)
 def test_an_empty_folder_is_accepted(check, name, tmp_path):
-    touch(tmp_path, name)
-    if check is check_run:
-        assert not is_complete(tmp_path, None)
-    else:
-        check(tmp_path)
+    assert not check(touch(tmp_path, name))
+
+
+@pytest.mark.parametrize("check", OF_DATA)
+def test_the_data_and_the_cache_may_lie_in_the_folder(check, tmp_path, monkeypatch):
+    monkeypatch.chdir(touch(tmp_path, "data/images/a", "outputs/cache/b"))
+    assert not check(Path())
+    assert not check(tmp_path)
 
 
 def test_a_run_that_was_killed_as_it_began_is_accepted(tmp_path):
     touch(tmp_path, ".lock", ".reserve", "run.log", ".hydra/hydra.yaml", "config.yaml.7.tmp")
-    assert not is_complete(tmp_path, None)
+    assert not check_run(tmp_path)
 
 
 def test_a_run_without_its_status_is_accepted(tmp_path):
     run_dir = next(OLD.rglob("metrics.json")).parent
     shutil.copytree(run_dir, tmp_path / "run")
     (tmp_path / "run" / "status.json").unlink()
-    assert not is_complete(tmp_path / "run", None)
+    assert not check_run(tmp_path / "run")
 
 
 @pytest.mark.parametrize("missing", [None, "plan.json"])
@@ -76,12 +93,12 @@ def test_a_sweep_of_an_earlier_version_is_accepted(missing, tmp_path):
     shutil.copytree(OLD, tmp_path / "sweep")
     if missing:
         (tmp_path / "sweep" / missing).unlink()
-    check_sweep_folder(tmp_path / "sweep")
+    check_sweep(tmp_path / "sweep")
 
 
 def test_a_run_is_no_place_for_a_sweep(tmp_path):
     with pytest.raises(InputError, match="is the folder of a run"):
-        check_sweep_folder(touch(tmp_path, "status.json"))
+        check_sweep(touch(tmp_path, "status.json"))
 
 
 def test_a_summary_is_written_again_into_its_folder(tmp_path):

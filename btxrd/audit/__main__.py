@@ -31,7 +31,7 @@ def main() -> int:
         from btxrd.audit.page import as_text, claim_audit_folder, write_audit
         from btxrd.errors import InputError
 
-        claim_audit_folder(plan.folder)
+        claim_audit_folder(plan.folder, config.data)
         found, report = audit(config.data, config.split)
         try:
             write_audit(plan.folder, found, report)

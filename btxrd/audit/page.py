@@ -6,18 +6,19 @@ from btxrd.artifacts import codec
 from btxrd.artifacts.audit import AUDIT, AuditReport
 from btxrd.artifacts.status import STATUS
 from btxrd.audit.pictures import plots, small_image
+from btxrd.config.schema import DataConfig
 from btxrd.data.constants import CLASSES
 from btxrd.data.inspection import Inspection
 from btxrd.pages import render
 from btxrd.runtime.files import write_text
-from btxrd.runtime.folders import refuse_foreign, refuse_readonly
+from btxrd.runtime.folders import inside, refuse_foreign, refuse_readonly
 
 SHOWN = 60  # pairs of duplicates, and outlines of each kind, that are drawn; audit.json lists all
 EXAMPLES = 3  # images of each class and center
 
 
-def claim_audit_folder(folder: Path) -> None:
-    """Refuse a folder that must not or cannot be written into.
+def claim_audit_folder(folder: Path, data: DataConfig) -> None:
+    """Refuse a folder that must not or cannot be written into; the data may lie in it.
 
     Raises:
         InputError: If it holds anything other than a run or an audit.
@@ -28,6 +29,7 @@ def claim_audit_folder(folder: Path) -> None:
         folder,
         place,
         lambda: any(codec.is_artifact(folder / name, key) for name, key in made.items()),
+        inside(folder, data.root, data.cache),
     )
     refuse_readonly(folder, place)
 

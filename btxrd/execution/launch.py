@@ -37,7 +37,7 @@ def check(plan: Plan) -> Findings:
         InputError: If none could be done, and with `fail_fast` for the first error.
     """
     if plan.is_sweep:
-        check_sweep_folder(plan.folder)
+        check_sweep_folder(plan.folder, plan.runs.values())
     found = check_runs(plan.runs)
     for run_dir in found.complete:
         print(f"{run_dir}: complete already")

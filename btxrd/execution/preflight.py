@@ -13,7 +13,7 @@ from btxrd.errors import InputError
 from btxrd.execution.status import LOCK, is_complete, remove_resume_state
 from btxrd.model.preflight import Candidate, faults
 from btxrd.runtime.files import remove_leftovers_of_cache
-from btxrd.runtime.folders import refuse_foreign, refuse_readonly
+from btxrd.runtime.folders import inside, refuse_foreign, refuse_readonly
 
 T = TypeVar("T")
 
@@ -50,8 +50,8 @@ class Findings:
             self.faults.setdefault(folder, []).append(fault)
 
 
-def check_sweep_folder(sweep_dir: Path) -> None:
-    """Check the folder of a sweep.
+def check_sweep_folder(sweep_dir: Path, runs: Iterable[Config]) -> None:
+    """Check the folder of a sweep, in which the data and the cache of its runs may lie.
 
     Raises:
         InputError: If it is not one that btxrd made, or cannot be written into.
@@ -59,7 +59,9 @@ def check_sweep_folder(sweep_dir: Path) -> None:
     place = f"hydra.sweep.dir={sweep_dir}"
     if (sweep_dir / STATUS).is_file():
         raise InputError(f"{place}: is the folder of a run; name another one")
-    refuse_foreign(sweep_dir, place, lambda: _holds_sweep(sweep_dir), (LOCK,))
+    data = {path for config in runs for path in (config.data.root, config.data.cache)}
+    begun = {LOCK, *inside(sweep_dir, *data)}
+    refuse_foreign(sweep_dir, place, lambda: _holds_sweep(sweep_dir), begun)
     refuse_readonly(sweep_dir, place)
 
 

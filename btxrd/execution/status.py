@@ -16,7 +16,7 @@ from btxrd.config.schema import Config
 from btxrd.errors import InputError
 from btxrd.execution.fingerprint import fingerprint
 from btxrd.runtime.files import lock
-from btxrd.runtime.folders import refuse_foreign, refuse_readonly
+from btxrd.runtime.folders import inside, refuse_foreign, refuse_readonly
 
 LOCK = ".lock"
 RESERVE = ".reserve"  # space for the final status on a full disk
@@ -112,7 +112,8 @@ def is_complete(run_dir: Path, config: Config) -> bool:
         InputError: If it holds the complete run of another config, and names the keys that differ;
             or if it must not or cannot be written into.
     """
-    refuse_foreign(run_dir, str(run_dir), lambda: _holds_run(run_dir), BEGUN)
+    begun = {*BEGUN, *inside(run_dir, config.data.root, config.data.cache)}
+    refuse_foreign(run_dir, str(run_dir), lambda: _holds_run(run_dir), begun)
     status = artifact.read_status(run_dir)
     if status is None or status.state != "complete":
         refuse_readonly(run_dir, str(run_dir))

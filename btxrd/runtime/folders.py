@@ -42,6 +42,15 @@ def refuse_foreign(
         )
 
 
+def inside(folder: Path, *paths: str) -> set[str]:
+    """Return the names in a folder under which these paths lie, such as that of a cache."""
+    found = set()
+    for path in map(Path, paths):
+        if path.absolute().is_relative_to(folder.absolute()):
+            found |= set(path.absolute().relative_to(folder.absolute()).parts[:1])
+    return found
+
+
 def refuse_readonly(folder: Path, place: str) -> None:
     """Refuse a folder that cannot be written into, or cannot be made.
 
