@@ -48,10 +48,13 @@ def _launch() -> int:
         return 0
     from btxrd.execution.job import do_one
     from btxrd.execution.launch import backup_checkpoints, check, launch, saying_how_to_resume
+    from btxrd.execution.preflight import check_sweep_folder
 
     while True:
         wanted = plan(typed)
-        found = check(wanted)
+        if wanted.is_sweep:
+            check_sweep_folder(wanted.folder, wanted.runs.values())
+        found = check(wanted.runs, fail_fast=wanted.fail_fast)
         if not wanted.is_sweep and found.complete:
             return 0
         if wanted.request.folder.claim():

@@ -14,10 +14,11 @@ from types import FrameType
 
 from btxrd.artifacts.plan import read_usable_plan
 from btxrd.config.plugins import Job
+from btxrd.config.schema import Config
 from btxrd.errors import InputError
 from btxrd.execution.job import Sweep, do_points
 from btxrd.execution.planning import Plan
-from btxrd.execution.preflight import Findings, check_runs, check_sweep_folder
+from btxrd.execution.preflight import Findings, check_runs
 from btxrd.execution.search import search
 from btxrd.execution.status import LOCK
 from btxrd.execution.stop import STOP, record_launch, request_stop
@@ -30,21 +31,19 @@ MOMENT = 5  # seconds until a process that was killed is gone
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def check(plan: Plan) -> Findings:
-    """Check what is planned, and print what is wrong with some of the runs.
+def check(runs: dict[Path, Config], *, fail_fast: bool) -> Findings:
+    """Check runs, and print what is wrong with some of them.
 
     Raises:
         InputError: If none could be done, and with `fail_fast` for the first error.
     """
-    if plan.is_sweep:
-        check_sweep_folder(plan.folder, plan.runs.values())
-    found = check_runs(plan.runs)
+    found = check_runs(runs)
     for run_dir in found.complete:
         print(f"{run_dir}: complete already")
     for line in found.lines[1:]:
         print(line, file=sys.stderr)
     if found.lines:
-        if plan.fail_fast or len(found.refused) + len(found.faults) == len(plan.runs):
+        if fail_fast or len(found.refused) + len(found.faults) == len(runs):
             raise InputError(found.lines[0])
         print(found.lines[0], file=sys.stderr)
     return found
