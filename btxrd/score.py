@@ -33,10 +33,10 @@ def main() -> int:
         help="folder of a run or of a sweep; the summary of a sweep is written anew, too",
     )
     with one_line_errors(2):
-        return _score(parser.parse_args().folders)
+        return _score_all(parser.parse_args().folders)
 
 
-def _score(folders: list[Path]) -> int:
+def _score_all(folders: list[Path]) -> int:
     runs_of = {folder: find_runs(folder) for folder in folders}
     is_well = True
     for folder, run_dirs in runs_of.items():
