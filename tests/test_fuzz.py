@@ -14,7 +14,7 @@ from btxrd.artifacts.plan import SweepPlan, write_plan
 from btxrd.artifacts.status import read_status
 from btxrd.evaluation import score as scoring
 from btxrd.execution import preflight
-from btxrd.execution.preflight import check_runs
+from btxrd.execution.preflight import check_runs, check_sweep_folder
 from btxrd.execution.stop import record_launch
 from btxrd.report import charts
 from btxrd.report.runs import read_runs
@@ -126,6 +126,7 @@ def test_no_damage_of_a_plan_hides_a_run_or_keeps_a_sweep_from_starting(count, s
         damages.damage(plan, seed)
         assert {"run", "other"} <= {run.name for run in read_runs(sweep)}
         assert {sweep / "run", sweep / "other"} <= set(find_runs(sweep))
+        check_sweep_folder(sweep, [])
         record_launch(sweep, ["run", "new"])
         assert {"run", "new"} <= {run.name for run in read_runs(sweep)}
         plan.write_bytes(whole)

@@ -1,15 +1,16 @@
 """Checks before anything runs: the folders, models, data and splits of the runs."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from btxrd.artifacts.plan import read_plan
+from btxrd.artifacts.plan import PLAN, read_plan
 from btxrd.artifacts.status import STATUS
 from btxrd.config.schema import Config, DataConfig
-from btxrd.errors import InputError
+from btxrd.errors import DamagedError, InputError
 from btxrd.execution.status import LOCK, is_complete, remove_resume_state
 from btxrd.model.preflight import Candidate, faults
 from btxrd.runtime.files import remove_leftovers_of_cache
@@ -18,7 +19,7 @@ from btxrd.runtime.folders import inside, refuse_foreign, refuse_readonly
 T = TypeVar("T")
 
 OF_SWEEP = (
-    LOCK, "stop", "multirun.yaml", "study.db", "summary.csv", "summary.json", "report.html",
+    LOCK, PLAN, "stop", "multirun.yaml", "study.db", "summary.csv", "summary.json", "report.html",
     ".submitit",
 )  # fmt: skip
 
@@ -67,9 +68,10 @@ def check_sweep_folder(sweep_dir: Path, runs: Iterable[Config]) -> None:
 
 def _holds_sweep(sweep_dir: Path) -> bool:
     """Return whether a folder holds the plan of a sweep, or its runs and nothing else."""
-    plan = read_plan(sweep_dir)
-    if plan.runs or plan.launched:
-        return True
+    with suppress(DamagedError, OSError):  # the next plan replaces it
+        plan = read_plan(sweep_dir)
+        if plan.runs or plan.launched:
+            return True
     others = [path for path in sweep_dir.iterdir() if path.name not in OF_SWEEP]
     return bool(others) and all(any(path.rglob(STATUS)) for path in others)
 
