@@ -19,7 +19,7 @@ from btxrd.runtime.folders import inside, refuse_foreign, refuse_readonly
 T = TypeVar("T")
 
 OF_SWEEP = (
-    LOCK, PLAN, "stop", "multirun.yaml", "study.db", "summary.csv", "summary.json", "report.html",
+    LOCK, "stop", "multirun.yaml", "study.db", "summary.csv", "summary.json", "report.html",
     ".submitit",
 )  # fmt: skip
 
@@ -72,7 +72,11 @@ def _holds_sweep(sweep_dir: Path) -> bool:
         plan = read_plan(sweep_dir)
         if plan.runs or plan.launched:
             return True
-    others = [path for path in sweep_dir.iterdir() if path.name not in OF_SWEEP]
+    others = [
+        path
+        for path in sweep_dir.iterdir()
+        if path.name not in OF_SWEEP and not path.name.startswith(PLAN)  # damaged ones are kept
+    ]
     return bool(others) and all(any(path.rglob(STATUS)) for path in others)
 
 
