@@ -55,7 +55,7 @@ def is_changed(path, content):
     return not path.is_file() or path.read_bytes() != content
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(2_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [100, pytest.param(2_000, marks=pytest.mark.slow)])
 def test_every_damage_of_a_complete_run_is_named(count, sweep, tmp_path):
     """Scoring names it, too, but for the files that it writes anew."""
     run_dir = sweep / "run"
@@ -93,7 +93,7 @@ def test_every_damage_of_a_complete_run_is_named(count, sweep, tmp_path):
             shutil.copytree(whole, run_dir)
 
 
-@pytest.mark.parametrize("count", [15, pytest.param(600, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [8, pytest.param(600, marks=pytest.mark.slow)])
 def test_no_damage_of_a_run_without_hashes_ends_in_a_traceback(count, tmp_path, capsys):
     sweep = Path(shutil.copytree(FORMAT_1, tmp_path / "sweep"))
     (victim,) = (path.parent for path in sweep.rglob("metrics.json"))
@@ -118,7 +118,7 @@ def test_no_damage_of_a_run_without_hashes_ends_in_a_traceback(count, tmp_path, 
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [15, pytest.param(400, marks=pytest.mark.slow)])
 def test_no_damage_of_a_plan_hides_a_run_or_keeps_a_sweep_from_starting(count, sweep, capsys):
     plan = sweep / "plan.json"
     whole = plan.read_bytes()

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -133,7 +134,7 @@ def test_checkpoint_gives_the_same_logits(tmp_path):
     again, sidecar = load_checkpoint(tmp_path)
     images = torch.randn(2, 3, 64, 64)
     assert torch.equal(again(images), model(images))
-    assert sidecar == sidecar_of(model)
+    assert replace(sidecar, sha256=None) == sidecar_of(model)
 
 
 @pytest.mark.parametrize("damage", ["weights", "sidecar", "other"])
@@ -147,8 +148,8 @@ def test_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
     else:
         other = ModelArguments.of(model.arguments | {"backbone": "resnet50"})
         codec.write(tmp_path / "best.json", sidecar_of(model, arguments=other))
-    message = "best.json: is damaged" if damage == "sidecar" else "contains no usable"
-    with pytest.raises(InputError, match=message) as got:
+    problems = {"weights": "is damaged or is not of", "sidecar": "best.json: is damaged"}
+    with pytest.raises(InputError, match=problems.get(damage, "contains no usable")) as got:
         load_checkpoint(tmp_path)
     assert "\n" not in str(got.value)
 

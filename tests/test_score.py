@@ -392,7 +392,9 @@ def test_exit_status_is_0_if_all_runs_were_scored(run, monkeypatch, capsys):
 
 def test_exit_status_is_2_for_wrong_input(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["score", str(tmp_path / "nonesuch")])
-    assert main() == 2
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
