@@ -54,7 +54,7 @@ def _launch() -> int:
         wanted = plan(typed)
         if wanted.is_sweep:
             check_sweep_folder(wanted.folder, wanted.runs.values())
-        found = check(wanted.runs, fail_fast=wanted.fail_fast)
+        found = check(wanted.runs, fail_fast=wanted.fail_fast, is_local=wanted.is_local)
         if not wanted.is_sweep and found.complete:
             return 0
         if wanted.request.folder.claim():

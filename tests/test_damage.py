@@ -260,7 +260,7 @@ DAMAGE = {
     ),
     "center 1e30": (
         lambda f: f.cell("center", 1e30),
-        TABLE + r"{normal}.* has center=1\d+; must be",
+        TABLE + r"{normal}.* has center=1[e+\d]+; must be",
     ),
     "another size": (
         lambda f: f.edit_outline(imageWidth=64, imageHeight=64),

@@ -110,11 +110,23 @@ def test_sound_models_are_remembered_and_others_are_asked_again(in_process, tmp_
     assert preflight.faults([CANDIDATE], tmp_path) == [None]
 
 
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="the device is there")
+def test_a_device_that_is_not_there_is_a_fault_of_runs_on_this_machine_only(
+    in_process, compose, tmp_path
+):
+    run = {tmp_path / "run": compose("model.pretrained=false", "device=mps")}
+    here, there = Findings(), Findings()
+    _check_models(run, here, is_local=True)
+    _check_models(run, there, is_local=False)
+    assert here.lines == ["device=mps: torch sees no such device here; it sees cpu"]
+    assert there.lines == []
+
+
 def test_fault_of_a_model_is_that_of_all_its_runs_and_is_said_once(in_process, compose, tmp_path):
     good, bad = compose("model.pretrained=false"), compose("model.attn_layer=nonesuch")
     found = Findings()
     runs = {tmp_path / "a": bad, tmp_path / "b": good, tmp_path / "c": replace(bad, seed=1)}
-    _check_models(runs, found)
+    _check_models(runs, found, is_local=True)
     assert list(found.faults) == [tmp_path / "a", tmp_path / "c"]
     assert len(found.lines) == 1
     assert found.lines[0].startswith("model.attn_layer=nonesuch: ")

@@ -1,6 +1,8 @@
 """The overrides of the runs of a sweep: every combination of the values that were given."""
 
 import itertools
+import math
+import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,6 +14,8 @@ from hydra.core.override_parser.types import Glob
 from omegaconf import DictConfig, OmegaConf
 
 from btxrd.errors import InputError
+
+MANY = 1000  # runs; to compose more takes long enough to say so
 
 
 def grid(loader: ConfigLoader, base: DictConfig, *, fixed_only: bool) -> Iterator[tuple[str, ...]]:
@@ -35,6 +39,9 @@ def grid(loader: ConfigLoader, base: DictConfig, *, fixed_only: bool) -> Iterato
             values[key] = [f"{key}={value}" for value in item.sweep_string_iterator()]
         else:
             raise InputError(f"{item.input_line}: needs a search; add hydra/sweeper=optuna")
+    number = math.prod(map(len, values.values()))
+    if number > MANY:
+        print(f"Composing {number:,} runs", file=sys.stderr, flush=True)
     return itertools.product(*values.values())
 
 

@@ -98,8 +98,8 @@ def explain(error: Exception) -> str:
         key, owner, full_key = unknown.groups()
         if full_key in ("experiment", "search"):
             return (
-                f"{full_key}: its file must hold keys and values, under a first line "
-                "'# @package _global_'"
+                f"{full_key}: the file that was chosen must hold keys and values, under a first "
+                "line '# @package _global_' that no byte order mark precedes"
             )
         ours = getattr(schema, owner, None)  # None: a node of Hydra's
         return f"{full_key}: no such key" + ("" if ours is None else nearest(key, ours))
@@ -157,7 +157,7 @@ def why_unreadable(error: Exception, folders: Sequence[Path]) -> str:
     if isinstance(error, KeyError):
         reason = f"hydra.job.env_copy: the environment has no variable {reason}"
     elif isinstance(error, RecursionError) and path is None:
-        reason = "a config of its defaults includes itself"
+        reason = "a config includes or refers to itself, or is nested too deeply"
     return f"{path}: cannot be read ({reason})" if path else f"cannot be composed: {reason}"
 
 

@@ -31,13 +31,13 @@ MOMENT = 5  # seconds until a process that was killed is gone
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def check(runs: dict[Path, Config], *, fail_fast: bool) -> Findings:
-    """Check runs, and print what is wrong with some of them.
+def check(runs: dict[Path, Config], *, fail_fast: bool, is_local: bool = True) -> Findings:
+    """Check runs, and print what is wrong with some of them; see `check_runs`.
 
     Raises:
         InputError: If none could be done, and with `fail_fast` for the first error.
     """
-    found = check_runs(runs)
+    found = check_runs(runs, is_local=is_local)
     for run_dir in found.complete:
         print(f"{run_dir}: complete already")
     for line in found.lines[1:]:

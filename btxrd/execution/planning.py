@@ -55,6 +55,11 @@ class Plan:
         return self.request.launcher
 
     @property
+    def is_local(self) -> bool:
+        """Whether the runs are done on this machine."""
+        return not self.is_sweep or self.launcher.is_local
+
+    @property
     def sweeper(self) -> Sweeper | None:
         """What makes up the runs of a search; None without one."""
         return self.request.sweeper

@@ -80,8 +80,13 @@ def _holds_sweep(sweep_dir: Path) -> bool:
     return bool(others) and all(any(path.rglob(STATUS)) for path in others)
 
 
-def check_runs(runs: dict[Path, Config]) -> Findings:
-    """Check the folders, the models, the data and the splits of runs that are to be done."""
+def check_runs(runs: dict[Path, Config], *, is_local: bool = True) -> Findings:
+    """Check the folders, the models, the data and the splits of runs that are to be done.
+
+    Args:
+        runs: Configs by folder.
+        is_local: Whether they are done on this machine, which must have their device.
+    """
     found = Findings()
     to_come: dict[Path, Config] = {}
     for run_dir, config in runs.items():
@@ -95,7 +100,7 @@ def check_runs(runs: dict[Path, Config]) -> Findings:
             found.refused[run_dir] = str(error)
         except OSError as error:
             found.refused[run_dir] = f"{error.filename or run_dir}: {error.strerror}"
-    _check_models(to_come, found)
+    _check_models(to_come, found, is_local)
     for cache in {Path(config.data.cache) for config in to_come.values()}:
         remove_leftovers_of_cache(cache)
     for data in _distinct([config.data for config in to_come.values()]):
@@ -104,10 +109,12 @@ def check_runs(runs: dict[Path, Config]) -> Findings:
     return found
 
 
-def _check_models(runs: dict[Path, Config], found: Findings) -> None:
+def _check_models(runs: dict[Path, Config], found: Findings, is_local: bool) -> None:
     models = {
         folder: Candidate(
-            replace(config.model, dropout=0.0, test_flip=False), config.annotations.kind == "lesion"
+            replace(config.model, dropout=0.0, test_flip=False),
+            config.annotations.kind == "lesion",
+            config.device if is_local else "auto",
         )
         for folder, config in runs.items()
     }

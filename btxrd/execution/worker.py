@@ -2,6 +2,7 @@
 
 import faulthandler
 import logging
+import logging
 import os
 import pickle
 import signal
@@ -37,6 +38,7 @@ def main() -> int:
         except (ValueError, TypeError, AttributeError) as error:
             reason = error.__cause__ or error
             raise InputError(f"hydra.job_logging: cannot be used ({reason})") from error
+        logging.getLogger("torch").setLevel(logging.WARNING)  # it logs statistics at its end
         from btxrd.train_eval import train_eval
 
         build_model = instantiate(asdict(job.config.model), _partial_=True)

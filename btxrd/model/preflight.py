@@ -26,10 +26,12 @@ class Candidate:
     Attributes:
         config: The `model` group of their configs.
         lesion_map: Whether it is to map lesions.
+        device: Device that it is trained on; `auto` if that of another machine.
     """
 
     config: ModelConfig
     lesion_map: bool
+    device: str = "auto"
 
     @property
     def name(self) -> str:
@@ -80,9 +82,11 @@ def _ask(models: list[Candidate]) -> list[str | None]:
 def _fault(model: Candidate) -> str | None:
     from btxrd.model.factory import create_model
     from btxrd.model.fit import check_fit, without_draws
+    from btxrd.runtime.device import choose_device
 
     settings = {key: value for key, value in asdict(model.config).items() if key != "_target_"}
     try:
+        choose_device(model.device)
         with without_draws():
             built = create_model(**settings, num_classes=3, lesion_map=model.lesion_map)
         check_fit(built, model.config.image_size)
