@@ -180,9 +180,14 @@ def test_an_accent_may_be_a_character_of_its_own(of_table, of_files, tmp_path):
 
 
 def test_columns_that_are_not_ours_are_told_from_misspelt_ones():
-    table = pd.DataFrame(columns=["image_id", "Femur", "tibbia", "hospital", "stem", "Unnamed: 5"])
+    table = pd.DataFrame(
+        columns=["image_id", "Femur", "age_years", "hospital", "stem", "Unnamed: 5"]
+    )
     table.loc[0] = ["a1", 0, 0, "x", "a1", None]
-    assert other_columns(table) == (["Femur (is it femur?)", "tibbia (is it tibia?)"], ["hospital"])
+    assert other_columns(table) == (
+        ["Femur (is it femur?)", "age_years (is it age?)"],
+        ["hospital"],
+    )
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):

@@ -75,6 +75,15 @@ def test_what_libjpeg_warns_of_and_is_harmless_is_read(tmp_path):
     assert read_image(tmp_path / "a.jpeg").pixels.shape == FILM.shape
 
 
+def test_a_harmless_warning_hides_no_corrupt_data(tmp_path):
+    content = jpeg(tmp_path / "a.jpeg")
+    jfif = content.index(b"JFIF\0") + 5
+    odd = content[:jfif] + b"\x07" + content[jfif + 1 :]
+    (tmp_path / "a.jpeg").write_bytes(CORRUPT["flipped"](odd, odd))
+    with pytest.raises(InputError, match=r"a.jpeg: cannot be decoded as an image \("):
+        read_image(tmp_path / "a.jpeg")
+
+
 @pytest.mark.parametrize("at", [0.3, 0.9])
 def test_a_png_with_a_wrong_byte_is_refused(at, tmp_path):
     Image.fromarray(FILM).save(tmp_path / "a.png")
@@ -129,6 +138,21 @@ def test_each_deep_mode_keeps_its_grey_levels(colour, bits, outliers, tmp_path):
     deep_png(tmp_path / "a.png", deep, colour)
     grey = read_image(tmp_path / "a.png").pixels
     assert np.abs(grey.astype(int) - FILM).ravel()[outliers:].max() <= 1
+
+
+@pytest.mark.parametrize(
+    "crush",
+    [
+        lambda deep: np.where(np.arange(deep.size).reshape(deep.shape) < 2000, 65535, deep),
+        lambda deep: deep + 32768,
+        lambda deep: 65535 - deep,
+    ],
+    ids=["white area", "offset", "inverted"],
+)
+def test_a_deep_film_that_would_keep_few_grey_levels_is_refused(crush, tmp_path):
+    deep_png(tmp_path / "a.png", crush(FILM.astype(np.uint16) << 4).astype(np.uint16), "L")
+    with pytest.raises(InputError, match=r"of the \d+ grey levels of its 16 bits \d+ would remain"):
+        read_image(tmp_path / "a.png")
 
 
 def test_deep_colours_of_a_tiff_keep_their_grey_levels(tmp_path):

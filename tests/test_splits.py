@@ -7,7 +7,7 @@ import pytest
 from btxrd.artifacts.tables import SPLIT, table_content
 from btxrd.config.schema import SplitConfig
 from btxrd.data.constants import COLUMNS, VIEWS
-from btxrd.data.groups import join_groups, likely_patients, respelt
+from btxrd.data.groups import join_groups, likely_patients, odd_genders, respelt
 from btxrd.data.leakage import check_split, leakage, proportions
 from btxrd.data.splits import assign_partitions, split_hash, split_rows
 from btxrd.errors import InputError
@@ -221,6 +221,7 @@ def test_an_empty_cell_agrees_with_an_empty_cell():
 
 SPELLINGS = {
     "gender": ["F", "F ", "f", "\uff26"],
+    "gender ": ["F", "F\u200b", '"F"', "Female"],
     "age": [30, "30", " 30.0", 30.0],
     "femur": [0, None, "0", False],
     "osteochondroma": [1, "1", 1.0, True],
@@ -230,11 +231,17 @@ SPELLINGS = {
 @pytest.mark.parametrize("column", SPELLINGS)
 def test_cells_that_mean_one_thing_are_spelt_alike(column):
     table = pd.DataFrame({"stem": list("abcd"), "age": 30, "gender": "F", "femur": 0})
-    table[column] = pd.Series(SPELLINGS[column], dtype=object)
+    values, column = SPELLINGS[column], column.strip()
+    table[column] = pd.Series(values, dtype=object)
     assert likely_patients(table).tolist() == ["a"] * 4
     columns, stems = respelt(table)
     assert columns == [column]
     assert stems
+
+
+def test_genders_that_are_none_of_f_and_m_are_named():
+    table = pd.DataFrame({"stem": list("abcd"), "gender": ["F", "male", None, "\u041c"]})
+    assert odd_genders(table) == {"d": "\u041c"}
 
 
 def test_an_empty_age_is_not_the_age_of_0():

@@ -156,6 +156,8 @@ class Sidecar(codec.Artifact):
     def from_content(cls, content: codec.Content) -> Self:
         """Convert the content of a file. Unlike elsewhere, an argument must be known."""
         ModelArguments.of(content["arguments"])
+        if content.get("initial") is not None and content.get("sha256") is None:
+            raise ValueError("lacks sha256, which each version that writes `initial` writes too")
         return super().from_content(content)
 
 

@@ -15,6 +15,9 @@ from btxrd.data.constants import COLUMNS, VIEWS
 from btxrd.data.survey import Survey
 
 NEEDED = {"age", "gender"}  # without them no patient can be told from another
+QUOTES = " \t\n'\"\u2018\u2019\u201c\u201d"
+SAME = {"true": "1", "false": "0", "female": "f", "male": "m"}  # words of a cell
+GENDERS = ("f", "m", "")
 COUNTED = ("age", "gender")  # the matching columns in which an empty cell is not 0
 MATCHING_COLUMNS = tuple(name for name in COLUMNS if name not in ("image_id", *VIEWS))
 NEAR = 14  # bits of 64 in which the perceptual hashes of candidates may differ
@@ -64,11 +67,20 @@ def comparable(cells: pd.Series) -> pd.Series:
 @functools.cache
 def _one_spelling(cell: Any) -> str:
     text = "" if pd.isna(cell) else unicodedata.normalize("NFKC", str(cell)).casefold()
-    text = " ".join(text.split())
+    shown = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    text = " ".join(shown.strip(QUOTES).split())
     try:
-        return str(float({"true": "1", "false": "0"}.get(text, text)))
+        return str(float(SAME.get(text, text)))
     except ValueError:
-        return text
+        return SAME.get(text, text)
+
+
+def odd_genders(cases: pd.DataFrame) -> dict[str, str]:
+    """Find cells of the column `gender` that are none of F and M; return them by stem."""
+    if "gender" not in cases.columns:
+        return {}
+    odd = ~comparable(cases["gender"]).isin(GENDERS)
+    return dict(zip(cases["stem"][odd], cases["gender"][odd].map(str), strict=True))
 
 
 def respelt(cases: pd.DataFrame) -> tuple[list[str], list[str]]:

@@ -39,6 +39,7 @@ TURNS = {  # EXIF orientations other than upright, and what undoes them
 UNREADABLE = "unreadable"  # how the digest of a file begins that cannot be read
 BRIGHTEST = 0.005  # share of the pixels of a deep image that may exceed the depth in use
 HARMLESS = ("Unknown Adobe", "Warning: unknown JFIF", "Invalid SOS")  # what libjpeg warns of
+FEWEST = 32  # grey levels that a deep image must keep, if it has twice as many
 UNUSED_CHUNKS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # of a PNG, which Pillow limits in size
 ORIENTING = (b"XML:com.adobe.xmp", b"Raw profile type")  # but these may say how to turn it
 
@@ -153,8 +154,32 @@ def _jpeg(image: Image.Image, content: bytes, at_least: int | None) -> npt.NDArr
     except ValueError as error:
         if not str(error).startswith(HARMLESS):
             raise
-        return _grey(image)
+        content = _with_usual_header(content)
+        grey = simplejpeg.decode_jpeg(content, "GRAY", min_width=width, min_height=height)
     return np.asarray(grey[..., 0], np.uint8)
+
+
+def _with_usual_header(content: bytes) -> bytes:
+    """Replace what libjpeg warns of in the header of a JPEG, and then ignores.
+
+    So that its only other warnings are of corrupt data.
+    """
+    jpeg, at, is_sequential = bytearray(content), 2, False
+    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
+        marker, body = jpeg[at + 1], at + 4
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : body], "big")
+        if marker == 0xE0 and jpeg[body : body + 5] == b"JFIF\0":
+            jpeg[body + 5] = 1  # version
+        elif marker == 0xEE and jpeg[body : body + 5] == b"Adobe":
+            jpeg[body + 11] = 1  # YCbCr
+        elif marker in (0xC0, 0xC1):
+            is_sequential = True
+        elif marker == 0xDA:
+            if is_sequential:
+                jpeg[end - 3 : end] = b"\x00\x3f\x00"  # all coefficients, at once
+            break
+        at = end
+    return bytes(jpeg)
 
 
 def _checked_png(content: bytes) -> bytes:
@@ -203,7 +228,14 @@ def _scaled(deep: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     rank = int((1 - BRIGHTEST) * (deep.size - 1))
     highest = int(np.partition(deep, rank, axis=None)[rank])
     white = 2 ** max(8, highest.bit_length()) - 1
-    return np.asarray((deep.clip(0, white).astype(np.int64) * 255 // white).astype(np.uint8))
+    grey = np.asarray((deep.clip(0, white).astype(np.int64) * 255 // white).astype(np.uint8))
+    levels, had = len(np.unique(grey)), len(np.unique(deep))
+    if levels < FEWEST and had >= 2 * levels:
+        raise ValueError(
+            f"of the {had} grey levels of its 16 bits {levels} would remain; use their whole "
+            "range, without an offset or a large white area, or save it with 8 bits"
+        )
+    return grey
 
 
 def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,13 @@ import pandas as pd
 from btxrd.data.annotations import Outline, find_outlines, outline_error, read_outline
 from btxrd.data.cases import find_images, missing_image, row_errors, typed
 from btxrd.data.constants import LESIONS
-from btxrd.data.groups import join_groups, likely_patients, near_duplicates, respelt
+from btxrd.data.groups import (
+    join_groups,
+    likely_patients,
+    near_duplicates,
+    odd_genders,
+    respelt,
+)
 from btxrd.data.survey import NO_IMAGES, Survey, survey_images
 from btxrd.data.table import SHOWN, find_table, other_columns, read_table
 from btxrd.errors import InputError, printable
@@ -118,6 +124,8 @@ def _remark_on_table(found: Inspection, table: pd.DataFrame, cases: pd.DataFrame
     columns, stems = respelt(cases)
     kind = f"cases with other spellings in {_few(columns)}, compared as if spelt alike"
     found.add_warning(kind, stems)
+    kind = "cases whose gender is none of F and M, compared as it is spelt"
+    found.add_warning(kind, [f"{stem} ({cell})" for stem, cell in odd_genders(cases).items()])
 
 
 def _few(names: Sequence[str]) -> str:

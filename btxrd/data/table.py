@@ -15,7 +15,7 @@ from btxrd.errors import InputError, printable
 from btxrd.runtime.reading import read_bytes, readable
 
 SHOWN = 60  # characters of a value in a message
-SIMILAR = 0.8  # of two names of columns, from which one may be meant by the other
+SIMILAR = 0.75  # of two names of columns, from which one may be meant by the other
 LOCK = "~$"  # how the file begins that Excel leaves beside a workbook it has open
 
 
@@ -84,6 +84,7 @@ def other_columns(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     near, further = [], []
     for name in (name for name in table.columns if name not in (*COLUMNS, "stem")):
         meant = difflib.get_close_matches(name.casefold(), lacking, n=1, cutoff=SIMILAR)
+        meant += [word for word in re.split(r"[\W_]+", name.casefold()) if word in lacking]
         if meant:
             near.append(f"{printable(name, SHOWN)} (is it {lacking[meant[0]]}?)")
         elif table[name].notna().any():

@@ -2,7 +2,6 @@
 
 import faulthandler
 import logging
-import logging
 import os
 import pickle
 import signal

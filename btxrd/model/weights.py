@@ -173,7 +173,8 @@ def _fitting(tensors: Tensors, wanted: Tensors) -> Tensors:
         if name in tensors
         and tensors[name].shape == want.shape
         and tensors[name].is_floating_point() == want.is_floating_point()
-        and not (tensors[name].is_complex() or tensors[name].is_meta)
+        and tensors[name].layout == torch.strided
+        and not (tensors[name].is_complex() or tensors[name].is_meta or tensors[name].is_quantized)
     }
 
 
