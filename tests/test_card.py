@@ -85,7 +85,7 @@ def test_card_follows_the_config(run, settings, statement):
 def test_card_says_where_the_weights_were_from_and_how_much_of_them_was_used(run):
     path = run / "checkpoints" / "best.json"
     initial = {"source": "file", "name": "w.pth", "sha256": "0a1b", "loaded": 100, "tensors": 120}
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"initial": initial}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"initial": initial, "sha256": "1"}))
     assert (
         "Initial weights: the file w.pth (sha256 0a1b), 100 of 120 tensors of the backbone; "
         "the others are random." in card_of(run)

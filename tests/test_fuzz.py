@@ -107,7 +107,10 @@ def test_no_damage_of_a_run_without_hashes_ends_in_a_traceback(count, tmp_path, 
             kind = damages.damage(path, seed)
             summarize([sweep], sweep)
             rows = {run.name: run.row for run in read_runs(sweep)}
-            assert sorted(row.state for key, row in rows.items() if key != name) == ["failed"]
+            states = [row.state for key, row in rows.items() if key != name]
+            if path.name == "plan.json":  # the name of a run in it may be another one now
+                states = [state for state in states if state != "missing"]
+            assert states == ["failed"], (path, kind, seed)
             if name in rows and rows[name].state == "damaged":
                 assert path.name in rows[name].error, (path, kind, seed)
             is_scored, message = score_run(victim)

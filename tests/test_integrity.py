@@ -219,8 +219,16 @@ def test_a_kill_while_weights_are_saved_leaves_the_old_or_the_new(
 def test_weights_of_an_earlier_version_have_no_hash_and_are_accepted(saved, tmp_path):
     content = json.loads((tmp_path / SIDECAR).read_text())
     del content["sha256"]
-    write_json(tmp_path / SIDECAR, content)
+    write_json(tmp_path / SIDECAR, content | {"initial": None})
     assert verify_checkpoint(tmp_path).epoch == 1
+
+
+def test_weights_of_this_version_whose_hash_was_removed_are_refused(saved, tmp_path):
+    content = json.loads((tmp_path / SIDECAR).read_text())
+    initial = {"source": "random", "name": "", "sha256": "", "loaded": 0, "tensors": 0}
+    write_json(tmp_path / SIDECAR, content | {"sha256": None, "initial": initial})
+    with pytest.raises(InputError, match=r"best.json: is damaged \(lacks sha256"):
+        verify_checkpoint(tmp_path)
 
 
 # Training state
