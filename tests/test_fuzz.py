@@ -114,7 +114,10 @@ def test_no_damage_of_a_run_without_hashes_ends_in_a_traceback(count, tmp_path, 
             if name in rows and rows[name].state == "damaged":
                 assert path.name in rows[name].error, (path, kind, seed)
             is_scored, message = score_run(victim)
-            assert is_scored or path.name in message or "missing" in message, (path, kind, seed)
+            named = {path.name, "missing"}
+            if path.name == "best.json":  # other classes than in the tables: either may be wrong
+                named.add("predictions.csv")
+            assert is_scored or any(part in message for part in named), (path, kind, seed)
             assert "\n" not in message
         shutil.rmtree(victim)
         shutil.copytree(whole, victim)
