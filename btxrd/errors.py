@@ -1,5 +1,7 @@
 """The errors that a user can mend."""
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate")
+
 
 class InputError(Exception):
     """Wrong input: a config value, a file, a folder.
@@ -10,6 +12,10 @@ class InputError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+class DamagedError(InputError):
+    """A file that is not as it was written."""
 
 
 def printable(text: str, longest: int | None = None) -> str:
@@ -23,13 +29,6 @@ def printable(text: str, longest: int | None = None) -> str:
     if not plain.isprintable():
         plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in plain)
     return plain if longest is None or len(plain) <= longest else f"{plain[:longest]}..."
-
-
-class DamagedError(InputError):
-    """A file that is not as it was written."""
-
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate")
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image, PngImagePlugin
 
 from btxrd.data.images import digest_images, read_image
@@ -72,7 +73,25 @@ def test_what_libjpeg_warns_of_and_is_harmless_is_read(tmp_path):
     content = jpeg(tmp_path / "a.jpeg")
     jfif = content.index(b"JFIF\0") + 5
     (tmp_path / "a.jpeg").write_bytes(content[:jfif] + b"\x07" + content[jfif + 1 :])
-    assert read_image(tmp_path / "a.jpeg").pixels.shape == FILM.shape
+    with Image.open(tmp_path / "a.jpeg") as image:
+        assert np.array_equal(read_image(tmp_path / "a.jpeg").pixels, np.asarray(image))
+
+
+def test_an_odd_header_changes_no_colours_of_an_rgb_jpeg(tmp_path):
+    """Kills a header in which RGB becomes YCbCr: the grey would be the red of the film."""
+    planes = np.stack([FILM, FILM[::-1], FILM[:, ::-1]], 2)
+    content = simplejpeg.encode_jpeg(planes, 95, "RGB", "444")
+    assert b"JFIF" in content
+    app0 = content.index(b"\xff\xe0")
+    end = app0 + 2 + int.from_bytes(content[app0 + 2 : app0 + 4], "big")
+    adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"  # RGB
+    odd = bytearray(content[:app0] + adobe + content[end:])
+    scan = odd.index(b"\xff\xda")
+    odd[scan + 2 + int.from_bytes(odd[scan + 2 : scan + 4], "big") - 2] = 62  # of 0 to 63
+    (tmp_path / "a.jpeg").write_bytes(odd)
+    with Image.open(tmp_path / "a.jpeg") as image:
+        expected = np.asarray(image.convert("L")).astype(int)
+    assert np.abs(read_image(tmp_path / "a.jpeg").pixels - expected).max() <= 2
 
 
 def test_a_harmless_warning_hides_no_corrupt_data(tmp_path):

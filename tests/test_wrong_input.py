@@ -8,8 +8,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from btxrd.config.commandline import CommandLine
 from btxrd.config.compose import hydra_over_conf, register_schema
-from btxrd.config.messages import explain, one_line
-from btxrd.errors import InputError
+from btxrd.config.messages import explain
+from btxrd.errors import InputError, printable
 from btxrd.execution.planning import plan
 
 GLOBAL = b"# @package _global_\n"
@@ -157,4 +157,4 @@ def test_an_experiment_may_set_every_key(configs):
 
 
 def test_a_message_is_one_line_without_control_codes():
-    assert one_line("a\n b\x1b[31m \udcff \u00e9") == r"a b\x1b[31m \udcff é"
+    assert printable("a\n b\x1b[31m \udcff \u00e9") == r"a b\x1b[31m \udcff é"

@@ -14,7 +14,7 @@ from btxrd.artifacts.metrics import METRICS_FILE
 from btxrd.artifacts.sidecar import CHECKPOINTS, LAST, NEXT, WEIGHTS
 from btxrd.artifacts.status import read_status
 from btxrd.errors import DamagedError
-from btxrd.runtime.files import TEMPORARY, is_there
+from btxrd.runtime.files import is_temporary, is_there
 
 Hashes = dict[str, str]  # SHA-256 by the path of a file in the folder of its run
 DERIVED = (METRICS_FILE, "card.md", "figures")
@@ -39,7 +39,7 @@ def hash_files(run_dir: Path, names: Iterable[str]) -> Hashes:
         path = run_dir / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             inside = file.relative_to(run_dir).as_posix()
-            if file.is_file() and file.suffix != TEMPORARY and inside not in TO_BE_REMOVED:
+            if file.is_file() and not is_temporary(file) and inside not in TO_BE_REMOVED:
                 found[inside] = digest(file)
     return found
 
@@ -66,9 +66,9 @@ def verify(run_dir: Path, files: Mapping[str, str]) -> None:
         DamagedError: If one is missing, or is not as the run left it.
         OSError: If one cannot be read.
     """
+    again = f"run {shlex.join(['python', '-m', 'btxrd.score', str(run_dir)])} again"
     for name, expected in files.items():
         path = run_dir / name
-        again = f"run {shlex.join(['python', '-m', 'btxrd.score', str(run_dir)])} again"
         if not expected:
             raise DamagedError(f"{path}: scoring it did not end; {again}")
         if not is_there(path):

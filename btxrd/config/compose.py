@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -135,19 +135,18 @@ def compose(loader: ConfigLoader, typed: CommandLine) -> DictConfig:
         raise InputError("hydra.callbacks: btxrd calls none; leave them out")
     if composed.hydra.job.chdir:
         raise InputError("hydra.job.chdir=true: a run stays in the folder that it is started in")
-    composed.hydra.mode = mode
+    if typed.is_sweep or composed.hydra.mode is None:
+        composed.hydra.mode = mode
     be_resolver(composed)
     return composed
 
 
-def with_mode(loader: ConfigLoader, typed: CommandLine) -> CommandLine:
-    """Find out whether several runs are asked for, by -m or by `hydra.mode` in a config.
+def makes_sweep(loader: ConfigLoader, typed: CommandLine) -> bool:
+    """Return whether a config sets `hydra.mode` to MULTIRUN, whatever values the keys have.
 
     Raises:
         InputError, HydraException: If it does not compose.
     """
-    if typed.is_sweep:
-        return typed
     with one_kind_of_error(loader, typed.overrides):
         composed = loader.load_configuration(
             typed.config_name,
@@ -156,7 +155,7 @@ def with_mode(loader: ConfigLoader, typed: CommandLine) -> CommandLine:
             from_shell=False,
             validate_sweep_overrides=False,
         )
-    return replace(typed, is_sweep=composed.hydra.mode == RunMode.MULTIRUN)
+    return bool(composed.hydra.mode == RunMode.MULTIRUN)
 
 
 def be_resolver(composed: DictConfig) -> None:

@@ -18,12 +18,13 @@ from omegaconf.errors import OmegaConfBaseException
 from btxrd.config import schema
 from btxrd.config.choices import GROUPS, choices_of
 from btxrd.config.commandline import override
-from btxrd.errors import InputError, describe_error, ran_out_of_memory
+from btxrd.errors import InputError, describe_error, printable, ran_out_of_memory
 
 EXTRAS = {  # config of a plugin -> what asked for it, and the extra that brings it
     "hydra/sweeper/optuna": ("hydra/sweeper=optuna", "optuna"),
     "hydra/launcher/submitit_slurm": ("hydra/launcher=slurm", "slurm"),
 }
+REPORT = "btxrd: an unexpected error; please report the following lines and the command"
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def one_line_errors(code: int = 1) -> Iterator[None]:
     except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(one_line(explain(error)), file=sys.stderr)
+        print(printable(explain(error)), file=sys.stderr)
         sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
@@ -51,16 +52,6 @@ def one_line_errors(code: int = 1) -> Iterator[None]:
     except Exception:
         print(REPORT, file=sys.stderr)
         raise
-
-
-REPORT = "btxrd: an unexpected error; please report the following lines and the command"
-
-
-def one_line(text: str) -> str:
-    """Return a text without line breaks and control codes, which a terminal would obey."""
-    return "".join(
-        letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(text.split())
-    )
 
 
 def explain(error: Exception) -> str:

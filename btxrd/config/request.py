@@ -1,10 +1,12 @@
 """The runs that a command line asks for, each composed once, in the way that Hydra does it."""
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from btxrd.config.commandline import CommandLine, override
@@ -15,9 +17,9 @@ from btxrd.config.compose import (
     compose_point,
     hydra_over_conf,
     job_spec,
+    makes_sweep,
     one_kind_of_error,
     parse,
-    with_mode,
 )
 from btxrd.config.folder import Folder, literal
 from btxrd.config.grid import grid, has_space
@@ -144,12 +146,20 @@ def request(typed: CommandLine) -> Request:
         InputError, HydraException: For the first run that does not compose or has a wrong value.
     """
     with hydra_over_conf(typed.config_dir) as loader, one_kind_of_error(loader, typed.overrides):
-        typed = with_mode(loader, typed)
-        return _request_sweep(loader, typed) if typed.is_sweep else _request_run(loader, typed)
+        if typed.is_sweep:
+            return _request_sweep(loader, typed)
+        try:
+            composed = compose(loader, typed)
+        except HydraException:  # perhaps of several values for a key
+            if not makes_sweep(loader, typed):
+                raise
+        else:
+            if composed.hydra.mode != RunMode.MULTIRUN:
+                return _request_run(composed, typed)
+        return _request_sweep(loader, replace(typed, is_sweep=True))
 
 
-def _request_run(loader: ConfigLoader, typed: CommandLine) -> Request:
-    composed = compose(loader, typed)
+def _request_run(composed: DictConfig, typed: CommandLine) -> Request:
     search = composed.hydra.runtime.choices.get("search")
     if search is not None:
         raise InputError(f"search={search}: takes many runs; add -m")

@@ -162,7 +162,7 @@ def _jpeg(image: Image.Image, content: bytes, at_least: int | None) -> npt.NDArr
 def _with_usual_header(content: bytes) -> bytes:
     """Replace what libjpeg warns of in the header of a JPEG, and then ignores.
 
-    So that its only other warnings are of corrupt data.
+    All further warnings are of corrupt data then.
     """
     jpeg, at, is_sequential = bytearray(content), 2, False
     while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
@@ -170,8 +170,8 @@ def _with_usual_header(content: bytes) -> bytes:
         end = at + 2 + int.from_bytes(jpeg[at + 2 : body], "big")
         if marker == 0xE0 and jpeg[body : body + 5] == b"JFIF\0":
             jpeg[body + 5] = 1  # version
-        elif marker == 0xEE and jpeg[body : body + 5] == b"Adobe":
-            jpeg[body + 11] = 1  # YCbCr
+        elif marker == 0xEE and jpeg[body : body + 5] == b"Adobe" and jpeg[body + 11] > 1:
+            jpeg[body + 11] = 1  # YCbCr, for which libjpeg takes what is neither that nor RGB
         elif marker in (0xC0, 0xC1):
             is_sequential = True
         elif marker == 0xDA:

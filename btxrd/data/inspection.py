@@ -191,8 +191,8 @@ def _read_outlines(found: Inspection, cases: pd.DataFrame, listed: set[str], roo
             found.add_warning("normal cases with an outline, not used", [stem])
             continue
         found.outlines[stem] = outline
-        for label in sorted(outline.labels - LESIONS):
-            labels.setdefault(printable(label, SHOWN), stem)
+        for name in sorted(outline.labels - LESIONS):
+            labels.setdefault(printable(name, SHOWN), stem)
         if outline.share < TINY:
             found.add_warning(f"outlines of less than {TINY:.2%} of the frame", [stem])
         if outline.crosses_frame:

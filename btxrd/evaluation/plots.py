@@ -25,7 +25,7 @@ from btxrd.evaluation.formulas import ECE_BINS, Floats, Labels, confusion
 from btxrd.runtime.drawing import own_settings
 from btxrd.runtime.files import atomic_write
 
-PLAIN = {"text.parse_math": False}  # a name may have a $
+PLAIN = {"text.parse_math": False}  # an id or a name may hold two dollar signs
 Corner = Literal["lower left", "lower right", "upper left"]
 # Colours of Okabe and Ito, which most colour-blind readers can distinguish, and a line style each.
 STYLES = (
@@ -171,5 +171,5 @@ def draw_overlay(
     for axes, (name, heat) in zip(mapped, maps.items(), strict=True):
         shown = axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.45)
         figure.colorbar(shown, ax=axes, label=name, shrink=0.85)
-    figure.suptitle(title, fontsize=9, parse_math=False)  # an id may hold two dollar signs
+    figure.suptitle(title, fontsize=9)
     save_figure(path, figure)

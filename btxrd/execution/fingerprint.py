@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from btxrd.artifacts.hashes import digest
 from btxrd.config.identity import identity
 from btxrd.config.schema import Config
 from btxrd.data.constants import SUFFIXES, TABLES
@@ -48,10 +49,10 @@ def _content(root: Path, cache: Path) -> str:
         state = path.stat()
         stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
         name = path.relative_to(root).as_posix()
-        *of_digest, digest = known.get(name, [None])
-        if of_digest != stamp or digest is None:
-            digest = _digest(path)
-        found[name] = [*stamp, digest]
+        *of_known, sha256 = known.get(name, [None])
+        if of_known != stamp or sha256 is None:
+            sha256 = _digest(path)
+        found[name] = [*stamp, sha256]
     if found != known:
         with contextlib.suppress(InputError):  # it only saves time
             write_json(index, {"checksum": _short(found), "files": found})
@@ -84,11 +85,9 @@ def _digest(path: Path) -> str | None:
     """Hash a file; None if it cannot be read, which is reported elsewhere."""
     if not path.is_file():  # a pipe or a device may never end
         return None
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
+    with contextlib.suppress(OSError):
+        return digest(path)
+    return None
 
 
 def _short(content: Any) -> str:

@@ -95,7 +95,7 @@ def do_points(
 def do_one(run_dir: Path, job: JobSpec) -> str:
     """Do a run that belongs to no sweep; return its state."""
     (placement,) = placements(1, use_gpus=False)
-    return _supervise(run_dir, job, placement, lambda: Stop.NO)
+    return _answer(run_dir, partial(supervise, run_dir, job, placement, lambda: Stop.NO))
 
 
 def do_runs(works: Sequence[Work], sweep: Sweep, *, use_gpus: bool) -> list[str]:
@@ -130,7 +130,7 @@ def _do(work: Work, sweep: Sweep, placement: Placement) -> str:
     if work.number is not None:
         print(f"#{work.number}: {run_dir}", flush=True)
     job = work.spec()
-    state = _supervise(run_dir, job, placement, sweep.stop, sweep.launch)
+    state = _answer(run_dir, partial(supervise, run_dir, job, placement, sweep.stop, sweep.launch))
     if state == "failed":
         _limit_failures(run_dir, job, sweep)
     return state
@@ -146,15 +146,10 @@ def _limit_failures(run_dir: Path, job: JobSpec, sweep: Sweep) -> None:
             request_stop(sweep.folder, f"{count} runs failed, max_failed={limit}")
 
 
-def _supervise(
-    run_dir: Path,
-    job: JobSpec,
-    placement: Placement,
-    stop: Callable[[], Stop],
-    launch: str | None = None,
-) -> str:
+def _answer(run_dir: Path, doing: Callable[[], str]) -> str:
+    """Return the state of a run that is supervised; say why if it was not done."""
     try:
-        state = supervise(run_dir, job, placement, stop, launch)
+        state = doing()
     except (InputError, OSError) as error:  # of another config, or nothing can be written
         print(f"{run_dir}: not done ({error})", file=sys.stderr)
         return "refused"

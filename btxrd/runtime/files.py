@@ -1,6 +1,5 @@
 """Atomic writes, lock files and caches."""
 
-import contextlib
 import errno
 import fcntl
 import itertools
@@ -61,7 +60,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             raise InputError(f"{path}: cannot be written, {reason}") from error
         raise
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
