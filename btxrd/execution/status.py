@@ -113,10 +113,11 @@ def is_complete(run_dir: Path, config: Config) -> bool:
             or if it must not or cannot be written into.
     """
     begun = {*BEGUN, *inside(run_dir, config.data.root, config.data.cache)}
-    refuse_foreign(run_dir, str(run_dir), lambda: _holds_run(run_dir), begun)
+    place = str(run_dir if run_dir.name else run_dir.absolute())  # and not only a dot
+    refuse_foreign(run_dir, place, lambda: _holds_run(run_dir), begun)
     status = artifact.read_status(run_dir)
     if status is None or status.state != "complete":
-        refuse_readonly(run_dir, str(run_dir))
+        refuse_readonly(run_dir, place)
         return False
     if status.fingerprint != fingerprint(config):
         changes = differing(read_config(run_dir).config, config)
