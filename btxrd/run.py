@@ -69,7 +69,7 @@ def _launch() -> int:
         return 0 if end.is_complete else 1
 
     def write_summary() -> bool:
-        from btxrd.report.summary import summarize  # loads pandas and SciPy
+        from btxrd.html.publish import summarize  # loads pandas and SciPy
 
         return summarize([wanted.folder], wanted.folder, images=wanted.images)
 

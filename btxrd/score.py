@@ -16,7 +16,7 @@ from btxrd.config.messages import one_line_errors
 from btxrd.errors import InputError, describe_error, ran_out_of_memory
 from btxrd.evaluation.score import describe, score
 from btxrd.execution.status import LOCK, read_status
-from btxrd.report.summary import summarize
+from btxrd.html.publish import summarize
 from btxrd.runtime.files import lock
 from btxrd.runtime.surroundings import settle_in
 

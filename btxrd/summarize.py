@@ -8,7 +8,7 @@ from pathlib import Path
 from btxrd.artifacts.plan import read_usable_plan
 from btxrd.config.commandline import resuming
 from btxrd.config.messages import one_line_errors
-from btxrd.report.summary import summarize
+from btxrd.html.publish import summarize
 from btxrd.runtime.surroundings import settle_in
 
 

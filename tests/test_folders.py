@@ -15,8 +15,9 @@ from btxrd.config.schema import Config, DataConfig
 from btxrd.errors import InputError
 from btxrd.execution.preflight import check_sweep_folder
 from btxrd.execution.status import is_complete
+from btxrd.html.publish import summarize
 from btxrd.phantom.write import write_phantom
-from btxrd.report.summary import summarize, summary_of
+from btxrd.report.summary import summary_of
 from btxrd.runtime.folders import refuse_readonly
 
 OLD = Path(__file__).parent / "fixtures" / "format-1"

@@ -16,9 +16,9 @@ from btxrd.evaluation import score as scoring
 from btxrd.execution import preflight
 from btxrd.execution.preflight import check_runs, check_sweep_folder
 from btxrd.execution.stop import record_launch
+from btxrd.html.publish import summarize
 from btxrd.report import charts
 from btxrd.report.runs import read_runs
-from btxrd.report.summary import summarize
 from btxrd.score import find_runs, score_run
 
 FORMAT_1 = Path(__file__).parent / "fixtures" / "format-1"

@@ -12,7 +12,7 @@ from sweeps import edit_metrics, rows_of, summary_of, text_of, write_run
 from btxrd.artifacts.metrics import Estimate, read_metrics
 from btxrd.evaluation import metrics
 from btxrd.evaluation.metrics import Metric
-from btxrd.report.summary import summarize
+from btxrd.html.publish import summarize
 from btxrd.score import score_run
 
 OLD_SWEEP = Path(__file__).parent / "fixtures" / "format-1"

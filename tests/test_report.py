@@ -10,7 +10,7 @@ from sweeps import write_run
 
 from btxrd.artifacts.plan import SweepPlan, write_plan
 from btxrd.artifacts.status import RunError
-from btxrd.report.summary import summarize
+from btxrd.html.publish import summarize
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (

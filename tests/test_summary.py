@@ -24,9 +24,10 @@ from btxrd.artifacts.metrics import read_metrics
 from btxrd.artifacts.plan import SweepPlan, write_plan
 from btxrd.artifacts.status import RunError
 from btxrd.errors import InputError
+from btxrd.html.publish import summarize
 from btxrd.report.runs import read_runs, short_names
 from btxrd.report.settings import merged, settings_of
-from btxrd.report.summary import select_winners, summarize
+from btxrd.report.summary import select_winners
 from btxrd.runtime.files import lock
 
 LEADING = ("run", "state", "experiment", "model", "split", "annotations", "seed", "n_test")

@@ -1,12 +1,13 @@
 """The parts of summary.json about settings: their metrics, comparisons and generalisation gaps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
 from btxrd.artifacts import codec
 from btxrd.artifacts.classes import ClassNames
 from btxrd.artifacts.metrics import (
+    UNDEFINED,
     CenterMetrics,
     ClassMetrics,
     Clinical,
@@ -17,6 +18,7 @@ from btxrd.artifacts.metrics import (
     VariantMetrics,
     spread,
 )
+from btxrd.artifacts.verdicts import GapVerdict, JudgedDifference, Skill
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ class SettingRow:
         lesion_maps: The same for the model's own lesion maps.
         shortcuts: Metrics on masked images and of baselines without pixel input, by variant.
         ensemble: Metrics of the seeds' mean probabilities; None for one seed.
+        key: Equal for the settings that differ in the split alone.
+        split_hash: Hash of split.csv.
+        planned: Number of runs that were planned for the setting.
+        skill: Whether its macro AUC on test is above chance: its interval lies above 0.5.
+        constant: The class that a run predicts for every test case, by the name of such a run.
+        difference: Its macro AUC minus that of the selected setting; None for the latter, and if
+            none was selected.
+        calibration_slope: Slope of the log probabilities on test, 1 if they are calibrated and
+            below 1 if they are too confident.
     """
 
     split: str
@@ -88,6 +99,13 @@ class SettingRow:
     lesion_maps: dict[str, Localisation] | None
     shortcuts: dict[str, VariantMetrics]
     ensemble: Estimates | None
+    key: str = ""
+    split_hash: str = ""
+    planned: int = 1
+    skill: Skill = "not_known"
+    constant: dict[str, str] = field(default_factory=dict)
+    difference: JudgedDifference | None = None
+    calibration_slope: Estimate = UNDEFINED
 
     @property
     def class_names(self) -> ClassNames:
@@ -206,6 +224,7 @@ class Gap:
         seeds: Of both.
         runs: The first run of each.
         metrics: By metric.
+        verdict: What the gap in macro AUC shows.
     """
 
     setting: str
@@ -213,3 +232,4 @@ class Gap:
     seeds: tuple[tuple[int, ...], tuple[int, ...]]
     runs: tuple[str, str]
     metrics: dict[str, MetricGap]
+    verdict: GapVerdict = "not_assessed"

@@ -12,6 +12,7 @@ import msgspec
 from btxrd.artifacts import codec
 from btxrd.artifacts.comparison import Gap, PairedComparison, SettingRow
 from btxrd.artifacts.metrics import Count, Estimates
+from btxrd.artifacts.verdicts import OptionContrast, Reference, Subgroup, Unselected
 from btxrd.runtime.files import write_text
 
 SUMMARY_JSON, SUMMARY_CSV = "summary.json", "summary.csv"
@@ -105,6 +106,9 @@ class Summary(codec.Artifact):
     """Content of summary.json. btxrd writes it and never reads it, so older formats need no reader.
 
     Attributes:
+        synthetic: What must be known about synthetic radiographs among the data; None if there are
+            none.
+        margin: Smallest difference in macro AUC that matters.
         rebuild: Command that writes this summary again.
         commands: Arguments that the sweeps were started with.
         selection_rule: How the winners were selected; empty if no run was scored.
@@ -115,10 +119,16 @@ class Summary(codec.Artifact):
         generalisation_gap: Every two settings that differ in the split alone.
         at_once: Number of parallel runs.
         runs: In the order of the plan.
+        unselected: The splits without a winner.
+        options: What each option changes.
+        references: Models without pixels, by split.
+        subgroups: Of the selected settings.
     """
 
-    FORMAT: ClassVar[int] = 2
+    FORMAT: ClassVar[int] = 3
 
+    synthetic: str | None
+    margin: float
     rebuild: str
     commands: tuple[str, ...]
     selection_rule: str
@@ -129,6 +139,10 @@ class Summary(codec.Artifact):
     generalisation_gap: tuple[Gap, ...]
     at_once: int
     runs: tuple[SummaryRow, ...]
+    unselected: tuple[Unselected, ...] = ()
+    options: tuple[OptionContrast, ...] = ()
+    references: tuple[Reference, ...] = ()
+    subgroups: tuple[Subgroup, ...] = ()
 
     def as_content(self) -> codec.Content:
         """Return the content of the file."""

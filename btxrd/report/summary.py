@@ -1,83 +1,26 @@
-"""Summarise sweeps: read their runs, select winners, compare settings, and write the result."""
+"""The summary of runs: winners, settings and comparisons."""
 
-import shlex
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
-from btxrd.artifacts import codec
-from btxrd.artifacts.plan import PLAN, SweepPlan, read_usable_plan
-from btxrd.artifacts.status import STATUS
-from btxrd.artifacts.summary import SUMMARY_JSON, Summary, Winner, write_summary
-from btxrd.errors import InputError
+from btxrd.artifacts.summary import Summary, Winner
 from btxrd.evaluation.selection import choose_winner, selection_rule
 from btxrd.report.columns import columns_of
 from btxrd.report.compare import compare
-from btxrd.report.comparison_sets import ComparisonSet, comparison_sets
+from btxrd.report.comparison_sets import ComparisonSet
 from btxrd.report.generalisation import generalisation_gap
-from btxrd.report.html import write_report
-from btxrd.report.runs import Run, ScoredRun, read_runs
+from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.setting_rows import setting_rows
-from btxrd.report.settings import Setting, settings_of
-from btxrd.report.terminal import as_text
-from btxrd.runtime.folders import refuse_foreign, refuse_readonly
+from btxrd.report.settings import Setting
 
-
-def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> bool:
-    """Write summary.csv, summary.json and report.html of sweeps, and print their table.
-
-    Args:
-        sweep_dirs: Folders of the sweeps. With several, the names of runs begin with that of
-            their sweep.
-        folder: Folder to write into.
-        images: Whether the report may show radiographs; it does only if the plans allow it, too.
-
-    Returns:
-        Whether all runs are complete, and none was refused.
-
-    Raises:
-        InputError: If a folder is not that of a sweep, or the one to write into is foreign.
-    """
-    if folder not in sweep_dirs:
-        _check_folder(folder)
-    plans = [read_usable_plan(sweep_dir) for sweep_dir in sweep_dirs]
-    images = images and all(plan.images for plan in plans)
-    runs = [
-        run
-        for (sweep_dir, prefix), plan in zip(_prefixes(sweep_dirs), plans, strict=True)
-        for run in _runs_of(sweep_dir, plan, prefix)
-    ]
-    sets = comparison_sets(settings_of(runs))
-    summary = summary_of(
-        runs,
-        sets,
-        rebuild=_rebuild(sweep_dirs, folder, images),
-        commands=tuple(plan.command for plan in plans if plan.command),
-        at_once=max(plan.at_once for plan in plans),
-    )
-    try:
-        write_summary(folder, summary)
-        write_report(folder, summary, runs, sets, images=images)
-    finally:
-        print(as_text(folder, summary, {run.name: run.path for run in runs}))
-    return all(run.row.state == "complete" and run.row.error is None for run in runs)
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that holds neither a sweep nor a summary, but something else."""
-    place, made = f"--to {folder}", {PLAN: "runs", SUMMARY_JSON: "selection_rule"}
-    refuse_foreign(
-        folder,
-        place,
-        lambda: any(codec.is_artifact(folder / name, key) for name, key in made.items()),
-    )
-    refuse_readonly(folder, place)
+MARGIN = 0.02  # smallest difference in macro AUC that matters, unless `report.margin` says else
 
 
 def summary_of(
     runs: Sequence[Run],
     sets: Sequence[ComparisonSet],
     *,
+    margin: float = MARGIN,
     rebuild: str = "",
     commands: tuple[str, ...] = (),
     at_once: int = 1,
@@ -88,6 +31,8 @@ def summary_of(
     comparisons = compare(sets)
     rules = dict.fromkeys(selection_rule(names) for names in scored)
     return Summary(
+        synthetic=None,
+        margin=margin,
         rebuild=rebuild,
         commands=commands,
         selection_rule="; ".join(rules),
@@ -99,32 +44,6 @@ def summary_of(
         at_once=at_once,
         runs=tuple(run.row for run in runs),
     )
-
-
-def _rebuild(sweep_dirs: list[Path], folder: Path, images: bool) -> str:
-    """Return the command that writes this summary again."""
-    words = ["python", "-m", "btxrd.summarize", *map(str, sweep_dirs)]
-    if sweep_dirs != [folder]:
-        words += ["--to", str(folder)]
-    return shlex.join(words if images else [*words, "--no-images"])
-
-
-def _prefixes(sweep_dirs: list[Path]) -> list[tuple[Path, str]]:
-    """Return what to put before the names of runs: nothing, a folder's name, or its path."""
-    if len(sweep_dirs) == 1:
-        return [(sweep_dirs[0], "")]
-    names = [sweep_dir.resolve().name for sweep_dir in sweep_dirs]
-    unique = names if len(set(names)) == len(names) else list(map(str, sweep_dirs))
-    return [(sweep_dir, f"{name}/") for sweep_dir, name in zip(sweep_dirs, unique, strict=True)]
-
-
-def _runs_of(sweep_dir: Path, plan: SweepPlan, prefix: str) -> list[Run]:
-    if (sweep_dir / STATUS).is_file():
-        raise InputError(f"{sweep_dir}: is the folder of a run; name the folder of its sweep")
-    runs = read_runs(sweep_dir, plan, prefix)
-    if not runs:
-        raise InputError(f"{sweep_dir}: holds no run, and none was planned there")
-    return runs
 
 
 def select_winners(settings: Sequence[Setting]) -> list[Winner]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from btxrd.artifacts.comparison import PairedComparison, SettingRow
 from btxrd.artifacts.summary import Summary
 from btxrd.config.identity import flat
+from btxrd.html.gallery import gallery
 from btxrd.pages import render
 from btxrd.report.columns import Column, columns_of
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet
 from btxrd.report.conclusions import conclusions
-from btxrd.report.gallery import gallery
 from btxrd.report.runs import Run, ScoredRun, short_names
 from btxrd.runtime.files import write_text
 
@@ -74,7 +74,7 @@ def _curves(sets: Sequence[ComparisonSet]) -> list[tuple[str, list[tuple[str, st
     """Draw the charts of each set of settings, with the title of its split."""
     if not sets:
         return []
-    from btxrd.report.charts import charts  # takes a second to load matplotlib and scikit-learn
+    from btxrd.html.charts import charts  # takes a second to load matplotlib and scikit-learn
 
     return [(found.settings[0].split, charts(found.settings)) for found in sets]
 

@@ -1,0 +1,1 @@
+"""HTML pages: from a summary to one file that needs nothing beside it."""
