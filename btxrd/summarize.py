@@ -8,6 +8,7 @@ from pathlib import Path
 from btxrd.artifacts.plan import read_usable_plan
 from btxrd.config.commandline import resuming
 from btxrd.config.messages import one_line_errors
+from btxrd.config.schema import ReportConfig, check
 from btxrd.html.publish import summarize
 from btxrd.runtime.surroundings import settle_in
 
@@ -29,13 +30,20 @@ def main() -> int:
     parser.add_argument(
         "--no-images", action="store_true", help="leave radiographs out of the report"
     )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        help="smallest difference in macro AUC that matters; by default report.margin of the sweep",
+    )
     args = parser.parse_args()
     if len(args.sweep_dirs) > 1 and args.to is None:
         print("--to: must name a folder for the summary of several sweeps", file=sys.stderr)
         return 2
     with one_line_errors(2):
         folder = args.to or args.sweep_dirs[0]
-        if summarize(args.sweep_dirs, folder, images=not args.no_images):
+        if args.margin is not None:
+            check(ReportConfig(margin=args.margin), "report.")
+        if summarize(args.sweep_dirs, folder, images=not args.no_images, margin=args.margin):
             return 0
         for sweep_dir in args.sweep_dirs:
             if command := read_usable_plan(sweep_dir).command:

@@ -92,13 +92,23 @@ def cases_of(prefix, n, power, *, noise=0, centers=(1,), copies=1, names=NAMES):
     )
 
 
-def config_of(split, backbone="resnet50", *, groups="whole", seed=4, centers=(2, 3), **training):
+def config_of(
+    split,
+    backbone="resnet50",
+    *,
+    groups="whole",
+    seed=4,
+    centers=(2, 3),
+    phantom=None,
+    annotations=("none", "none"),
+    **training,
+):
     held_out = [center for center in centers if center > 1] or [2, 3]
     return Config(
         ModelConfig(backbone=backbone, attn_layer="cbam"),
-        DataConfig(root="data"),
+        DataConfig(root="data", phantom=phantom),
         SplitConfig(split, groups=groups, held_out=held_out),
-        AnnotationsConfig("none"),
+        AnnotationsConfig(annotations[0], sham=annotations[1]),
         TrainingConfig(**{"epochs": 10, **training}),
         seed=seed,
     )

@@ -29,7 +29,8 @@ from btxrd.execution.planning import plan_run
 
 CANNOT_CHANGE_A_METRIC = {
     "data.root", "data.cache", "data.archive.url", "data.archive.md5", "split.manifest",
-    "report.images", "device", "compile", "fail_fast", "max_failed", "runs_per_gpu",
+    "report.images", "report.margin", "device", "compile", "fail_fast", "max_failed",
+    "runs_per_gpu",
 }  # fmt: skip
 FORMAT_1 = {  # the only settings that need not declare a neutral value
     "model._target_", "model.backbone", "model.pretrained", "model.weights", "model.dropout",

@@ -23,6 +23,7 @@ from sweeps import (
 from btxrd.artifacts.metrics import read_metrics
 from btxrd.artifacts.plan import SweepPlan, write_plan
 from btxrd.artifacts.status import RunError
+from btxrd.config.schema import PhantomConfig
 from btxrd.errors import InputError
 from btxrd.html.publish import summarize
 from btxrd.report.runs import read_runs, short_names
@@ -326,3 +327,38 @@ def test_command_in_the_summary_writes_the_same_summary(tmp_path):
 )
 def test_parts_that_all_runs_share_are_removed_from_their_names(names, common, short):
     assert short_names(names) == (common, short)
+
+
+def test_margin_is_the_largest_of_the_plans_unless_it_is_given(tmp_path):
+    for sweep, margin in (("x", 0.03), ("y", 0.01)):
+        write_run(tmp_path / sweep, "run", backbone=sweep)
+        write_plan(tmp_path / sweep, SweepPlan(("run",), margin=margin))
+    sweeps, to = [tmp_path / "x", tmp_path / "y"], tmp_path / "both"
+    summarize(sweeps, to)
+    assert json.loads((to / "summary.json").read_text())["margin"] == 0.03
+    summarize(sweeps, to, margin=0.2)
+    summary = json.loads((to / "summary.json").read_text())
+    assert (summary["margin"], summary["rebuild"][-12:]) == (0.2, "--margin 0.2")
+
+
+def test_margin_of_an_old_plan_is_the_default(tmp_path):
+    write_run(tmp_path, "run")
+    assert summary_of(tmp_path)["margin"] == 0.02
+
+
+def test_synthetic_data_are_named_before_anything_else(tmp_path):
+    write_run(tmp_path, "drawn", phantom=PhantomConfig(cases=240))
+    rows_of(tmp_path)
+    text = (tmp_path / "summary.json").read_text()
+    assert list(json.loads(text))[:3] == ["format", "btxrd", "synthetic"]
+    assert json.loads(text)["synthetic"] == (
+        "Synthetic data: 240 drawn radiographs, not patients. These results say nothing about "
+        "BTXRD or about any clinic."
+    )
+    write_run(tmp_path, "real", backbone="other")
+    assert summary_of(tmp_path)["synthetic"].startswith("Synthetic data in 1 of 2 runs: 240 drawn")
+
+
+def test_real_data_have_no_such_mark(tmp_path):
+    write_run(tmp_path, "real")
+    assert summary_of(tmp_path)["synthetic"] is None

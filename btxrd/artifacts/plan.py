@@ -26,6 +26,7 @@ class SweepPlan(codec.Artifact):
         pid: Process of the last call.
         command: Arguments of the last call.
         images: Whether the report may show images.
+        margin: Smallest difference in macro AUC that matters.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -38,6 +39,7 @@ class SweepPlan(codec.Artifact):
     command: str = ""
     images: bool = True
     launch: str = ""
+    margin: float = 0.02
 
     @classmethod
     def from_content(cls, content: codec.Content) -> Self:
@@ -49,6 +51,8 @@ class SweepPlan(codec.Artifact):
                 raise ValueError(f"runs: {name!r} is not the name of a folder in the sweep")
         if plan.at_once < 1:
             raise ValueError(f"at_once={plan.at_once}: must be 1 or more")
+        if not 0 < plan.margin <= 1:
+            raise ValueError(f"margin={plan.margin}: must be a difference in macro AUC")
         return plan
 
 

@@ -166,6 +166,7 @@ class ReportConfig:
     """The page of a sweep."""
 
     images: bool = setting(True, identity=False)  # BTXRD's licence forbids publishing them
+    margin: float = number(0.02, 0.001, 0.5, identity=False)  # smallest macro AUC that matters
 
 
 @dataclass

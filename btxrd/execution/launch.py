@@ -80,8 +80,9 @@ def launch(
             for run_dir in ([] if plan.sweeper else plan.runs)
         }
         refused = {names[run_dir]: why for run_dir, why in found.refused.items()}
+        planned = list(names.values())
         name = record_launch(
-            sweep_dir, list(names.values()), refused, at_once, command, plan.images
+            sweep_dir, planned, refused, at_once, command, plan.images, plan.margin
         )
         (sweep_dir / STOP).unlink(missing_ok=True)
         write_text(sweep_dir / "multirun.yaml", plan.request.multirun)

@@ -75,6 +75,11 @@ class Plan:
         return all(config.report.images for config in self.runs.values())
 
     @property
+    def margin(self) -> float:
+        """The smallest difference in macro AUC that matters: the largest of the runs."""
+        return max(config.report.margin for config in self.runs.values())
+
+    @property
     def use_gpus(self) -> bool:
         """Whether the runs may use GPUs."""
         return any(config.device in ("auto", "cuda") for config in self.runs.values())

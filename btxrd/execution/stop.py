@@ -31,6 +31,7 @@ def record_launch(
     at_once: int = 1,
     command: str = "",
     images: bool = True,
+    margin: float = SweepPlan.margin,
 ) -> str:
     """Record in plan.json which runs a call does; the runs of earlier calls stay planned.
 
@@ -48,7 +49,9 @@ def record_launch(
     runs = tuple(dict.fromkeys([*earlier, *names]))
     launched = stamp(datetime.now(UTC))
     launch = uuid4().hex
-    plan = SweepPlan(runs, refused or {}, launched, at_once, os.getpid(), command, images, launch)
+    plan = SweepPlan(
+        runs, refused or {}, launched, at_once, os.getpid(), command, images, launch, margin
+    )
     write_plan(sweep_dir, plan)
     return launch
 

@@ -17,7 +17,9 @@ from btxrd.report.terminal import as_text
 from btxrd.runtime.folders import refuse_foreign, refuse_readonly
 
 
-def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> bool:
+def summarize(
+    sweep_dirs: list[Path], folder: Path, *, images: bool = True, margin: float | None = None
+) -> bool:
     """Write summary.csv, summary.json and report.html of sweeps, and print their table.
 
     Args:
@@ -25,6 +27,7 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
             their sweep.
         folder: Folder to write into.
         images: Whether the report may show radiographs; it does only if the plans allow it, too.
+        margin: Smallest difference in macro AUC that matters; None for the largest of the plans.
 
     Returns:
         Whether all runs are complete, and none was refused.
@@ -45,7 +48,8 @@ def summarize(sweep_dirs: list[Path], folder: Path, *, images: bool = True) -> b
     summary = summary_of(
         runs,
         sets,
-        rebuild=_rebuild(sweep_dirs, folder, images),
+        margin=max(plan.margin for plan in plans) if margin is None else margin,
+        rebuild=_rebuild(sweep_dirs, folder, images, margin),
         commands=tuple(plan.command for plan in plans if plan.command),
         at_once=max(plan.at_once for plan in plans),
     )
@@ -68,11 +72,13 @@ def _check_folder(folder: Path) -> None:
     refuse_readonly(folder, place)
 
 
-def _rebuild(sweep_dirs: list[Path], folder: Path, images: bool) -> str:
+def _rebuild(sweep_dirs: list[Path], folder: Path, images: bool, margin: float | None) -> str:
     """Return the command that writes this summary again."""
     words = ["python", "-m", "btxrd.summarize", *map(str, sweep_dirs)]
     if sweep_dirs != [folder]:
         words += ["--to", str(folder)]
+    if margin is not None:
+        words += ["--margin", str(margin)]
     return shlex.join(words if images else [*words, "--no-images"])
 
 

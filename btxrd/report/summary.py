@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from btxrd.artifacts.plan import SweepPlan
 from btxrd.artifacts.summary import Summary, Winner
 from btxrd.evaluation.selection import choose_winner, selection_rule
 from btxrd.report.columns import columns_of
@@ -12,15 +13,16 @@ from btxrd.report.generalisation import generalisation_gap
 from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.setting_rows import setting_rows
 from btxrd.report.settings import Setting
+from btxrd.report.wording import in_words
 
-MARGIN = 0.02  # smallest difference in macro AUC that matters, unless `report.margin` says else
+NO_EVIDENCE = "These results say nothing about BTXRD or about any clinic."
 
 
 def summary_of(
     runs: Sequence[Run],
     sets: Sequence[ComparisonSet],
     *,
-    margin: float = MARGIN,
+    margin: float = SweepPlan.margin,
     rebuild: str = "",
     commands: tuple[str, ...] = (),
     at_once: int = 1,
@@ -31,7 +33,7 @@ def summary_of(
     comparisons = compare(sets)
     rules = dict.fromkeys(selection_rule(names) for names in scored)
     return Summary(
-        synthetic=None,
+        synthetic=synthetic_data(runs),
         margin=margin,
         rebuild=rebuild,
         commands=commands,
@@ -44,6 +46,19 @@ def summary_of(
         at_once=at_once,
         runs=tuple(run.row for run in runs),
     )
+
+
+def synthetic_data(runs: Sequence[Run]) -> str | None:
+    """Say that scored runs were done on synthetic data; None if none was."""
+    scored = [run.config.config.data.phantom for run in runs if isinstance(run, ScoredRun)]
+    found = [phantom for phantom in scored if phantom is not None]
+    if not found:
+        return None
+    numbers = sorted({phantom.cases for phantom in found})
+    drawn = f"{in_words([str(number) for number in numbers])} drawn radiographs, not patients"
+    if len(found) == len(scored):
+        return f"Synthetic data: {drawn}. {NO_EVIDENCE}"
+    return f"Synthetic data in {len(found)} of {len(scored)} runs: {drawn}. {NO_EVIDENCE}"
 
 
 def select_winners(settings: Sequence[Setting]) -> list[Winner]:
