@@ -8,6 +8,7 @@ a reader does not know are ignored.
 import contextlib
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -18,6 +19,7 @@ from btxrd.errors import DamagedError, InputError
 from btxrd.runtime.files import read_file, write_text
 
 Content = dict[str, Any]  # of a JSON object; stays in this package
+LIST_OF_NUMBERS = re.compile(r"\[\n([-+\d.eE,\s]+)\]")  # no string holds a line break
 A = TypeVar("A", bound="Artifact")
 DAMAGE = (  # what converting the content of a damaged file raises
     ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError,
@@ -62,7 +64,11 @@ def write(path: Path, artifact: Artifact) -> None:
     """
     head = {"format": artifact.FORMAT, "btxrd": __version__}
     content = json.dumps(head | artifact.as_content(), indent=2, allow_nan=False)
-    write_text(path, content + "\n")
+    write_text(path, LIST_OF_NUMBERS.sub(_in_one_line, content) + "\n")
+
+
+def _in_one_line(found: re.Match[str]) -> str:
+    return f"[{' '.join(found[1].split())}]"
 
 
 def read(path: Path, kind: type[A]) -> A:

@@ -11,6 +11,7 @@ import msgspec
 
 from btxrd.artifacts import codec
 from btxrd.artifacts.comparison import Gap, PairedComparison, SettingRow
+from btxrd.artifacts.curves import CurveSet
 from btxrd.artifacts.metrics import Count, Estimates
 from btxrd.artifacts.verdicts import OptionContrast, Reference, Subgroup, Unselected
 from btxrd.runtime.files import write_text
@@ -123,6 +124,7 @@ class Summary(codec.Artifact):
         options: What each option changes.
         references: Models without pixels, by split.
         subgroups: Of the selected settings.
+        curves: What the charts are drawn from, by test set.
     """
 
     FORMAT: ClassVar[int] = 3
@@ -143,6 +145,7 @@ class Summary(codec.Artifact):
     options: tuple[OptionContrast, ...] = ()
     references: tuple[Reference, ...] = ()
     subgroups: tuple[Subgroup, ...] = ()
+    curves: tuple[CurveSet, ...] = ()
 
     def as_content(self) -> codec.Content:
         """Return the content of the file."""

@@ -9,6 +9,7 @@ from btxrd.evaluation.selection import choose_winner, selection_rule
 from btxrd.report.columns import columns_of
 from btxrd.report.compare import compare
 from btxrd.report.comparison_sets import ComparisonSet
+from btxrd.report.curves import curves_of
 from btxrd.report.generalisation import generalisation_gap
 from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.setting_rows import setting_rows
@@ -32,6 +33,7 @@ def summary_of(
     scored = [run.metrics.class_names for run in runs if isinstance(run, ScoredRun)]
     comparisons = compare(sets)
     rules = dict.fromkeys(selection_rule(names) for names in scored)
+    winners = select_winners(settings)
     return Summary(
         synthetic=synthetic_data(runs),
         margin=margin,
@@ -39,12 +41,13 @@ def summary_of(
         commands=commands,
         selection_rule="; ".join(rules),
         metrics=tuple(column.key for column in columns_of(scored)),
-        winners=tuple(select_winners(settings)),
+        winners=tuple(winners),
         settings=tuple(setting_rows(sets, comparisons)),
         comparisons=tuple(comparisons),
         generalisation_gap=tuple(generalisation_gap(sets)),
         at_once=at_once,
         runs=tuple(run.row for run in runs),
+        curves=tuple(curves_of(sets, winners)),
     )
 
 

@@ -1,0 +1,201 @@
+"""The curves of summary.json: ROC, precision and recall, calibration and decision curves."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from btxrd.artifacts.curves import CalibrationCurve, ClassCurves, Curve, CurveSet, Points
+from btxrd.artifacts.summary import Winner
+from btxrd.evaluation.bootstrap import COVERAGE
+from btxrd.evaluation.formulas import Flags, Floats, ratio, with_temperature
+from btxrd.report.comparison_sets import ComparisonSet
+from btxrd.report.generalisation import UNSEEN
+from btxrd.report.settings import Setting
+
+GRID = np.linspace(0, 1, 51)
+THRESHOLDS = np.linspace(0.02, 0.6, 30)
+BINS = 10  # of a calibration curve
+IN_COLOUR = 3  # settings of a chart
+RESAMPLES = 300  # of a band
+Draw = Callable[[Flags, Floats, Floats], Floats]  # truth, score, weights (r, n) to (r, points)
+
+
+def curves_of(sets: Sequence[ComparisonSet], winners: Sequence[Winner]) -> list[CurveSet]:
+    """Compute the curves of each comparison set.
+
+    Args:
+        sets: Settings by their test cases, in the order of their metrics on val.
+        winners: The selected settings, which are shown in colour.
+    """
+    return [_curve_set(compared, winners) for compared in sets]
+
+
+def _curve_set(compared: ComparisonSet, winners: Sequence[Winner]) -> CurveSet:
+    settings, names, first = compared.settings, compared.names, compared.settings[0]
+    labels = first.test.labels
+    selected = {one.setting for one in winners if one.split_hash == first.split_hash}
+    ranked = sorted(settings, key=lambda setting: setting.name not in selected)  # stable
+    highlighted = ranked[:IN_COLOUR]
+    weights = compared.weights[: 1 + RESAMPLES]
+    truth = labels == names.focus_label
+    scaled = {id(one): [probs[:, names.focus_label] for probs in _scaled(one)] for one in settings}
+    return CurveSet(
+        split=first.split,
+        split_hash=first.split_hash,
+        is_unseen=first.strategy in UNSEEN,
+        n=len(labels),
+        focus=names.focus,
+        highlighted=tuple(setting.name for setting in highlighted),
+        grid=_rounded(GRID),
+        per_class={
+            name: _of_class(compared, label, highlighted if name == names.focus else [], weights)
+            for label, name in enumerate(names.names)
+        },
+        calibration=tuple(
+            curve
+            for one in highlighted
+            for curve in _calibration(one, scaled[id(one)], names.focus_label, weights)
+        ),
+        thresholds=_rounded(THRESHOLDS),
+        net_benefit=tuple(
+            _curve(one, scaled[id(one)], truth, net_benefit, _weights(one, highlighted, weights))
+            for one in settings
+        ),
+        refer_all=_rounded(truth.mean() - (1 - truth.mean()) * _odds()),
+    )
+
+
+def _of_class(
+    compared: ComparisonSet, label: int, highlighted: Sequence[Setting], weights: Floats
+) -> ClassCurves:
+    truth = compared.settings[0].test.labels == label
+    if truth.all() or not truth.any():
+        return ClassCurves(float(truth.mean()), (), ())
+
+    def of_all(draw: Draw) -> tuple[Curve, ...]:
+        return tuple(
+            _curve(
+                setting,
+                [probs[:, label] for probs in setting.probs],
+                truth,
+                draw,
+                _weights(setting, highlighted, weights),
+            )
+            for setting in compared.settings
+        )
+
+    return ClassCurves(round(float(truth.mean()), 4), of_all(sensitivity), of_all(precision))
+
+
+def _weights(setting: Setting, highlighted: Sequence[Setting], weights: Floats) -> Floats:
+    """Return the sample alone for a setting without a band."""
+    return weights if setting in highlighted else weights[:1]
+
+
+def _curve(
+    setting: Setting, scores: Sequence[Floats], truth: Flags, draw: Draw, weights: Floats
+) -> Curve:
+    """Average a curve over the seeds; its band comes from the resamples in `weights`."""
+    found = np.mean([draw(truth, score, weights) for score in scores], axis=0)
+    low, high = _band(found)
+    return Curve(setting.name, _rounded(found[0]), low, high)
+
+
+def _band(found: Floats) -> tuple[Points | None, Points | None]:
+    """Return the pointwise interval over the resamples, which holds the curve itself."""
+    if len(found) == 1:
+        return None, None
+    ends = np.nanquantile(found[1:], [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], axis=0)
+    return _rounded(np.fmin(ends[0], found[0])), _rounded(np.fmax(ends[1], found[0]))
+
+
+def sensitivity(truth: Flags, score: Floats, weights: Floats) -> Floats:
+    """Sensitivity at each 1 - specificity of `GRID`: (resamples, points)."""
+    hits, alarms = _found(truth, score, weights)
+    x, y = (ratio(part, part[:, -1:]) for part in (alarms, hits))
+    return np.array([np.interp(GRID, *both) for both in zip(x, y, strict=True)])
+
+
+def precision(truth: Flags, score: Floats, weights: Floats) -> Floats:
+    """Precision at the highest threshold that reaches each sensitivity of `GRID`."""
+    hits, alarms = _found(truth, score, weights)
+    recall, right = ratio(hits, hits[:, -1:]), ratio(hits, hits + alarms)
+    places = [np.searchsorted(row, GRID - 1e-12) for row in recall[:, 1:]]
+    return np.array([row[1:][at] for row, at in zip(right, places, strict=True)])
+
+
+def net_benefit(truth: Flags, score: Floats, weights: Floats) -> Floats:
+    """Net benefit of referring at each of `THRESHOLDS` (Vickers and Elkin 2006)."""
+    referred = score[:, None] >= THRESHOLDS
+    total = weights.sum(axis=1, keepdims=True)
+    hits = weights @ (referred & truth[:, None])
+    return np.asarray((hits - (weights @ (referred & ~truth[:, None])) * _odds()) / total)
+
+
+def _odds() -> Floats:
+    return THRESHOLDS / (1 - THRESHOLDS)
+
+
+def _found(truth: Flags, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Weight of the positives and negatives at or above each distinct score, from the highest.
+
+    The first column is 0: nothing is above it.
+    """
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(0, np.flatnonzero(np.diff(score[order], append=-np.inf)) + 1)
+    ranked, positive = weights[:, order], truth[order]
+    return tuple(
+        np.pad(np.cumsum(ranked * part, axis=1), ((0, 0), (1, 0)))[:, ends]
+        for part in (positive, ~positive)
+    )  # type: ignore[return-value]
+
+
+def _scaled(setting: Setting) -> list[Floats]:
+    """Return the probabilities of each seed after temperature scaling, if it has one."""
+    return [
+        run.probs
+        if run.metrics.clinical is None
+        else with_temperature(run.probs, run.metrics.clinical.temperature)
+        for run in setting.runs
+    ]
+
+
+def _calibration(
+    setting: Setting, scaled: Sequence[Floats], label: int, weights: Floats
+) -> list[CalibrationCurve]:
+    truth = setting.test.labels == label
+    raw = _binned(setting, [probs[:, label] for probs in setting.probs], truth, weights)
+    if any(run.metrics.clinical is None for run in setting.runs):
+        return [CalibrationCurve(setting.name, False, *raw)]
+    return [
+        CalibrationCurve(setting.name, False, *raw),
+        CalibrationCurve(setting.name, True, *_binned(setting, scaled, truth, weights)),
+    ]
+
+
+def _binned(
+    setting: Setting, scores: Sequence[Floats], truth: Flags, weights: Floats
+) -> tuple[Points, Points, Points, Points, Points]:
+    """Return the predicted and the observed share with its interval, and the count, by bin."""
+    edges = np.linspace(0, 1, BINS + 1)[1:-1]
+    members = sum(np.eye(BINS)[np.digitize(score, edges)] for score in scores)
+    counts = np.asarray(members).sum(axis=0)
+    filled = counts > 0
+    sums = sum(
+        np.bincount(np.digitize(score, edges), weights=score, minlength=BINS) for score in scores
+    )
+    observed = ratio(weights @ (members * truth[:, None]), weights @ np.asarray(members))[:, filled]
+    low, high = _band(observed)
+    assert low is not None and high is not None
+    predicted = np.asarray(sums)[filled] / counts[filled]
+    return (
+        _rounded(predicted),
+        _rounded(observed[0]),
+        low,
+        high,
+        _rounded(counts[filled] / len(scores)),
+    )
+
+
+def _rounded(values: Floats) -> Points:
+    return tuple((values.round(4) + 0.0).tolist())  # + 0.0: no -0.0
