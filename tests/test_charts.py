@@ -7,8 +7,8 @@ from sklearn.metrics import auc
 from sweeps import cases_of, edit_val, summary_in_memory, write_run, write_scored
 
 from btxrd.artifacts.tables import HISTORY, read_table, write_table
-from btxrd.html.sweep import _chance_levels, _first_pairs
 from btxrd.html import charts
+from btxrd.html.sweep import _chance_levels, _first_pairs
 from btxrd.report.runs import read_runs
 from btxrd.report.settings import settings_of
 

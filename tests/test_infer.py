@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from btxrd.artifacts.gallery import GALLERY, OUTCOMES, read_gallery
 from btxrd.artifacts.tables import (
     GRADCAM,
     LESION_MAPS,
@@ -20,12 +22,12 @@ from btxrd.artifacts.tables import (
 from btxrd.config.schema import DataConfig, SplitConfig
 from btxrd.data.batches import Normalisation
 from btxrd.data.dataset import Dataset, load_dataset
-from btxrd.evaluation import infer as inference_step
+from btxrd.evaluation import examples as example_step
+from btxrd.evaluation.examples import MOST, choose_examples
 from btxrd.evaluation.gradcam import gradcam_maps, lesion_maps, score_maps
-from btxrd.evaluation.infer import choose_examples, infer
-from btxrd.evaluation.inference import predict
+from btxrd.evaluation.infer import infer
+from btxrd.evaluation.inference import MASKED, predict, regions
 from btxrd.evaluation.localisation import SCORES
-from btxrd.evaluation.masking import MASKED, regions
 
 SIZE = 40
 
@@ -199,23 +201,62 @@ def test_a_model_without_a_lesion_head_has_no_lesion_maps(inferred, tmp_path):
     assert not list(tmp_path.glob("lesion_maps*"))
 
 
+def cases_of(*cases):
+    """Cases with a label, a predicted class and a confidence; their rows count from 10."""
+    test = pd.DataFrame(cases, columns=["label", "predicted", "confidence"])
+    return test.set_index(test.index + 10)
+
+
 def test_examples_are_the_most_confident_of_their_outcome(inferred):
-    test = pd.DataFrame(
-        {
-            "label": [0, 0, 1, 2, 2],
-            "predicted": [0, 0, 2, 2, 0],
-            "confidence": [0.5, 0.9, 0.6, 0.7, 0.8],
-        },
-        index=[10, 11, 12, 13, 14],
-    )
-    assert choose_examples(test, inferred.dataset.class_names) == {
-        "normal_true_positive": 11,
-        "normal_false_positive": 14,
-        "benign_false_negative": 12,
-        "malignant_true_positive": 13,
-        "malignant_false_negative": 14,
-        "malignant_false_positive": 12,
-    }
+    test = cases_of((0, 0, 0.5), (0, 0, 0.9), (2, 2, 0.7), (2, 0, 0.8), (2, 1, 0.6), (1, 0, 0.4))
+    found = choose_examples(test, inferred.dataset.class_names)
+    assert (found["normal_true_positive"], found["malignant_true_positive"]) == (11, 12)
+    assert found["malignant_false_negative"] == 13
+
+
+def test_examples_are_different_cases_where_there_are_some(inferred):
+    """Kills a miss of one class that is shown as the false alarm of another one, too."""
+    test = cases_of((2, 0, 0.9), (2, 1, 0.8), (1, 0, 0.7), (0, 1, 0.6), (1, 2, 0.5), (0, 2, 0.4))
+    found = choose_examples(test, inferred.dataset.class_names)
+    assert len(found) == len(set(found.values())) == 6
+    assert found["malignant_false_negative"] in (10, 11)
+
+
+def test_only_case_of_two_outcomes_is_shown_for_both(inferred):
+    found = choose_examples(cases_of((2, 0, 0.9)), inferred.dataset.class_names)
+    assert found == {"malignant_false_negative": 10, "normal_false_positive": 10}
+
+
+def test_gallery_shows_each_case_once_and_the_most_confident_first(inferred):
+    dataset, gallery = inferred.dataset, read_gallery(inferred.run_dir)
+    focus, table = dataset.class_names.focus, inferred.table(PREDICTIONS).set_index("image_id")
+    shown = [image.image_id for image in gallery.images]
+    assert len(shown) == len(set(shown)) > 0
+    for image in gallery.images:
+        is_focus = (image.label == focus, image.predicted == focus)
+        assert image.outcome == {(True, False): "missed", (False, True): "false_alarm",
+                                 (True, True): "found"}[is_focus]  # fmt: skip
+        assert table["partition"][image.image_id] == "test"
+    for outcome in OUTCOMES:
+        tops = [max(image.probs) for image in gallery.images if image.outcome == outcome]
+        assert tops == sorted(tops, reverse=True)
+        assert len(tops) == min(gallery.counts[outcome], MOST)
+
+
+def test_pictures_of_the_gallery_are_small(inferred):
+    folder, gallery = inferred.run_dir / GALLERY, read_gallery(inferred.run_dir)
+    for image in gallery.images:
+        with Image.open(folder / image.film) as film, Image.open(folder / image.map) as overlay:
+            assert (film.size, overlay.size, overlay.mode) == ((260, 260), (52, 52), "RGBA")
+    assert len(list(folder.iterdir())) == 1 + 2 * len(gallery.images)
+
+
+def test_outline_of_the_gallery_is_that_of_the_lesion():
+    mask = np.zeros((100, 100), np.uint8)
+    mask[20:40, 50:80] = 1
+    (outline,) = example_step._outlines(mask)
+    assert np.min(outline, axis=0) == pytest.approx([0.5, 0.2], abs=0.01)
+    assert np.max(outline, axis=0) == pytest.approx([0.8, 0.4], abs=0.01)
 
 
 def test_pictures_show_gradcam_of_the_predicted_class(inferred, tmp_path, monkeypatch):
@@ -223,7 +264,7 @@ def test_pictures_show_gradcam_of_the_predicted_class(inferred, tmp_path, monkey
     dataset, rows = inferred.dataset, inferred.dataset.rows("test")
     drawn = {}
     monkeypatch.setattr(
-        inference_step, "draw_overlay", lambda path, *shown: drawn.update({path.stem: shown})
+        example_step, "draw_overlay", lambda path, *shown: drawn.update({path.stem: shown})
     )
     infer(inferred.model, dataset, tmp_path)
     probs = predict(inferred.model, dataset.pixels, rows)

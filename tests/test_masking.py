@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from btxrd.config.schema import DataConfig, SplitConfig
 from btxrd.data.constants import BENIGN_SUBTYPES, CLASSES, MALIGNANT_SUBTYPES, SITES
 from btxrd.data.dataset import load_dataset
-from btxrd.evaluation.masking import (
+from btxrd.evaluation.inference import (
     WITHOUT_PIXELS,
     can_be_masked,
     mask_all_but_lesion,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from btxrd.artifacts.config import CONFIG
+from btxrd.artifacts.gallery import GALLERY
 from btxrd.artifacts.metrics import METRICS_FILE
 from btxrd.artifacts.sidecar import CHECKPOINTS, LAST, NEXT, WEIGHTS
 from btxrd.artifacts.status import read_status
@@ -20,7 +21,7 @@ Hashes = dict[str, str]  # SHA-256 by the path of a file in the folder of its ru
 DERIVED = (METRICS_FILE, "card.md", "figures")
 SOURCES = (
     "split.csv", "history.csv", "predictions.csv", "shortcuts.csv", "gradcam.csv",
-    "lesion_maps.csv", "lesion_maps.npz", "gradcam", CHECKPOINTS,
+    "lesion_maps.csv", "lesion_maps.npz", "gradcam", GALLERY, CHECKPOINTS,
 )  # fmt: skip
 RESULTS = (*SOURCES, *DERIVED)
 MAY_BE_DELETED = f"{CHECKPOINTS}/{WEIGHTS}"  # to save space; no summary needs it

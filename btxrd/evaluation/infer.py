@@ -19,11 +19,15 @@ from btxrd.artifacts.tables import (
     write_table,
 )
 from btxrd.data.dataset import Dataset
+from btxrd.evaluation.examples import draw_examples, draw_gallery
 from btxrd.evaluation.formulas import Floats
 from btxrd.evaluation.gradcam import Map, gradcam_maps, lesion_maps, score_maps
-from btxrd.evaluation.inference import predict
-from btxrd.evaluation.masking import can_be_masked, predict_masked, predict_without_pixels
-from btxrd.evaluation.plots import draw_overlay
+from btxrd.evaluation.inference import (
+    can_be_masked,
+    predict,
+    predict_masked,
+    predict_without_pixels,
+)
 from btxrd.evaluation.shortcuts import UNMODIFIED
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.runtime.files import atomic_write
@@ -79,7 +83,7 @@ def _write_shortcuts(
 def _write_maps(
     run_dir: Path, model: BTXRDClassifier, dataset: Dataset, probs: Floats, names: ClassNames
 ) -> None:
-    """Write gradcam.csv and gradcam/; with a lesion head also lesion_maps.csv and lesion_maps.npz.
+    """Write gradcam.csv, gradcam/ and gallery/; with a lesion head also its lesion maps.
 
     The tables have one row per test tumour with an outline. Grad-CAM is of its true class there,
     and of the predicted class in the pictures.
@@ -109,52 +113,5 @@ def _write_maps(
             stacked = np.stack(list(own.values())).astype(np.float16)
             np.savez(file, image_id=test["image_id"].to_numpy(str), maps=stacked)
         write_scores(LESION_MAPS, (cv2.resize(own[row], (size, size)) for row in masks))
-    _draw_examples(run_dir / "gradcam", model, dataset, test, own, names)
-
-
-def _draw_examples(
-    folder: Path,
-    model: BTXRDClassifier,
-    dataset: Dataset,
-    test: pd.DataFrame,
-    own: dict[int, Map],
-    names: ClassNames,
-) -> None:
-    """Draw Grad-CAM of the predicted class for the most confident case of each outcome."""
-    examples, size = choose_examples(test, names), dataset.pixels.shape[1]
-    rows = np.array(list(examples.values()))
-    masks = dataset.masks(rows)
-    maps = gradcam_maps(model, dataset.pixels, rows, test.loc[rows, "predicted"].to_numpy())
-    for name, row, heat in zip(examples, rows.tolist(), maps, strict=True):
-        case = test.loc[row]
-        label, predicted = names.names[case["label"]], names.names[case["predicted"]]
-        title = f"{case['image_id']}: {label}, predicted {predicted} ({case['confidence']:.2f})"
-        shown = {"Grad-CAM of the predicted class": heat}
-        if row in own:
-            shown["Lesion map of the model"] = cv2.resize(own[row], (size, size))
-        draw_overlay(folder / f"{name}.png", dataset.pixels[row], shown, masks.get(row), title)
-
-
-def choose_examples(test: pd.DataFrame, names: ClassNames) -> dict[str, int]:
-    """Choose the most confident true positive, false negative and false positive of each class.
-
-    Args:
-        test: Test cases, with `label`, `predicted` and `confidence`.
-        names: Class names.
-
-    Returns:
-        Row of `test` by `CLASS_OUTCOME`; an outcome without a case is left out.
-    """
-    chosen = {}
-    for label, title in enumerate(names.names):
-        true, predicted = test["label"] == label, test["predicted"] == label
-        outcomes = {
-            "true_positive": true & predicted,
-            "false_negative": true & ~predicted,
-            "false_positive": ~true & predicted,
-        }
-        for outcome, of_kind in outcomes.items():
-            if of_kind.any():
-                confident = test["confidence"].where(of_kind, -1.0).to_numpy().argmax()
-                chosen[f"{title}_{outcome}"] = int(test.index.to_numpy()[confident])
-    return chosen
+    draw_examples(run_dir / "gradcam", model, dataset, test, own, names)
+    draw_gallery(run_dir, model, dataset, test, probs, names)
