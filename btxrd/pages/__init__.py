@@ -20,6 +20,10 @@ def render(template: str, **content: Any) -> str:
         "link": quote,
         "quoted": shlex.quote,
         "figure": lambda value: "–" if value is None else f"{value:.3f}",
+        "number": lambda value: "–" if value is None else true_minus(f"{value:.3f}"),
+        "signed": lambda value: "–" if value is None else true_minus(f"{value:+.3f}"),
+        "tick": lambda value: true_minus(f"{value:.3g}"),
+        "signed_tick": lambda value: true_minus(f"{value:+.3g}") if value else "0",
         "percent": lambda value: "–" if value is None else f"{value:.0%}",
         "p_value": lambda value: (
             "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
@@ -28,6 +32,12 @@ def render(template: str, **content: Any) -> str:
         "duration": duration,
     }
     return environment.get_template(template).render(**content)
+
+
+def true_minus(text: str) -> str:
+    """Write a number with the sign for minus; one that rounds to 0 has no sign."""
+    is_zero = not any(digit in text for digit in "123456789")
+    return text.lstrip("+-") if is_zero else text.replace("-", "−")
 
 
 def duration(seconds: float) -> str:

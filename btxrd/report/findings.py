@@ -1,7 +1,9 @@
 """The main findings about each split: verdicts with their evidence, from summary.json alone."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from btxrd.artifacts.summary import Summary
 
 Verdict = Literal["supported", "refuted", "partly", "unclear", "not_assessed"]
 MarkKind = Literal["seen", "unseen", "other"]
@@ -153,3 +155,13 @@ QUESTIONS: tuple[Question, ...] = (
         "focus",
     ),
 )
+
+
+def findings(summary: Summary) -> tuple[SplitFindings, ...]:
+    """Return the findings about each split."""
+    return ()
+
+
+def written(summary: Summary, section: str) -> tuple[Any, ...]:
+    """Return what can be written about a section of the page."""
+    return ()

@@ -1,0 +1,70 @@
+"""Axes of the page's plots: where a value is drawn, in percent of the width."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from btxrd.artifacts.metrics import Estimate
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis from left to right.
+
+    Attributes:
+        start: Value at its left end.
+        end: Value at its right end.
+        ticks: Values that are written below it.
+    """
+
+    start: float
+    end: float
+    ticks: tuple[float, ...] = ()
+
+    def at(self, value: float) -> float:
+        """Return the place of a value; one beyond an end is drawn at this end."""
+        share = (value - self.start) / (self.end - self.start)
+        return round(100 * min(max(share, 0.0), 1.0), 2)
+
+    def width(self, low: float, high: float) -> float:
+        """Return the length of an interval, as far as it is on the axis."""
+        return round(self.at(high) - self.at(low), 2)
+
+    def beyond(self, value: float) -> str:
+        """Return `left` or `right` for a value off the axis; otherwise nothing."""
+        return "left" if value < self.start else "right" if value > self.end else ""
+
+
+def axis_over(
+    values: Iterable[float | None], *, low: float = -math.inf, high: float = math.inf
+) -> Axis:
+    """Return an axis that holds all values, with three to seven ticks at round numbers.
+
+    Args:
+        values: What is drawn; None is left out.
+        low: The axis never begins before it.
+        high: The axis never ends after it.
+    """
+    found = [value for value in values if value is not None] or [0.0, 1.0]
+    start, end = max(min(found), low), min(max(found), high)
+    if end - start < 0.02:  # equal values, or one
+        start, end = max(start - 0.05, low), min(end + 0.05, high)
+    room = (end - start) * 0.04
+    start, end = max(start - room, low), min(end + room, high)
+    step = _step(end - start)
+    first = math.ceil(start / step - 1e-9)
+    last = math.floor(end / step + 1e-9)
+    ticks = tuple(round(place * step, 10) for place in range(first, last + 1))
+    return Axis(round(start, 6), round(end, 6), ticks)
+
+
+def ends(estimates: Iterable[Estimate | None]) -> list[float | None]:
+    """Return the values and interval ends of estimates, for an axis that holds them."""
+    found = [one for one in estimates if one is not None]
+    return [value for one in found for value in (one.value, one.low, one.high)]
+
+
+def _step(span: float) -> float:
+    """Return the smallest round distance that gives at most six steps."""
+    power: float = 10.0 ** math.floor(math.log10(span / 6))
+    return next(power * factor for factor in (1, 2, 5, 10) if span <= 6 * power * factor)

@@ -1,0 +1,342 @@
+"""The table of settings: a line for each setting on all splits, in blocks, with references."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.metrics import Estimate, PointMetrics
+from btxrd.artifacts.summary import Summary, SummaryRow
+from btxrd.artifacts.verdicts import JudgedDifference
+from btxrd.html.axes import Axis, axis_over, ends
+from btxrd.html.splits import SplitColumn, chunks, split_columns
+
+METRIC = "macro_auc"  # by which settings are compared and sorted
+CHANCE = 0.5  # of this metric
+COMPACT = 25  # settings from which the rows are compact
+OPEN = 10  # settings of the folded block that are shown
+NARROW = 5  # settings that are shown on a narrow screen
+MOST_BARS = 6  # letters that are drawn as bars
+SHAMS = ("_shuffled", "_normals")  # endings of annotations that are a control
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A run of a setting: its seed, its name, and its metric on test."""
+
+    seed: int
+    run: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A setting on one split.
+
+    Attributes:
+        row: Its metrics.
+        value: The metric that is compared.
+        seeds: Its runs.
+        is_selected: Whether it was selected on this split.
+    """
+
+    row: SettingRow
+    value: Estimate
+    seeds: tuple[Seed, ...]
+    is_selected: bool
+
+    @property
+    def letters(self) -> str:
+        """Its compact letter display."""
+        return self.row.compared[METRIC].set
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over the seeds."""
+        return self.row.compared[METRIC].sd
+
+    @property
+    def point(self) -> PointMetrics | None:
+        """Test metrics at the threshold that was chosen on val."""
+        clinical = self.row.clinical
+        point = clinical.operating_point if clinical else None
+        return point.test if point else None
+
+    @property
+    def target(self) -> float | None:
+        """Sensitivity on val that the threshold was chosen for."""
+        clinical = self.row.clinical
+        point = clinical.operating_point if clinical else None
+        return point.val_sensitivity_asked if point else None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A setting.
+
+    Attributes:
+        name: Its name.
+        about: Model and annotations, unless the name says them.
+        cells: One for each column; None if it was not scored there.
+        tags: What must be known about it, with the kind of each.
+        bars: How each letter's bar runs through the line: `dot`, `line`, or nothing.
+    """
+
+    name: str
+    about: str
+    cells: tuple[Cell | None, ...]
+    tags: tuple[tuple[str, str], ...]
+    bars: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> Cell:
+        """Its first cell."""
+        return next(cell for cell in self.cells if cell is not None)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines under one heading, which may be empty; those from `folded_from` on are folded."""
+
+    heading: str
+    lines: tuple[Line, ...]
+    folded_from: int
+
+
+@dataclass(frozen=True)
+class ReferenceLine:
+    """A model without pixels, with a value for each column."""
+
+    name: str
+    about: str
+    values: tuple[Estimate | None, ...]
+
+
+@dataclass(frozen=True)
+class SettingsTable:
+    """A table of settings on at most three splits.
+
+    Attributes:
+        columns: The splits.
+        compared: Index of the column whose differences and letters are shown; None if none is.
+        is_sorted_by: Index of the column that the lines are sorted by.
+        axis: Of the metric.
+        differences: Axis of the differences from the selected setting.
+        blocks: The lines.
+        references: Models without pixels.
+        is_compact: Whether each line is one line of text.
+        bars: Number of bars that are drawn; 0 if letters must do.
+        tests: Number of differences that the intervals hold for together.
+        detectable: Smallest difference that would have been found with 80% power.
+    """
+
+    columns: tuple[SplitColumn, ...]
+    compared: int | None
+    is_sorted_by: int
+    axis: Axis
+    differences: Axis | None
+    blocks: tuple[Block, ...]
+    references: tuple[ReferenceLine, ...]
+    is_compact: bool
+    bars: int
+    tests: int
+    detectable: float | None
+
+    @property
+    def lines(self) -> list[Line]:
+        """All lines."""
+        return [line for block in self.blocks for line in block.lines]
+
+
+def settings_tables(summary: Summary) -> list[SettingsTable]:
+    """Return a table for every three splits; the first one is that which readers see first."""
+    return [_table(summary, columns) for columns in chunks(split_columns(summary))]
+
+
+def _table(summary: Summary, columns: Sequence[SplitColumn]) -> SettingsTable:
+    lines = _lines(summary, columns)
+    compared = next(
+        (at for at in range(len(columns)) if any(_difference(line, at) for line in lines)), None
+    )
+    by = compared or 0
+    lines.sort(key=lambda line: -_value(line, by))
+    is_compact = len(lines) >= COMPACT
+    lines, bars = _with_bars(lines, by)
+    found = [_difference(line, by) for line in lines]
+    judged = [one for one in found if one is not None]
+    references = _references(summary, columns)
+    return SettingsTable(
+        columns=tuple(columns),
+        compared=compared,
+        is_sorted_by=by,
+        axis=_axis(lines, references),
+        differences=None if compared is None else _difference_axis(judged, summary.margin),
+        blocks=_blocks(lines, by, is_compact and compared is not None),
+        references=references,
+        is_compact=is_compact,
+        bars=0 if is_compact or len(lines) < 2 else bars,
+        tests=max((one.tests for one in judged), default=0),
+        detectable=max((one.detectable for one in judged if one.detectable), default=None),
+    )
+
+
+def _lines(summary: Summary, columns: Sequence[SplitColumn]) -> list[Line]:
+    runs = {row.run: row for row in summary.runs}
+    by_key: dict[str, list[SettingRow]] = defaultdict(list)
+    for row in summary.settings:
+        by_key[row.key or f"{row.setting} {row.classes}"].append(row)
+    lines = []
+    for rows in by_key.values():
+        cells = tuple(
+            next((_cell(summary, column, row, runs) for row in rows if column.holds(row)), None)
+            for column in columns
+        )
+        if any(cells):
+            row = next(cell.row for cell in cells if cell)
+            lines.append(Line(row.setting, _about(row), cells, _tags(cells)))
+    return lines
+
+
+def _cell(
+    summary: Summary, column: SplitColumn, row: SettingRow, runs: Mapping[str, SummaryRow]
+) -> Cell:
+    winner = column.winner_of(summary)
+    seeds = []
+    for seed, run in zip(row.seeds, row.runs, strict=True):
+        metric = runs[run].metrics.get(METRIC) if run in runs else None
+        seeds.append(Seed(seed, run, metric.value if metric else None))
+    is_selected = winner is not None and winner.run in row.runs
+    return Cell(row, row.compared[METRIC], tuple(seeds), is_selected)
+
+
+def _about(row: SettingRow) -> str:
+    """Return the model and annotations, if the name of the setting lacks them."""
+    parts = [part for part in (row.model, row.annotations) if part and part not in row.setting]
+    return ", ".join(parts)
+
+
+def _tags(cells: Sequence[Cell | None]) -> tuple[tuple[str, str], ...]:
+    rows = [cell.row for cell in cells if cell]
+    found: dict[str, str] = {}
+    for row in rows:
+        classes = " or ".join(f"“{name}”" for name in dict.fromkeys(row.constant.values()))
+        if len(row.constant) == len(row.runs):
+            found[f"constant: every image {classes}"] = "bad"
+        elif row.constant:
+            found[f"{len(row.constant)} of {len(row.runs)} seeds constant"] = "bad"
+        if row.skill == "at_chance" and not row.constant:
+            found["not better than chance"] = "bad"
+        if len(row.runs) < row.planned:
+            found[f"{len(row.runs)} of {row.planned} runs"] = "warn"
+    if any(row.annotations.endswith(SHAMS) for row in rows):
+        found["control"] = "plain"
+    return tuple((text, kind) for text, kind in found.items())
+
+
+def _value(line: Line, at: int) -> float:
+    cell = line.cells[at]
+    if cell is None or cell.value.value is None:
+        return -math.inf
+    return cell.value.value
+
+
+def _difference(line: Line, at: int) -> JudgedDifference | None:
+    cell = line.cells[at]
+    return cell.row.difference if cell else None
+
+
+def _axis(lines: Sequence[Line], references: Sequence[ReferenceLine]) -> Axis:
+    values = [cell.value for line in lines for cell in line.cells if cell]
+    values += [value for line in references for value in line.values if value]
+    seeds = [seed.value for line in lines for cell in line.cells if cell for seed in cell.seeds]
+    return axis_over([CHANCE, *ends(values), *seeds], low=0, high=1)
+
+
+def _difference_axis(found: Sequence[Estimate], margin: float) -> Axis:
+    """Return an axis that holds nine of ten differences; one outlier must not squeeze the rest."""
+    values = sorted(abs(value) for value in ends(found) if value is not None)
+    reach = max(2 * margin, values[math.ceil(0.9 * len(values)) - 1] if values else 0)
+    return axis_over([-reach, reach])
+
+
+def _with_bars(lines: Sequence[Line], at: int) -> tuple[list[Line], int]:
+    """Add the bars that join lines with a common letter."""
+    letters = [
+        set(_split_letters(cell.letters)) if (cell := line.cells[at]) else set() for line in lines
+    ]
+    order = list(dict.fromkeys(letter for found in letters for letter in sorted(found)))
+    if len(order) > MOST_BARS:
+        return list(lines), 0
+    spans = {}
+    for letter in order:
+        places = [place for place, found in enumerate(letters) if letter in found]
+        spans[letter] = (places[0], places[-1])
+    result = []
+    for place, line in enumerate(lines):
+        bars = []
+        for letter in order:
+            first, last = spans[letter]
+            parts = ["dot"] * (letter in letters[place])
+            parts += ["up"] * (first < place <= last) + ["down"] * (first <= place < last)
+            bars.append(" ".join(parts))
+        result.append(replace(line, bars=tuple(bars)))
+    return result, len(order)
+
+
+def _split_letters(text: str) -> list[str]:
+    """Divide letters, each of which may be followed by a number: `a1b1` is `a1` and `b1`."""
+    found: list[str] = []
+    for sign in text:
+        if sign.isdigit() and found:
+            found[-1] += sign
+        else:
+            found.append(sign)
+    return found
+
+
+def _blocks(lines: Sequence[Line], at: int, in_two: bool) -> tuple[Block, ...]:
+    if not in_two:
+        return (Block("", tuple(lines), len(lines)),)
+    worse = [line for line in lines if _is_worse(line, at)]
+    rest = [line for line in lines if not _is_worse(line, at)]
+    blocks = [
+        Block(f"The selected setting, and those that are not shown to be worse: {len(rest)}",
+              tuple(rest), len(rest)),
+        Block(f"Worse than the selected setting: {len(worse)}", tuple(worse), OPEN),
+    ]  # fmt: skip
+    return tuple(block for block in blocks if block.lines)
+
+
+def _is_worse(line: Line, at: int) -> bool:
+    difference = _difference(line, at)
+    return difference is not None and difference.verdict == "worse"
+
+
+REFERENCES = {
+    "table": ("Table", "age, sex, site, view, center, image size; no pixels"),
+    "style": ("Style", "grey values and borders; no lesion"),
+    "center_and_size": ("Center and size", "of the image; no pixels"),
+}
+
+
+def _references(summary: Summary, columns: Sequence[SplitColumn]) -> tuple[ReferenceLine, ...]:
+    names = dict.fromkeys(one.name for one in summary.references)
+    lines = []
+    for name in names:
+        values = tuple(
+            next(
+                (
+                    one.macro_auc
+                    for one in summary.references
+                    if one.name == name
+                    and (one.split, one.split_hash) == (column.split, column.split_hash)
+                ),
+                None,
+            )
+            for column in columns
+        )
+        if any(values):
+            title, about = REFERENCES.get(name, (name.replace("_", " ").capitalize(), ""))
+            lines.append(ReferenceLine(title, about, values))
+    return tuple(lines)

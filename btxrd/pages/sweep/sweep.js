@@ -1,0 +1,82 @@
+(() => {
+  const root = document.documentElement, all = (what, of = document) => [...of.querySelectorAll(what)];
+  const narrow = matchMedia("(max-width: 600px)");
+
+  // What only works with this script is shown by it.
+  for (const part of all(".tools, .filter")) part.hidden = false;
+  const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  document.getElementById("theme")?.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; });
+  const top = document.querySelector(".top");
+  const measure = () => root.style.setProperty("--top", getComputedStyle(top).position === "sticky" ? `${top.offsetHeight}px` : "0px");
+  addEventListener("resize", measure); measure();
+
+  // Rows of settings open and close.
+  const openRow = (button, open) => {
+    button.setAttribute("aria-expanded", open);
+    document.getElementById(button.getAttribute("aria-controls")).hidden = !open;
+  };
+  for (const button of all(".opener")) {
+    openRow(button, false);
+    button.addEventListener("click", () => openRow(button, button.getAttribute("aria-expanded") !== "true"));
+  }
+
+  // Long tables are folded; on a narrow screen sections are, too.
+  const tables = all("table.settings"), more = document.querySelector("p.more");
+  for (const table of tables) table.classList.add("folded", "narrow");
+  for (const table of all(".gaps")) table.classList.add("narrow");
+  const offer = () => { if (more && tables[0]) more.hidden = !(tables[0].classList.contains("narrow") && (tables[0].querySelector(".extra") || narrow.matches && tables[0].querySelector(".sixth"))); };
+  more?.querySelector("button").addEventListener("click", () => { for (const table of tables) table.classList.remove("folded", "narrow"); offer(); });
+  const fold = () => { for (const part of all("details.fold")) part.open = !narrow.matches || ["settings"].includes(part.parentNode.id); offer(); };
+  narrow.addEventListener("change", fold); fold();
+  const reach = () => { const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1))); if (!target) return; for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true; const inner = target.querySelector(":scope > details"); if (inner) inner.open = true; target.scrollIntoView(); };
+  addEventListener("hashchange", reach); reach();
+
+  // Sorting: of the lines within each block of settings, and of the rows of other tables.
+  const key = (row, at) => { const cell = row.cells[at]; return cell ? cell.dataset.sort ?? cell.textContent.trim() : ""; };
+  const compare = (a, b) => { const d = Number(a) - Number(b); return Number.isNaN(d) ? a.localeCompare(b) : d; };
+  for (const table of all("table.settings, table.sortable")) {
+    table.tHead.addEventListener("click", (event) => {
+      const head = event.target.closest("th");
+      if (!head || !event.target.closest("button")) return;
+      const now = head.getAttribute("aria-sort"), falls = head.classList.contains("number") || table.classList.contains("settings") && head.cellIndex > 0;
+      const up = now ? now === "descending" : !falls, at = head.cellIndex;
+      for (const other of head.parentNode.children) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const sorted = (items, row) => [...items].sort((a, b) => (up ? 1 : -1) * compare(key(row(a), at), key(row(b), at)));
+      if (table.classList.contains("settings")) {
+        table.classList.toggle("resorted", at !== Number(table.dataset.by) || up);
+        let part = [];
+        const place = (end) => { for (const one of sorted(part, (body) => body.rows[0])) table.insertBefore(one, end); part = []; };
+        for (const body of [...table.tBodies]) { if (body.classList.contains("setting")) part.push(body); else place(body); }
+        place(null);
+      } else table.tBodies[0].append(...sorted(table.tBodies[0].rows, (row) => row));
+    });
+  }
+
+  // The filter shows the settings whose name, model, annotations or tags have all its words.
+  const filter = document.getElementById("filter");
+  filter?.addEventListener("input", () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const table of tables) {
+      table.classList.toggle("folded", !words.length && table.classList.contains("narrow"));
+      for (const body of all(".setting", table)) { const text = body.rows[0].cells[0].textContent.toLowerCase(); body.hidden = !words.every((word) => text.includes(word)); }
+    }
+  });
+  addEventListener("keydown", (event) => {
+    if (event.key === "/" && filter && !event.target.closest("input, select, textarea")) { event.preventDefault(); filter.focus(); }
+    if (event.key === "Escape" && event.target === filter) { filter.value = ""; filter.dispatchEvent(new Event("input")); filter.blur(); }
+  });
+
+  // The section in sight is marked in the header.
+  const links = new Map(all(".top nav a").map((link) => [link.hash.slice(1), link]));
+  const watch = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) { for (const link of links.values()) link.removeAttribute("aria-current"); links.get(entry.target.id)?.setAttribute("aria-current", "true"); }
+  }, { rootMargin: "-25% 0px -70% 0px" });
+  for (const section of all("main > section")) watch.observe(section);
+
+  // Print all sections, with the runs of the selected settings.
+  addEventListener("beforeprint", () => {
+    for (const part of all("details")) part.open = true;
+    for (const button of all(".selected .opener")) openRow(button, true);
+  });
+})();
