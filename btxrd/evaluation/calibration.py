@@ -1,5 +1,7 @@
 """Calibration of the probabilities of a run, and its operating point."""
 
+from typing import Literal
+
 import numpy as np
 
 from btxrd.artifacts.classes import ClassNames
@@ -7,6 +9,7 @@ from btxrd.artifacts.metrics import (
     Calibration,
     CalibrationChange,
     Clinical,
+    Estimate,
     OperatingPoint,
     PointMetrics,
 )
@@ -28,6 +31,32 @@ from btxrd.evaluation.selection import (
     choose_temperature,
     choose_threshold,
 )
+
+USABLE = 0.5  # sensitivity that an interval must reach if a threshold is of any use
+PointVerdict = Literal["unusable", "below", "not_shown", "reached", "not_known"]
+
+
+def judged(point: OperatingPoint) -> PointVerdict:
+    """Say what an operating point is worth on test.
+
+    It is unusable if the whole interval of its sensitivity is below one half, or if it marks the
+    focus class no more often than the other cases. Else the interval is compared with the
+    sensitivity that was asked for: above it, below it, or neither is shown.
+    """
+    found, specificity = point.test.sensitivity, point.test.specificity.value
+    if found.value is None or found.low is None or found.high is None:
+        return "not_known"
+    if found.high < USABLE or (specificity is not None and found.value <= 1 - specificity):
+        return "unusable"
+    if found.low >= point.val_sensitivity_asked:
+        return "reached"
+    return "below" if found.high < point.val_sensitivity_asked else "not_shown"
+
+
+def loses_focus(predicted_background: Estimate, point: OperatingPoint) -> bool:
+    """Return whether more of the focus class is predicted as background than may be missed."""
+    low = predicted_background.low
+    return low is not None and low > 1 - point.val_sensitivity_asked
 
 
 def calibrate(

@@ -54,6 +54,11 @@ def choose_temperature(val: Validation) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-bound, bound), method="bounded").x))
 
 
+def is_at_bound(temperature: float) -> bool:
+    """Return whether cross-entropy still falls at the bound, so that the value has no meaning."""
+    return not 1.01 / HOTTEST < temperature < 0.99 * HOTTEST
+
+
 def choose_threshold(val: Validation, focus: int) -> float | None:
     """Return the highest threshold with at least the target sensitivity for the focus class on val.
 

@@ -1,167 +1,177 @@
-"""The main findings about each split: verdicts with their evidence, from summary.json alone."""
+"""The main findings about each split, and all sentences of the report, from summary.json alone.
 
-from dataclasses import dataclass
-from typing import Any, Literal
+The pages and the terminal take everything that they conclude from here:
 
+- `findings(summary)`: a column for each split, with one finding for each question of `QUESTIONS`.
+  The columns of seen centers come first. A column without a selected setting has a headline that
+  says why, and its findings are `not_assessed`.
+- `written(summary, section)`: what can be written about a section, as `Statement`s. `section` is
+  the anchor of a `Question` (`settings`, `centers`, `focus`, `errors`, `attention`) or `options`.
+- `completeness(summary)`: the sentence about missing runs; None if there are none.
+- `one_seed(summary)`: the caveat about single seeds, to be shown once; None if it does not apply.
+- `tag_of(row)`: what marks a setting that nothing is concluded about; may be empty.
+- `option_sentences(summary)`: a `Statement` for each of `summary.options`, in the same order.
+"""
+
+from btxrd.artifacts.comparison import SettingRow
 from btxrd.artifacts.summary import Summary
-
-Verdict = Literal["supported", "refuted", "partly", "unclear", "not_assessed"]
-MarkKind = Literal["seen", "unseen", "other"]
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A value with its interval in the plot of a finding.
-
-    Attributes:
-        value: Where the mark is drawn.
-        low: Lower end of its interval; None if there is none.
-        high: Upper end.
-        kind: Which sign is drawn: of seen centers, of unseen centers, or neither.
-        is_hollow: Whether nothing could be concluded about it.
-        label: What it is, for a reader who does not see the plot.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    kind: MarkKind
-    is_hollow: bool = False
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class IntervalPlot:
-    """A small plot of values with intervals on one axis, with dotted references.
-
-    Attributes:
-        start: Left end of the axis.
-        end: Right end.
-        marks: From top to bottom if they are `stacked`, else on one line.
-        references: Label and value, such as ("chance", 0.5). 0 may have no label.
-        is_stacked: Whether each mark has a line of its own.
-        as_percent: How the ends of the axis are written.
-    """
-
-    start: float
-    end: float
-    marks: tuple[Mark, ...]
-    references: tuple[tuple[str, float], ...] = ()
-    is_stacked: bool = False
-    as_percent: bool = False
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the results say about one question on one split.
-
-    Attributes:
-        key: Of the question, in `QUESTIONS`.
-        verdict: What the evidence says.
-        short: The verdict in two to five words, such as "Better than 6 of 9".
-        beside: The number and interval that stand beside it; may be empty.
-        sentence: The sentence that can be written, with its numbers; it stands alone.
-        plot: None if there is nothing to draw.
-    """
-
-    key: str
-    verdict: Verdict
-    short: str
-    beside: str
-    sentence: str
-    plot: IntervalPlot | None
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question of the main findings.
-
-    Attributes:
-        key: Identifies it.
-        text: As a reader asks it.
-        explanation: What the plot shows, in one line.
-        section: Anchor of the section with the evidence.
-    """
-
-    key: str
-    text: str
-    explanation: str
-    section: str
-
-
-@dataclass(frozen=True)
-class SplitFindings:
-    """A column of the main findings.
-
-    Attributes:
-        split: Title of the split.
-        split_hash: Of the split.
-        is_unseen: Whether its test cases are of centers without training cases.
-        about: What is tested, such as "centers 2, 3 held out · 808 test images".
-        setting: Name of the selected setting; None if none was selected.
-        headline: "0.893" or a statement such as "No setting is better than chance".
-        beside: "macro AUC, 95% CI 0.873 to 0.912", or the reason.
-        findings: One for each question of `QUESTIONS`, in its order.
-    """
-
-    split: str
-    split_hash: str
-    is_unseen: bool
-    about: str
-    setting: str | None
-    headline: str
-    beside: str
-    findings: tuple[Finding, ...]
-
-
-QUESTIONS: tuple[Question, ...] = (
-    Question(
-        "others",
-        "Better than the other settings?",
-        "Difference from each other setting. Hollow: not enough data.",
-        "settings",
-    ),
-    Question(
-        "references",
-        "Better than chance and than models without pixels?",
-        "The table model sees age, site, view and image size, but no pixels.",
-        "settings",
-    ),
-    Question(
-        "centers",
-        "Does it hold at unseen centers?",
-        "Dot: centers in training. Diamond: centers held out.",
-        "centers",
-    ),
-    Question(
-        "focus",
-        "Are {focus} tumours found?",
-        "Sensitivity at the threshold that finds 90% on validation.",
-        "focus",
-    ),
-    Question(
-        "failures", "Where does it fail?", "Subgroup minus the rest, Holm-adjusted.", "errors"
-    ),
-    Question(
-        "localisation",
-        "Does it look at the lesion?",
-        "Grad-CAM maximum on the lesion, against maps of other images.",
-        "attention",
-    ),
-    Question(
-        "calibration",
-        "Can the probabilities be used?",
-        "Expected calibration error (ECE) after temperature scaling.",
-        "focus",
-    ),
+from btxrd.artifacts.verdicts import Unselected
+from btxrd.report.sentences.attention import find_localisation, of_masking
+from btxrd.report.sentences.centers import find_centers
+from btxrd.report.sentences.failures import find_failures
+from btxrd.report.sentences.finding import QUESTIONS as QUESTIONS
+from btxrd.report.sentences.finding import Finding as Finding
+from btxrd.report.sentences.finding import IntervalPlot as IntervalPlot
+from btxrd.report.sentences.finding import Mark as Mark
+from btxrd.report.sentences.finding import MarkKind as MarkKind
+from btxrd.report.sentences.finding import Question as Question
+from btxrd.report.sentences.finding import SplitFindings as SplitFindings
+from btxrd.report.sentences.finding import Statement as Statement
+from btxrd.report.sentences.finding import Verdict as Verdict
+from btxrd.report.sentences.focus import find_calibration, find_focus
+from btxrd.report.sentences.options import option_sentences as option_sentences
+from btxrd.report.sentences.others import find_others
+from btxrd.report.sentences.references import find_references
+from btxrd.report.sentences.selected import (
+    CHANCE,
+    UNSEEN,
+    Selected,
+    axis,
+    chance_reason,
+    mark,
+    not_assessed,
+    selected_settings,
 )
+from btxrd.report.sentences.sweep import completeness as completeness
+from btxrd.report.sentences.sweep import one_seed as one_seed
+from btxrd.report.sentences.sweep import tag_of as tag_of
+from btxrd.report.sentences.sweep import unselected_headline
+from btxrd.report.wording import count, figure, format_estimate, format_interval, in_words
+
+FIND = {
+    "others": find_others,
+    "references": find_references,
+    "centers": find_centers,
+    "focus": find_focus,
+    "failures": find_failures,
+    "localisation": find_localisation,
+    "calibration": find_calibration,
+}  # by the key of the question
 
 
 def findings(summary: Summary) -> tuple[SplitFindings, ...]:
-    """Return the findings about each split."""
-    return ()
+    """Return a column of findings for each split, those of seen centers first."""
+    columns = [_of_selected(one) for one in selected_settings(summary)]
+    columns += [_of_unselected(one, summary) for one in summary.unselected]
+    order = {row.split: place for place, row in reversed(list(enumerate(summary.settings)))}
+    return tuple(sorted(columns, key=lambda one: (one.is_unseen, order.get(one.split, len(order)))))
 
 
-def written(summary: Summary, section: str) -> tuple[Any, ...]:
-    """Return what can be written about a section of the page."""
-    return ()
+def _of_selected(selected: Selected) -> SplitFindings:
+    row, auc = selected.row, selected.row.compared["macro_auc"]
+    reason = chance_reason(row)
+    ends = format_interval(auc)
+    return SplitFindings(
+        split=row.split,
+        split_hash=selected.winner.split_hash,
+        is_unseen=selected.is_unseen,
+        about=_about(row),
+        setting=row.setting,
+        headline="not known" if auc.value is None else figure(auc.value),
+        beside="macro AUC" if ends is None else f"macro AUC, 95% CI {ends}",
+        sentence=_selection(selected),
+        findings=tuple(
+            not_assessed(one.key, "Not assessed", f"Not assessed: {reason}.", reason)
+            if reason
+            else FIND[one.key](selected)
+            for one in QUESTIONS
+        ),
+    )
+
+
+def _about(row: SettingRow | None) -> str:
+    """Say what is tested."""
+    if row is None:
+        return ""
+    images = f"{row.n_test:g} test images"
+    if row.strategy not in UNSEEN or not row.per_center:
+        return images
+    centers = "center" if len(row.per_center) == 1 else "centers"
+    return f"{centers} {', '.join(row.per_center)} held out · {images}"
+
+
+def _selection(selected: Selected) -> str:
+    winner, row = selected.winner, selected.row
+    shown = ", ".join(
+        f"{title} {format_estimate(row.metric(name))}"
+        for name, title in (("macro_auc", "macro AUC"), ("balanced_accuracy", "balanced accuracy"))
+    )
+    unranked = ""
+    if winner.unranked:
+        unranked = f" {in_words(winner.unranked)} lacked a metric on validation and took no part."
+    text = f"It has the highest macro AUC on validation ({figure(winner.val_macro_auc)}) of "
+    if winner.of == 1:
+        text = (
+            f"It is the only setting; its macro AUC on validation is {figure(winner.val_macro_auc)}"
+        )
+        return f"{text}.{unranked} On {row.n_test:g} test images: {shown}."
+    return f"{text}{count(winner.of, 'setting')}.{unranked} On {row.n_test:g} test images: {shown}."
+
+
+def _of_unselected(one: Unselected, summary: Summary) -> SplitFindings:
+    rows = [row for row in summary.settings if row.split == one.split]
+    row = next((row for row in rows if row.setting == one.setting), rows[0] if rows else None)
+    headline, beside, sentence = unselected_headline(one, row)
+    reason = "no setting is selected"
+    if headline != "No setting is selected":
+        reason = f"{headline[0].lower()}{headline[1:]}"
+    found = {
+        key: not_assessed(key, "Not assessed", f"Not assessed: {reason}.", reason) for key in FIND
+    }
+    if one.reason == "at_chance" and one.best.value is not None:
+        found["references"] = _at_chance(one, sentence)
+    return SplitFindings(
+        split=one.split,
+        split_hash=one.split_hash,
+        is_unseen=one.strategy in UNSEEN,
+        about=_about(row),
+        setting=None,
+        headline=headline,
+        beside=beside,
+        sentence=sentence,
+        findings=tuple(found[question.key] for question in QUESTIONS),
+    )
+
+
+def _at_chance(one: Unselected, sentence: str) -> Finding:
+    """Show the best macro AUC of a split beside chance."""
+    kind: MarkKind = "unseen" if one.strategy in UNSEEN else "seen"
+    best = mark(one.best, kind, "highest macro AUC")
+    plot = IntervalPlot(*axis([best], 0.4, 0.6), (best,), (("chance", CHANCE),))
+    beside = format_estimate(one.best, interval="")
+    return Finding("references", "refuted", "Not better than chance", beside, sentence, plot)
+
+
+def written(summary: Summary, section: str) -> tuple[Statement, ...]:
+    """Return what can be written about a section of the page; see the top of this module."""
+    if section == "options":
+        return option_sentences(summary)
+    texts = []
+    keys = [question.key for question in QUESTIONS if question.section == section]
+    chosen = {one.winner.split_hash: one for one in selected_settings(summary)}
+    for column in findings(summary):
+        about = ", ".join(part for part in (column.setting, column.split) if part)
+        parts = [column.sentence] if section == "settings" else []
+        parts += [
+            one.sentence
+            for one in column.findings
+            if one.key in keys and one.verdict != "not_assessed" and one.sentence not in parts
+        ]
+        selected = chosen.get(column.split_hash)
+        if section == "attention" and selected and not chance_reason(selected.row):
+            parts += of_masking(selected)
+        texts += [Statement(about, part) for part in parts]
+    if section == "settings":
+        caveats = (completeness(summary), one_seed(summary))
+        texts += [Statement("", caveat) for caveat in caveats if caveat]
+    return tuple(texts)

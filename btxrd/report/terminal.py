@@ -1,5 +1,8 @@
 """A summary as text for the terminal."""
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,21 +13,24 @@ from btxrd.config.jobspec import LOG
 from btxrd.pages import duration
 from btxrd.report.columns import Column, columns_of
 from btxrd.report.comparison_sets import COMPARED
-from btxrd.report.conclusions import conclusions
+from btxrd.report.findings import QUESTIONS, SplitFindings, completeness, findings, one_seed, tag_of
 from btxrd.report.runs import short_names
+from btxrd.report.wording import MINUS
 
 WIDTH = 20  # of a metric with its interval
+PLAIN = {MINUS: "-", "·": ",", "“": '"', "”": '"'}  # signs that a terminal may lack
 
 
 def as_text(folder: Path, summary: Summary, paths: dict[str, Path]) -> str:
-    """Format a summary: a row per run, failures with their logs, winners, and seeds.
+    """Format a summary: a row per run, failures with their logs, winners, findings, and seeds.
 
     Args:
         folder: Folder of the summary.
         summary: Its content.
         paths: Folders of the runs, by name.
     """
-    lines = ["", *_table(summary), "", _progress(summary.runs, summary.at_once)]
+    lines = [] if summary.synthetic is None else ["", *_wrapped(summary.synthetic)]
+    lines += ["", *_table(summary), "", _progress(summary.runs, summary.at_once)]
     lines += _failures(summary.runs, paths)
     lines += ["", *_findings(summary)]
     several = [row for row in summary.settings if len(row.seeds) > 1]
@@ -41,6 +47,7 @@ def _table(summary: Summary) -> list[str]:
         if column.metric.in_terminal
     ]
     rows = summary.runs
+    tags = {run: tag_of(setting) for setting in summary.settings for run in setting.runs}
     common, names = short_names([row.run for row in rows])
     titles = [row.split or "-" for row in rows]
     width, splits = (max(map(len, ["split", *texts])) for texts in (names, titles))
@@ -49,7 +56,7 @@ def _table(summary: Summary) -> list[str]:
     lines = [f"{head.rstrip()} (95% CI)"]
     for name, title, row in zip(names, titles, rows, strict=True):
         begin = f"{name:<{width}}  {title:<{splits}}  {row.state:<11}"
-        lines.append(f"{begin}  {_outcome(row, shown)}".rstrip())
+        lines.append(f"{begin}  {_outcome(row, shown)}  {_plain(tags.get(row.run, ''))}".rstrip())
     if common:
         lines.append(f"(each with {common})")
     return lines
@@ -109,14 +116,52 @@ def _is_refused(row: SummaryRow) -> bool:
 
 
 def _findings(summary: Summary) -> list[str]:
-    if not summary.winners:
+    columns = findings(summary)
+    if not columns:
         return ["Winner: none, since no run was evaluated on a val partition of its own"]
-    lines = [f"Winner by {summary.selection_rule}:"]
-    for split, found in conclusions(summary):
-        lines.append(f"  {split}")
-        width = max(len(one.question) for one in found)
-        lines += [f"    {one.question:<{width}}  {one.short}" for one in found]
+    selected = any(column.setting for column in columns)
+    lines = [f"Winner by {summary.selection_rule}:" if selected else "Winner: none"]
+    focus = summary.settings[0].focus if summary.settings else ""
+    for column in columns:
+        lines += _of_split(column, focus)
+    caveats = (completeness(summary), one_seed(summary))
+    return lines + [line for caveat in caveats if caveat for line in _wrapped(caveat)]
+
+
+def _of_split(column: SplitFindings, focus: str) -> list[str]:
+    """Return the selected setting of a split, and a line for each question."""
+    title = f"{column.setting}, macro AUC {column.headline}" if column.setting else column.headline
+    beside = column.beside.removeprefix("macro AUC").removeprefix(", ")
+    lines = _wrapped(f"{column.split}: {title}{f' ({beside})' if beside else ''}", indent=2)
+    answers = [
+        "; ".join(part for part in (one.short, one.beside) if part) for one in column.findings
+    ]
+    if column.setting is None:
+        return lines
+    if len(set(answers)) == 1:
+        return lines + _wrapped(answers[0], indent=4)
+    texts = {question.key: question.text.format(focus=focus) for question in QUESTIONS}
+    width = max(map(len, texts.values()))
+    for one, answer in zip(column.findings, answers, strict=True):
+        lines += _wrapped(f"{texts[one.key]:<{width}}  {answer}", indent=4, hang=width + 6)
     return lines
+
+
+def _wrapped(text: str, indent: int = 0, hang: int = 4) -> list[str]:
+    """Return a text in lines that fit the terminal; in one line if there is no terminal."""
+    line = f"{' ' * indent}{_plain(text)}"
+    if not sys.stdout.isatty():
+        return [line]
+    width = max(shutil.get_terminal_size().columns, 40)
+    hang = min(hang, width // 2)
+    return textwrap.wrap(line, width, subsequent_indent=" " * hang, drop_whitespace=True) or [line]
+
+
+def _plain(text: str) -> str:
+    """Write a text with the signs that each terminal has."""
+    for sign, plain in PLAIN.items():
+        text = text.replace(sign, plain)
+    return text
 
 
 def _over_seeds(row: SettingRow) -> str:

@@ -3,24 +3,95 @@
 from collections.abc import Sequence
 
 from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.verdicts import JudgedDifference
+
+MINUS = "−"  # the sign, not a hyphen
+NOT_KNOWN = "not known"
 
 
-def format_estimate(found: Estimate | None, *, percent: bool = False) -> str:
-    """Format a metric with its confidence interval."""
+def figure(value: float, *, signed: bool = False) -> str:
+    """Format a number with three decimals, and more if it would become 0."""
+    if 1e-6 < abs(value) < 0.0005:
+        text = f"{abs(value):.1g}" if abs(value) >= 1e-4 else f"{abs(value):.6f}".rstrip("0")
+    else:
+        text = f"{abs(value):.3f}"
+    is_zero = float(text) == 0
+    sign = "" if is_zero else MINUS if value < 0 else "+" if signed else ""
+    return sign + text
+
+
+def percent(value: float, *, against: float | None = None) -> str:
+    """Format a share; with a decimal if it would become 0%, 100% or the share to compare with."""
+    limits = (0.0, 1.0) if against is None else (0.0, 1.0, against)
+    hides = any(limit != value and abs(value - limit) < 0.00501 for limit in limits)
+    return f"{value:.1%}" if hides else f"{value:.0%}"
+
+
+def format_estimate(
+    found: Estimate | None,
+    *,
+    percent: bool = False,
+    signed: bool = False,
+    against: float | None = None,
+    interval: str = "95% CI ",
+) -> str:
+    """Format a metric with its confidence interval.
+
+    Args:
+        found: The metric; "not known" if it has no value.
+        percent: Whether it is a share.
+        signed: Whether its value has a plus sign if it is above 0.
+        against: Share that the sentence compares it with.
+        interval: What precedes the ends in the parentheses.
+    """
     if found is None or found.value is None:
-        return "not known"
+        return NOT_KNOWN
+    value = _shown(found.value, percent, against, signed)
+    ends = format_interval(found, percent=percent, against=against)
+    return value if ends is None else f"{value} ({interval}{ends})"
 
-    def show(value: float) -> str:
-        return f"{value:.0%}" if percent else f"{value:.3f}"
 
+def format_interval(
+    found: Estimate, *, percent: bool = False, against: float | None = None
+) -> str | None:
+    """Format the ends of a confidence interval; None if there are none."""
     if found.low is None or found.high is None:
-        return show(found.value)
-    return f"{show(found.value)} (95% CI {show(found.low)} to {show(found.high)})"
+        return None
+    low, high = (_shown(end, percent, against, False) for end in (found.low, found.high))
+    return f"{low} to {high}"
 
 
-def count(number: int, noun: str) -> str:
-    """Format a number of things."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _shown(value: float, is_share: bool, against: float | None, signed: bool) -> str:
+    return percent(value, against=against) if is_share else figure(value, signed=signed)
+
+
+def interval_name(difference: JudgedDifference) -> str:
+    """Name the interval of a difference: it holds together with those of the other tests."""
+    return "simultaneous 95% CI " if difference.tests > 1 else "95% CI "
+
+
+def format_difference(difference: JudgedDifference, *, signed: bool = False) -> str:
+    """Format a tested difference with its interval."""
+    return format_estimate(difference, signed=signed, interval=interval_name(difference))
+
+
+def flipped(found: Estimate) -> Estimate:
+    """Return the difference in the other direction."""
+
+    def negative(value: float | None) -> float | None:
+        return None if value is None else 0.0 - value
+
+    return Estimate(negative(found.value), negative(found.high), negative(found.low))
+
+
+def margin_of(value: float) -> str:
+    """Format a margin as a user wrote it."""
+    return f"{value:g}"
+
+
+def count(number: float, noun: str) -> str:
+    """Format a number of things; the mean over seeds may not be whole."""
+    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
 
 
 def in_words(names: Sequence[str]) -> str:

@@ -1,0 +1,124 @@
+"""Does the performance of the selected setting hold at unseen centers?"""
+
+from collections.abc import Sequence
+
+from btxrd.artifacts.comparison import Gap, MetricGap, SettingRow
+from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.summary import Summary
+from btxrd.report.sentences.finding import Finding, IntervalPlot, Mark, MarkKind, Verdict
+from btxrd.report.sentences.selected import (
+    CHANCE,
+    Selected,
+    axis,
+    chance_reason,
+    not_assessed,
+    row_of,
+)
+from btxrd.report.wording import (
+    figure,
+    flipped,
+    format_estimate,
+    format_interval,
+    margin_of,
+)
+
+KEY = "centers"
+WORST_FIRST = ("loss", "not_enough_data", "no_loss", "gain")
+
+
+def find_centers(selected: Selected) -> Finding:
+    """Conclude from the gap in macro AUC; from the worst one if there are several."""
+    gaps = selected.gaps
+    if not gaps:
+        return not_assessed(KEY, "Not run", "Not run: add `split=stratified,center`.", "one split")
+    judged = [gap for gap in gaps if gap.verdict != "not_assessed" and _metric(gap).gap.value]
+    if not judged:
+        reason = _reason(selected.summary, gaps[0])
+        return not_assessed(KEY, "Not assessed", f"Not assessed: {reason}.", reason)
+    worst = min(
+        judged,
+        key=lambda gap: (WORST_FIRST.index(gap.verdict), -(_metric(gap).gap.value or 0)),
+    )
+    verdict, short, beside = _verdict(worst, selected.summary.margin)
+    sentence = _sentence(worst, selected.summary)
+    if len(gaps) > 1:
+        sentence += f" This is the worst of {len(gaps)} splits with unseen centers."
+    return Finding(KEY, verdict, short, beside, sentence, _plot(worst, selected.summary))
+
+
+def _metric(gap: Gap) -> MetricGap:
+    return gap.metrics["macro_auc"]
+
+
+def _reason(summary: Summary, gap: Gap) -> str:
+    seen = row_of(summary, gap.runs[0])
+    reason = None if seen is None else chance_reason(seen)
+    return f"{reason} at seen centers" if reason else "macro AUC is undefined on one side"
+
+
+def _verdict(gap: Gap, margin: float) -> tuple[Verdict, str, str]:
+    """Return the verdict, the short form of it, and what stands beside it."""
+    found = _metric(gap).gap
+    lower, signed = (
+        figure(abs(found.value or 0)),
+        format_estimate(flipped(found), signed=True, interval=""),
+    )
+    shown = format_interval(found if gap.verdict == "loss" else flipped(found))
+    if gap.verdict == "loss":
+        return "refuted", f"No: {lower} lower", f"95% CI {shown}"
+    if gap.verdict == "gain":
+        return "supported", f"Yes: {lower} higher", f"95% CI {shown}"
+    if gap.verdict == "no_loss":
+        return "supported", f"No loss above {margin_of(margin)}", signed
+    return "unclear", "Not enough data", signed
+
+
+def _sentence(gap: Gap, summary: Summary) -> str:
+    metric, margin = _metric(gap), margin_of(summary.margin)
+    lower, signed = format_estimate(metric.gap), format_estimate(flipped(metric.gap), signed=True)
+    text = {
+        "loss": f"{_with_place(metric.gap, 'lower')}.",
+        "gain": f"{_with_place(flipped(metric.gap), 'higher')}.",
+        "no_loss": f"No loss above {margin} at unseen centers: difference {signed}.",
+        "not_enough_data": f"Not enough data to tell: difference {signed} at unseen centers.",
+        "not_assessed": f"Not assessed: {lower}.",
+    }[gap.verdict]
+    seen, unseen = (row_of(summary, run) for run in gap.runs)
+    if metric.seen is not None and metric.unseen is not None and seen and unseen:
+        text += (
+            f" Macro AUC is {figure(metric.seen)} on {seen.split} and {figure(metric.unseen)} on "
+            f"{unseen.split}."
+        )
+    if metric.class_balanced_gap.value is not None:
+        balanced = format_estimate(flipped(metric.class_balanced_gap), signed=True)
+        text += f" With equal class weights the difference is {balanced}."
+    return text
+
+
+def _with_place(found: Estimate, direction: str) -> str:
+    """Say how much lower or higher macro AUC is at unseen centers."""
+    ends = format_interval(found)
+    interval = "" if ends is None else f" (95% CI {ends})"
+    return f"{figure(found.value or 0)} {direction} at unseen centers{interval}"
+
+
+def _plot(gap: Gap, summary: Summary) -> IntervalPlot | None:
+    metric = _metric(gap)
+    values: Sequence[tuple[str, MarkKind, float | None]] = (
+        (gap.runs[0], "seen", metric.seen),
+        (gap.runs[1], "unseen", metric.unseen),
+    )
+    marks = tuple(
+        _mark(row_of(summary, run), kind, value) for run, kind, value in values if value is not None
+    )
+    if len(marks) < len(values):
+        return None
+    return IntervalPlot(*axis(marks, 0.4), marks, (("chance", CHANCE),))
+
+
+def _mark(row: SettingRow | None, kind: MarkKind, value: float) -> Mark:
+    """Return a mark with the interval of the setting, if its value is that of the gap."""
+    own = None if row is None else row.metric("macro_auc")
+    same = own is not None and own.value is not None and abs(own.value - value) < 1e-6
+    low, high = (own.low, own.high) if own is not None and same else (None, None)
+    return Mark(value, low, high, kind, label=f"{kind} centers")

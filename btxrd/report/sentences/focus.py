@@ -1,0 +1,159 @@
+"""Are tumours of the focus class found, and can the probabilities be used?"""
+
+from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.metrics import Clinical, Estimate, OperatingPoint
+from btxrd.evaluation.calibration import PointVerdict, judged, loses_focus
+from btxrd.evaluation.selection import is_at_bound
+from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
+from btxrd.report.sentences.selected import Selected, axis, mark, not_assessed
+from btxrd.report.wording import format_estimate, percent
+
+KEY = "focus"
+CALIBRATION = "calibration"
+CLOSE = 0.05  # ECE that an interval must not exceed if the probabilities are called close
+
+
+def find_focus(selected: Selected) -> Finding:
+    """Conclude from the sensitivity on test at the threshold that was chosen on val."""
+    row = selected.row
+    point = row.clinical.operating_point if row.clinical else None
+    if point is None:
+        reason = f"no validation image is {row.focus}"
+        if row.clinical is None:
+            reason = "validation and test are the same images"
+        return not_assessed(KEY, "Not computed", f"Not computed: {reason}.", reason)
+    outcome = judged(point)
+    if outcome == "not_known":
+        reason = f"no test image is {row.focus}"
+        return not_assessed(KEY, "Not computed", f"Not computed: {reason}.", reason)
+    missed = _missed(row)
+    verdict, short = _verdict(outcome, point, row)
+    found, asked = point.test.sensitivity, point.val_sensitivity_asked
+    beside = f"{format_estimate(found, percent=True, against=asked, interval='')}{_of(row)}"
+    if point.test.specificity.value is not None:
+        beside += f", specificity {percent(point.test.specificity.value)}"
+    one = mark(found, selected.kind, "sensitivity")
+    target = (f"target {percent(asked)}", asked)
+    plot = IntervalPlot(0.0, 1.0, (one,), (target,), as_percent=True)
+    sentence = " ".join(part for part in (_sentence(outcome, point, row), missed) if part)
+    return Finding(KEY, verdict, short, beside, sentence, plot)
+
+
+def _of(row: SettingRow) -> str:
+    """Return the number of test cases of the focus class."""
+    found = row.per_class.get(row.focus)
+    return "" if found is None else f" of {found.support:g}"
+
+
+def _verdict(outcome: PointVerdict, point: OperatingPoint, row: SettingRow) -> tuple[Verdict, str]:
+    target = percent(point.val_sensitivity_asked)
+    rate = _rate(row)
+    if outcome == "reached" and rate is not None and loses_focus(rate, point):
+        return "partly", f"{percent(rate.value or 0)} predicted {row.background}"
+    verdicts: dict[PointVerdict, tuple[Verdict, str]] = {
+        "unusable": ("refuted", "Unusable threshold"),
+        "below": ("refuted", f"Below {target}"),
+        "not_shown": ("partly", f"{target} not shown"),
+        "reached": ("supported", f"At least {target}"),
+    }
+    return verdicts[outcome]
+
+
+def _sentence(outcome: PointVerdict, point: OperatingPoint, row: SettingRow) -> str:
+    asked, test = point.val_sensitivity_asked, point.test
+    shown = format_estimate(test.sensitivity, percent=True, against=asked, interval="")
+    specificity = format_estimate(test.specificity, percent=True, interval="")
+    images, target = f"{row.focus} test images", percent(asked)
+    threshold = f"at the threshold that finds {target} on validation; specificity is {specificity}"
+    if outcome == "unusable":
+        text = f"Do not use this threshold: it finds {shown} of {row.focus} images"
+        if test.specificity.value is not None:
+            marked = percent(1 - test.specificity.value)
+            text += f", and marks {marked} of the other images as {row.focus}"
+        return f"{text}."
+    ending = {
+        "reached": ".",
+        "not_shown": f"; {target} is not shown.",
+        "below": f", below {target}.",
+    }[outcome]
+    return f"Finds {shown}{_of(row)} {images}{ending} This is {threshold}."
+
+
+def _rate(row: SettingRow) -> Estimate | None:
+    """Return the share of the focus class that is predicted as background."""
+    found = row.metric(f"{row.focus}_predicted_{row.background}")
+    return None if found is None or found.value is None else found
+
+
+def _missed(row: SettingRow) -> str:
+    """Say how many cases of the focus class are predicted as background."""
+    rate, support = _rate(row), row.per_class.get(row.focus)
+    if rate is None or rate.value is None or support is None:
+        return ""
+    number = rate.value * support.support
+    whole = abs(number - round(number)) < 1e-6
+    shown = f"{round(number)}" if whole else f"{number:.1f}"
+    text = f"{shown} of {support.support:g} {row.focus} test images"
+    ends = (rate.low, rate.high)
+    if ends[0] is None or ends[1] is None or ends[0] == ends[1]:
+        return f"{text} are predicted {row.background}."
+    method = ", by Clopper-Pearson" if rate.value in (0, 1) else ""
+    low, high = (_end(end, rate.value) for end in ends if end is not None)
+    return f"{text} (95% CI {low} to {high}{method}) are predicted {row.background}."
+
+
+def _end(end: float, value: float) -> str:
+    """Format an end of an interval; with a decimal if the value is 0 or 1."""
+    is_whole = value not in (0, 1) or end in (0, 1)
+    return percent(end) if is_whole else f"{end:.1%}"
+
+
+def find_calibration(selected: Selected) -> Finding:
+    """Conclude from the error and the slope of the probabilities after temperature scaling."""
+    row, clinical = selected.row, selected.row.clinical
+    if clinical is None:
+        reason = "validation and test are the same images"
+        return not_assessed(CALIBRATION, "Not computed", f"Not computed: {reason}.", reason)
+    ece, slope = clinical.calibration.after.ece, row.calibration_slope
+    if ece.value is None:
+        return not_assessed(CALIBRATION, "Not computed", "Not computed: ECE is undefined.")
+    verdict, short = _usable(clinical, slope)
+    beside = f"ECE {format_estimate(ece, interval='')}"
+    if slope.value is not None:
+        beside += f", slope {slope.value:.2f}"
+    one = mark(ece, selected.kind, "ECE")
+    start, end = axis([one], 0.0, 0.2, step=0.1)
+    plot = IntervalPlot(max(start, 0.0), end, (one,), ((f"{CLOSE:g}", CLOSE),))
+    sentence = _of_calibration(clinical, slope)
+    return Finding(CALIBRATION, verdict, short, beside, sentence, plot)
+
+
+def _usable(clinical: Clinical, slope: Estimate) -> tuple[Verdict, str]:
+    ece = clinical.calibration.after.ece
+    if is_at_bound(clinical.temperature):
+        return "unclear", "Temperature at its bound"
+    if slope.high is not None and slope.high < 1:
+        return "refuted", "Too confident"
+    if slope.low is not None and slope.low > 1:
+        return "refuted", "Not confident enough"
+    if ece.low is None or ece.high is None:
+        return "unclear", "Not enough data"
+    if ece.low > CLOSE:
+        return "refuted", f"Error above {CLOSE:g}"
+    return ("supported", "Close") if ece.high <= CLOSE else ("partly", f"{CLOSE:g} not shown")
+
+
+def _of_calibration(clinical: Clinical, slope: Estimate) -> str:
+    ece = format_estimate(clinical.calibration.after.ece)
+    if is_at_bound(clinical.temperature):
+        return f"The temperature is at its bound and cannot be interpreted. ECE is {ece}."
+    if slope.value is None:
+        return f"ECE is {ece} after temperature scaling."
+    shown = f"{slope.value:.2f}"
+    if slope.low is not None and slope.high is not None:
+        shown += f" (95% CI {slope.low:.2f} to {slope.high:.2f})"
+    if slope.high is not None and slope.high < 1:
+        return f"Too confident: slope {shown}. ECE is {ece} after temperature scaling."
+    if slope.low is not None and slope.low > 1:
+        return f"Not confident enough: slope {shown}. ECE is {ece} after temperature scaling."
+    return f"ECE is {ece} after temperature scaling, slope {shown}."

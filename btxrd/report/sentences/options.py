@@ -1,0 +1,117 @@
+"""What one option changes, over all pairs of settings that differ in it alone."""
+
+from btxrd.artifacts.summary import Summary
+from btxrd.artifacts.verdicts import JudgedDifference, OptionContrast
+from btxrd.report.sentences.finding import Statement
+from btxrd.report.sentences.selected import UNSEEN, chance_reason
+from btxrd.report.wording import (
+    count,
+    figure,
+    flipped,
+    format_difference,
+    format_interval,
+    in_words,
+    interval_name,
+    margin_of,
+)
+
+
+def option_sentences(summary: Summary) -> tuple[Statement, ...]:
+    """Return a statement for each contrast, in the order of the summary."""
+    return tuple(
+        Statement(
+            f"{one.option}: {one.one} − {one.other}, {one.split}",
+            option_sentence(one, summary),
+        )
+        for one in summary.options
+    )
+
+
+def option_sentence(contrast: OptionContrast, summary: Summary) -> str:
+    """Say what an option changes; nothing is said about a setting that is not above chance."""
+    reason = _reason(contrast, summary)
+    if reason:
+        return f"Not assessed: {reason}."
+    number, first = len(contrast.pairs), contrast.pairs[0]
+    changed = contrast.pooled if number > 1 else first.difference
+    peak = contrast.pooled_peak_inside if number > 1 else first.peak_inside
+    if changed is None:
+        return "Not assessed: the pairs were not pooled."
+    text = f"{_of_auc(contrast, changed, margin_of(summary.margin))} {_of_pairs(contrast)}"
+    return " ".join([text, *([] if peak is None else [_of_peak(peak)])])
+
+
+def _reason(contrast: OptionContrast, summary: Summary) -> str | None:
+    """Name the settings that are not above chance."""
+    names = {name for pair in contrast.pairs for name in (pair.one, pair.other)}
+    poor = [
+        row.setting
+        for row in summary.settings
+        if row.split == contrast.split and row.setting in names and chance_reason(row)
+    ]
+    if not poor:
+        return None
+    verb = "is" if len(poor) == 1 else "are"
+    return f"{in_words(poor)} {verb} not better than chance"
+
+
+def _of_auc(contrast: OptionContrast, changed: JudgedDifference, margin: str) -> str:
+    control = "The control " if contrast.is_control else ""
+    name = f"{control}{contrast.option}={contrast.one}"
+    place = "unseen" if contrast.strategy in UNSEEN else "seen"
+    where = f"at {place} centers ({contrast.split})"
+    against = f"compared with {contrast.option}={contrast.other}"
+    if changed.value is None or changed.verdict == "not_tested":
+        return f"Not tested: {name} {against} {where}."
+    if changed.verdict in ("better", "worse"):
+        verb = "raises" if changed.verdict == "better" else "lowers"
+        size = _size(changed)
+        small = f", by less than {margin}" if changed.within_margin else ""
+        return f"{name} {verb} macro AUC by {size} {against} {where}{small}."
+    shown = format_difference(changed, signed=True)
+    if changed.verdict == "no_difference":
+        return f"{name} makes no difference above {margin} in macro AUC {against} {where}: {shown}."
+    text = f"Not enough data to tell whether {name} changes macro AUC {against} {where}: {shown}."
+    if changed.detectable is not None:
+        text += (
+            f" A difference of {figure(changed.detectable)} would have been found with 80% power."
+        )
+    return text
+
+
+def _size(changed: JudgedDifference) -> str:
+    """Format a difference without its sign."""
+    one = changed if (changed.value or 0) >= 0 else flipped(changed)
+    ends = format_interval(one)
+    text = figure(one.value or 0)
+    return text if ends is None else f"{text} ({interval_name(changed)}{ends})"
+
+
+def _of_pairs(contrast: OptionContrast) -> str:
+    number = len(contrast.pairs)
+    contexts = [pair.context for pair in contrast.pairs if pair.context]
+    of = f": {in_words(contexts)}" if contexts and number <= 4 else ""
+    if number == 1:
+        return f"This is one pair of settings{of}."
+    return f"This is the mean over {count(number, 'pair')} of settings{of}."
+
+
+def _of_peak(peak: JudgedDifference) -> str:
+    """Say how the share of the tumours with the Grad-CAM maximum on the lesion changes."""
+    if peak.value is None:
+        return "The change in Grad-CAM is undefined."
+    one = flipped(peak) if peak.value < 0 else peak
+    points = f"{100 * (one.value or 0):.0f} percentage points"
+    ends = ""
+    if one.low is not None and one.high is not None:
+        low, high = (f"{100 * end:.0f}".replace("-", "−") for end in (one.low, one.high))
+        ends = f" ({interval_name(peak)}{low} to {high})"
+    place = "the Grad-CAM maximum is on the lesion"
+    more = "more" if peak.value >= 0 else "fewer"
+    if peak.verdict in ("better", "worse"):
+        return f"{place[0].upper()}{place[1:]} in {points}{ends} {more} of the test tumours."
+    if peak.verdict == "no_difference":
+        return f"No difference above the margin in how often {place}: {points} {more}{ends}."
+    if peak.verdict == "not_tested":
+        return f"Not tested: how often {place}."
+    return f"Not enough data to tell whether {place} more often: {points} {more}{ends}."

@@ -1,0 +1,231 @@
+"""Is the selected setting better than the other settings of its split?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.summary import Summary
+from btxrd.artifacts.verdicts import JudgedDifference
+from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
+from btxrd.report.sentences.selected import Selected, axis, mark, not_assessed
+from btxrd.report.wording import (
+    count,
+    figure,
+    flipped,
+    format_estimate,
+    in_words,
+    interval_name,
+    margin_of,
+)
+
+KEY = "others"
+FEWEST_GROUPS = 10  # for a test
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another setting, and how far the selected one is ahead of it.
+
+    Attributes:
+        row: The other setting.
+        judged: The difference as it is in the summary: other minus selected.
+        ahead: Selected minus other.
+    """
+
+    row: SettingRow
+    judged: JudgedDifference
+    ahead: Estimate
+
+    @property
+    def by(self) -> str:
+        """Difference without its sign, and its interval likewise."""
+        one = self.ahead if (self.ahead.value or 0) >= 0 else flipped(self.ahead)
+        return format_estimate(one, interval=interval_name(self.judged))
+
+    @property
+    def size(self) -> float:
+        """Difference without its sign."""
+        return abs(self.ahead.value or 0)
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """The other settings by what was shown about them, from the view of the reader.
+
+    `worse` are significantly worse than the selected setting, `better` significantly better.
+    """
+
+    worse: list[Other]
+    better: list[Other]
+    alike: list[Other]
+    unclear: list[Other]
+    untested: list[SettingRow]
+
+    @property
+    def total(self) -> int:
+        """Number of other settings."""
+        return len(self.tested) + len(self.untested)
+
+    @property
+    def tested(self) -> list[Other]:
+        """All that were tested."""
+        return [*self.worse, *self.better, *self.alike, *self.unclear]
+
+
+def find_others(selected: Selected) -> Finding:
+    """Conclude from the simultaneous intervals of the differences in macro AUC."""
+    found = _sorted(selected.others)
+    if not found.total:
+        text = "Nothing was tested on the same images. Give a key several values to compare "
+        return not_assessed(KEY, "Nothing to compare", f"{text}settings: `experiment=A,B`.")
+    if not found.tested:
+        reason = _why_untested(selected)
+        return not_assessed(KEY, "Not tested", f"Not tested: {reason}.", reason)
+    verdict, short, beside = _verdict(found, selected.summary)
+    return Finding(KEY, verdict, short, beside, _sentence(found, selected), _plot(found))
+
+
+def _sorted(rows: Sequence[SettingRow]) -> Sorted:
+    found = Sorted([], [], [], [], [])
+    places = {
+        "worse": found.worse,
+        "better": found.better,
+        "no_difference": found.alike,
+        "not_enough_data": found.unclear,
+    }
+    for row in rows:
+        judged = row.difference
+        if judged is None or judged.value is None or judged.verdict == "not_tested":
+            found.untested.append(row)
+        else:
+            places[judged.verdict].append(Other(row, judged, flipped(judged)))
+    return found
+
+
+def _why_untested(selected: Selected) -> str:
+    first = selected.row.runs[0]
+    pairs = [pair for pair in selected.summary.comparisons if first in pair.runs]
+    if not pairs:
+        return "the test images differ"
+    if min(pair.groups for pair in pairs) < FEWEST_GROUPS:
+        return f"fewer than {FEWEST_GROUPS} groups"
+    return "macro AUC is undefined"
+
+
+def _verdict(found: Sorted, summary: Summary) -> tuple[Verdict, str, str]:
+    """Return the verdict, the short form of it, and what stands beside it."""
+    total, alike = found.total, f"No difference above {margin_of(summary.margin)}"
+    if found.better:
+        number = len(found.better)
+        short = "Another is better" if number == 1 else f"{number} are better"
+        return "refuted", short, f"by {figure(max(one.size for one in found.better))} on test"
+    if len(found.worse) == total:
+        short = "Better than the other" if total == 1 else f"Better than all {total}"
+        smallest = min(one.size for one in found.worse)
+        return (
+            "supported",
+            short,
+            f"{'by' if total == 1 else 'smallest difference'} " + figure(smallest),
+        )
+    if found.worse:
+        rest = [
+            (len(found.unclear), "not enough data for {}"),
+            (len(found.alike), f"{alike[0].lower()}{alike[1:]} from {{}}"),
+            (len(found.untested), "{} not tested"),
+        ]
+        beside = "; ".join(text.format(number) for number, text in rest if number)
+        return "partly", f"Better than {len(found.worse)} of {total}", beside
+    if found.unclear:
+        (first, *_), number = found.unclear, len(found.unclear)
+        beside = f"for {number} of {total}"
+        if total == 1:
+            beside = format_estimate(first.ahead, signed=True, interval="")
+        return "unclear", "Not enough data", beside
+    return "refuted", alike, f"from {count(len(found.alike), 'setting')}"
+
+
+def _sentence(found: Sorted, selected: Selected) -> str:
+    margin = margin_of(selected.summary.margin)
+    parts = [
+        _of_better(found.better),
+        _of_worse(found, margin),
+        _of_alike(found.alike, margin),
+        _of_unclear(found, margin),
+    ]
+    if found.untested:
+        names = in_words([row.setting for row in found.untested])
+        parts.append(f"Not tested: {names} ({_why_untested(selected)}).")
+    return " ".join(part for part in parts if part)
+
+
+def _of_better(better: Sequence[Other]) -> str:
+    if not better:
+        return ""
+    largest = max(better, key=lambda one: one.size)
+    stays = "The selection stays, because test metrics must not select."
+    if len(better) == 1:
+        name = largest.row.setting
+        return f"{name} is significantly better on test, by {largest.by}. {stays} Report both."
+    return (
+        f"{len(better)} settings are significantly better on test; the largest difference is that "
+        f"of {largest.row.setting}, {largest.by}. {stays} Report them too."
+    )
+
+
+def _of_worse(found: Sorted, margin: str) -> str:
+    if not found.worse:
+        return ""
+    smallest, total = min(found.worse, key=lambda one: one.size), found.total
+    if len(found.worse) < total:
+        text = f"Significantly better than {len(found.worse)} of {total} other settings."
+    elif total == 1:
+        text = f"Significantly better than {smallest.row.setting}, by {smallest.by}."
+    else:
+        text = (
+            f"Significantly better than all {total} other settings; the smallest difference is "
+            f"{smallest.by}."
+        )
+    small = sum(one.judged.within_margin for one in found.worse)
+    if small:
+        number = "This difference is" if total == 1 else f"{small} of these differences are"
+        number = "1 of these differences is" if total > 1 and small == 1 else number
+        text += f" {number} below {margin}."
+    return text
+
+
+def _of_alike(alike: Sequence[Other], margin: str) -> str:
+    if not alike:
+        return ""
+    if len(alike) == 1:
+        one = alike[0]
+        shown = format_estimate(one.ahead, signed=True, interval=interval_name(one.judged))
+        return f"No difference above {margin} from {one.row.setting}: {shown}. Choose by cost."
+    return f"No difference above {margin} from {len(alike)} settings. Choose among them by cost."
+
+
+def _of_unclear(found: Sorted, margin: str) -> str:
+    unclear = found.unclear
+    if not unclear:
+        return ""
+    largest = max(-(one.ahead.low or 0) for one in unclear)
+    if len(unclear) == 1:
+        one = unclear[0]
+        shown = format_estimate(one.ahead, signed=True, interval=interval_name(one.judged))
+        text = f"Not enough data to tell from {one.row.setting}: {shown}."
+    else:
+        text = f"For {len(unclear)} there is not enough data to tell"
+        text += f"; one of them may be better by up to {figure(largest)}." if largest > 0 else "."
+    powers = [one.judged.detectable for one in unclear if one.judged.detectable is not None]
+    if powers:
+        text += f" A difference of {figure(max(powers))} would have been found with 80% power."
+    return text
+
+
+def _plot(found: Sorted) -> IntervalPlot:
+    tested = sorted(found.tested, key=lambda one: one.ahead.value or 0)
+    hollow = {id(one) for one in found.unclear}
+    marks = tuple(
+        mark(one.ahead, "other", one.row.setting, is_hollow=id(one) in hollow) for one in tested
+    )
+    return IntervalPlot(*axis(marks, 0.0), marks, (("", 0.0),), is_stacked=True)

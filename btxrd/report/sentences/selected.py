@@ -1,0 +1,120 @@
+"""The selected setting of a split, with what a summary says about it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, floor
+
+from btxrd.artifacts.comparison import Gap, SettingRow
+from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.summary import Summary, Winner
+from btxrd.artifacts.verdicts import Reference, Subgroup
+from btxrd.report.sentences.finding import Finding, Mark, MarkKind
+
+UNSEEN = ("center", "leave_one_center_out")  # strategies whose test centers are not in training
+CHANCE = 0.5  # macro AUC
+SMALLEST = 1e-9  # so that rounding does not add a step to an axis
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The selected setting of a split.
+
+    Attributes:
+        summary: All that is known.
+        winner: The selection.
+        row: The selected setting.
+    """
+
+    summary: Summary
+    winner: Winner
+    row: SettingRow
+
+    @cached_property
+    def others(self) -> tuple[SettingRow, ...]:
+        """The other settings on the same split."""
+        return tuple(
+            row
+            for row in self.summary.settings
+            if row is not self.row
+            and (row.split_hash, row.split) == (self.row.split_hash, self.row.split)
+            and row.class_names == self.row.class_names
+        )
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The gaps between it and its equals at seen or unseen centers."""
+        mine = set(self.row.runs)
+        return tuple(gap for gap in self.summary.generalisation_gap if mine & set(gap.runs))
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The models without pixels on its split."""
+        return tuple(
+            one for one in self.summary.references if one.split_hash == self.winner.split_hash
+        )
+
+    @property
+    def subgroups(self) -> tuple[Subgroup, ...]:
+        """Its test cases by what they have in common."""
+        return tuple(
+            one for one in self.summary.subgroups if one.split_hash == self.winner.split_hash
+        )
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether its test cases are of centers without training cases."""
+        return self.row.strategy in UNSEEN
+
+    @property
+    def kind(self) -> MarkKind:
+        """The sign of its marks."""
+        return "unseen" if self.is_unseen else "seen"
+
+    @property
+    def about(self) -> str:
+        """The setting and its split in a few words."""
+        return f"{self.row.setting}, {self.row.split}"
+
+
+def selected_settings(summary: Summary) -> list[Selected]:
+    """Return the selected setting of each split that has one."""
+    rows = {run: row for row in summary.settings for run in row.runs}
+    return [Selected(summary, winner, rows[winner.run]) for winner in summary.winners]
+
+
+def row_of(summary: Summary, run: str) -> SettingRow | None:
+    """Return the setting of a run."""
+    return next((row for row in summary.settings if run in row.runs), None)
+
+
+def chance_reason(row: SettingRow) -> str | None:
+    """Say why nothing is concluded about a setting; None if it is better than chance."""
+    if row.constant:
+        return "it is a constant predictor"
+    return {
+        "above_chance": None,
+        "at_chance": "it is not better than chance",
+        "not_known": "it is not known whether it is better than chance",
+    }[row.skill]
+
+
+def not_assessed(key: str, short: str, sentence: str, beside: str = "") -> Finding:
+    """Return a finding without a verdict, and the reason."""
+    return Finding(key, "not_assessed", short, beside, sentence, None)
+
+
+def mark(found: Estimate, kind: MarkKind, label: str = "", *, is_hollow: bool = False) -> Mark:
+    """Return the mark of a metric that has a value."""
+    if found.value is None:
+        raise ValueError("a metric without a value has no mark")
+    return Mark(found.value, found.low, found.high, kind, is_hollow, label)
+
+
+def axis(marks: Iterable[Mark], *further: float, step: float = 0.05) -> tuple[float, float]:
+    """Return the ends of an axis that holds marks and further values, at multiples of a step."""
+    values = list(further)
+    for one in marks:
+        values += [value for value in (one.value, one.low, one.high) if value is not None]
+    start, end = floor(min(values) / step + SMALLEST), ceil(max(values) / step - SMALLEST)
+    return round(start * step, 6), round(max(end, start + 1) * step, 6)

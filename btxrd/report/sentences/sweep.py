@@ -1,0 +1,98 @@
+"""Sentences about the sweep as a whole, and about a setting that nothing can be concluded about."""
+
+from collections import Counter
+
+from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.summary import Summary
+from btxrd.artifacts.verdicts import Unselected
+from btxrd.report.sentences.selected import CHANCE
+from btxrd.report.wording import count, format_estimate, in_words
+
+
+def completeness(summary: Summary) -> str | None:
+    """Say which runs and seeds are missing; None if all runs are complete and used."""
+    rows = summary.runs
+    done = sum(row.state == "complete" and not row.error for row in rows)
+    if done == len(rows):
+        return None
+    verb = "run is" if len(rows) == 1 else "runs are"
+    parts = [f"{done} of {len(rows)} {verb} complete"]
+    lacking = Counter(
+        (len(row.runs), row.planned) for row in summary.settings if len(row.runs) < row.planned
+    )
+    for (there, planned), number in sorted(lacking.items()):
+        has = "has" if number == 1 else "have"
+        parts.append(f"{count(number, 'setting')} {has} {there} of {planned} seeds")
+    unranked = sum(len(winner.unranked) for winner in summary.winners)
+    if unranked:
+        has = (
+            "lacks a metric on validation and is"
+            if unranked == 1
+            else ("lack a metric on validation and are")
+        )
+        parts.append(f"{count(unranked, 'setting')} {has} not ranked")
+    return f"{'; '.join(parts)}."
+
+
+def one_seed(summary: Summary) -> str | None:
+    """Say that networks are compared, not settings; None if some setting has several seeds."""
+    if not summary.settings or any(len(row.seeds) > 1 for row in summary.settings):
+        return None
+    if len(summary.settings) == 1:
+        return "This is about one trained network. Run `seed=0,1,2` to conclude about the setting."
+    return "This compares trained networks. Run `seed=0,1,2` to compare settings."
+
+
+def constant_of(row: SettingRow) -> str | None:
+    """Return the class that every run of a setting predicts for every case; None if none does."""
+    classes = set(row.constant.values())
+    return classes.pop() if len(classes) == 1 and len(row.constant) == len(row.runs) else None
+
+
+def tag_of(row: SettingRow) -> str:
+    """Return what marks a setting in a table; empty if it is better than chance."""
+    if row.constant:
+        classes = in_words([f"“{name}”" for name in sorted(set(row.constant.values()))])
+        text = f"constant: every image {classes}"
+        few = len(row.constant) < len(row.runs)
+        return f"{text} ({len(row.constant)} of {count(len(row.runs), 'seed')})" if few else text
+    return "not better than chance" if row.skill == "at_chance" else ""
+
+
+def constant_sentence(row: SettingRow) -> str:
+    """Say that a setting predicts one class for all test images; empty if it does not."""
+    name = constant_of(row)
+    if name is not None:
+        return f"Constant predictor: all {row.n_test:g} test images are predicted {name}."
+    if not row.constant:
+        return ""
+    return (
+        f"{len(row.constant)} of {len(row.runs)} seeds are constant predictors: all "
+        f"{row.n_test:g} test images are predicted {in_words(sorted(set(row.constant.values())))}."
+    )
+
+
+def unselected_headline(one: Unselected, row: SettingRow | None) -> tuple[str, str, str]:
+    """Return the headline of a split without a selected setting, the reason, and both in full."""
+    best = format_estimate(one.best)
+    none = "No setting is selected"
+    if one.reason == "no_val":
+        reason = "no setting has a macro AUC on validation images of its own"
+        if one.strategy == "random":
+            reason = "validation and test are the same images"
+        return none, reason, f"{none}: {reason}."
+    constant = "" if row is None else constant_sentence(row)
+    if one.reason == "constant" and row is not None and constant:
+        reason = f"{row.setting}: {constant[0].lower()}{constant[1:-1]}"
+        return "Constant predictor", reason, f"{constant} {none}."
+    if one.best.value is None:
+        return none, "macro AUC is undefined", f"{none}: macro AUC is undefined."
+    if one.best.low is not None and one.best.low > CHANCE:
+        reason = f"{one.setting}, the best on validation, is not better than chance on test"
+        text = f"{none}: {reason}. The highest macro AUC on test is {best}; test metrics must not "
+        return none, reason, f"{text}select."
+    if one.of == 1:
+        text = f"The setting is not better than chance: its macro AUC is {best}. {none}."
+        return "Not better than chance", f"macro AUC {best}", text
+    text = f"No setting is better than chance: the highest macro AUC is {best}. {none}."
+    return "No setting is better than chance", f"the highest macro AUC is {best}", text
