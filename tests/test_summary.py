@@ -26,16 +26,17 @@ from btxrd.artifacts.status import RunError
 from btxrd.config.schema import PhantomConfig
 from btxrd.errors import InputError
 from btxrd.html.publish import summarize
+from btxrd.report.comparison_sets import comparison_sets
 from btxrd.report.runs import read_runs, short_names
 from btxrd.report.settings import merged, settings_of
-from btxrd.report.summary import select_winners
+from btxrd.report.winners import assess, select_winners
 from btxrd.runtime.files import lock
 
 LEADING = ("run", "state", "experiment", "model", "split", "annotations", "seed", "n_test")
 
 
 def winners_of(sweep_dir):
-    return select_winners(settings_of(read_runs(sweep_dir)))
+    return select_winners(assess(comparison_sets(settings_of(read_runs(sweep_dir)))))[0]
 
 
 @pytest.fixture

@@ -88,7 +88,8 @@ def selection_rule(names: ClassNames) -> str:
     """Describe how `choose_winner` chooses."""
     return (
         f"highest val macro AUC, then highest val {names.focus} sensitivity (means over seeds), of "
-        "the settings on one split; none if val is test"
+        "the settings on one split that predict more than one class on val; none if val is test, "
+        "or if that setting is not better than chance on test"
     )
 
 

@@ -10,11 +10,16 @@ from btxrd.artifacts.comparison import ClassDifference, Difference, McNemar, Pai
 from btxrd.evaluation import paired_tests
 from btxrd.evaluation.bootstrap import Groups, estimate
 from btxrd.evaluation.paired_tests import InfluenceValues, holm, p_value
-from btxrd.report.comparison_sets import COMPARED, ComparisonSet, SeedVariance, SettingMetric
+from btxrd.report.comparison_sets import (
+    COMPARED,
+    FEWEST_GROUPS,
+    ComparisonSet,
+    SeedVariance,
+    SettingMetric,
+)
 from btxrd.report.settings import Setting
 
 ALPHA = 0.05  # significance level of a Holm-adjusted p
-FEWEST_GROUPS = 10  # fewer are not tested
 
 
 def compare(sets: Sequence[ComparisonSet]) -> list[PairedComparison]:

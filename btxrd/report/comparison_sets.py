@@ -17,6 +17,8 @@ from btxrd.evaluation.paired_tests import InfluenceValues, mean_influence
 from btxrd.report.settings import Setting
 
 COMPARED = ("macro_auc", "accuracy")
+FEWEST_GROUPS = 10  # fewer are not tested
+FEWEST_IN_CLASS = 5  # groups of a class; of fewer, an interval of macro AUC is not to be trusted
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,19 @@ class SeedVariance:
             return np.zeros(1 + count)
         draws = np.random.default_rng((0, stream)).standard_t(self.df, count)
         return np.append(0, draws * np.sqrt(self.variance(*settings)))
+
+    def joint_noise(self, count: int, settings: Sequence[Setting]) -> Floats:
+        """Draw (1 + count, settings) values, one for each setting; the first, for the sample, is 0.
+
+        They share the uncertainty of the standard deviation.
+        """
+        if self.df == 0:
+            return np.zeros((1 + count, len(settings)))
+        draw = np.random.default_rng((0, 2))
+        sd = np.sqrt([self.variance(setting) for setting in settings])
+        normal = draw.standard_normal((count, len(settings)))
+        scale = np.sqrt(self.df / draw.chisquare(self.df, (count, 1)))
+        return np.vstack([np.zeros((1, len(settings))), normal * scale * sd])
 
 
 class SettingMetric:
@@ -98,6 +113,19 @@ class ComparisonSet:
     def names(self) -> ClassNames:
         """The classes, which are the same for all settings."""
         return self.settings[0].names
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of the test cases."""
+        return len(np.unique(self.settings[0].test.groups))
+
+    @cached_property
+    def fewest(self) -> int:
+        """Smallest number of groups of a class."""
+        test = self.settings[0].test
+        return min(
+            len(np.unique(test.groups[test.labels == label])) for label in range(len(self.names))
+        )
 
     @cached_property
     def weights(self) -> Floats:

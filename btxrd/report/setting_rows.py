@@ -1,43 +1,69 @@
 """The settings as rows: their metrics over the seeds, and of the ensemble of the seeds."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 
 from btxrd.artifacts.comparison import PairedComparison, SettingEstimate, SettingRow
 from btxrd.artifacts.metrics import Estimates
+from btxrd.artifacts.verdicts import JudgedDifference, Skill
 from btxrd.evaluation.bootstrap import partition_metrics
 from btxrd.report.columns import columns_of
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet
 from btxrd.report.letters import letters_of
+from btxrd.report.runs import Run
 from btxrd.report.settings import Setting, merged
+from btxrd.report.winners import constant_runs
 
 
 def setting_rows(
-    sets: Sequence[ComparisonSet], comparisons: Sequence[PairedComparison]
+    sets: Sequence[ComparisonSet],
+    comparisons: Sequence[PairedComparison],
+    skills: Mapping[Setting, Skill],
+    differences: Mapping[Setting, JudgedDifference],
+    runs: Sequence[Run],
 ) -> list[SettingRow]:
-    """Describe each setting; letters have a number if one split has several test sets."""
+    """Describe each setting; letters have a number if one split has several test sets.
+
+    Args:
+        sets: The settings, by their test cases.
+        comparisons: Of every two of them.
+        skills: Whether each is better than chance.
+        differences: From the selected setting of the split.
+        runs: All runs, those that are not scored included.
+    """
+    planned = Counter(_without_seed(run.name) for run in runs)
     titles = [compared.settings[0].split for compared in sets]
     several = len(set(titles)) < len(titles)
-    return [
-        row
-        for number, compared in enumerate(sets, 1)
-        for row in _rows_of(compared, comparisons, str(number) if several else "")
-    ]
-
-
-def _rows_of(
-    compared: ComparisonSet, comparisons: Sequence[PairedComparison], number: str
-) -> list[SettingRow]:
-    letters = {metric: letters_of(compared, comparisons, metric, number) for metric in COMPARED}
     rows = []
-    for position, setting in enumerate(compared.settings):
-        estimates = {
-            metric: compared.estimate(metric, position, letters[metric][position])
-            for metric in COMPARED
-        }
-        rows.append(_row(setting, estimates))
+    for number, compared in enumerate(sets, 1):
+        ending = str(number) if several else ""
+        letters = {metric: letters_of(compared, comparisons, metric, ending) for metric in COMPARED}
+        for position, setting in enumerate(compared.settings):
+            estimates = {
+                metric: compared.estimate(metric, position, letters[metric][position])
+                for metric in COMPARED
+            }
+            row = replace(
+                _row(setting, estimates),
+                planned=max(len(setting.runs), _planned(setting, planned)),
+                skill=skills[setting],
+                difference=differences.get(setting),
+            )
+            rows.append(row)
     return rows
+
+
+def _without_seed(name: str) -> str:
+    return ",".join(part for part in name.split(",") if not part.startswith("seed="))
+
+
+def _planned(setting: Setting, planned: Mapping[str, int]) -> int:
+    """Return the number of runs whose names differ from those of the setting in the seed alone."""
+    return sum(planned[name] for name in {_without_seed(run.name) for run in setting.runs})
 
 
 def _row(setting: Setting, compared: dict[str, SettingEstimate]) -> SettingRow:
@@ -68,6 +94,9 @@ def _row(setting: Setting, compared: dict[str, SettingEstimate]) -> SettingRow:
         lesion_maps=metrics.lesion_maps,
         shortcuts=metrics.shortcuts,
         ensemble=_ensemble(setting),
+        key=sha256(setting.without_split.encode()).hexdigest()[:12],
+        split_hash=setting.split_hash,
+        constant=constant_runs(setting),
     )
 
 

@@ -1,11 +1,10 @@
 """The summary of runs: winners, settings and comparisons."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from btxrd.artifacts.plan import SweepPlan
-from btxrd.artifacts.summary import Summary, Winner
-from btxrd.evaluation.selection import choose_winner, selection_rule
+from btxrd.artifacts.summary import Summary
+from btxrd.evaluation.selection import selection_rule
 from btxrd.report.columns import columns_of
 from btxrd.report.compare import compare
 from btxrd.report.comparison_sets import ComparisonSet
@@ -13,7 +12,8 @@ from btxrd.report.curves import curves_of
 from btxrd.report.generalisation import generalisation_gap
 from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.setting_rows import setting_rows
-from btxrd.report.settings import Setting
+from btxrd.report.simultaneous import from_selected
+from btxrd.report.winners import assess, select_winners
 from btxrd.report.wording import in_words
 
 NO_EVIDENCE = "These results say nothing about BTXRD or about any clinic."
@@ -29,11 +29,18 @@ def summary_of(
     at_once: int = 1,
 ) -> Summary:
     """Return everything that can be said about runs, and about the comparison sets of them."""
-    settings = [setting for compared in sets for setting in compared.settings]
+    assessed = assess(sets)
+    skills = {one.setting: one.skill for one in assessed}
+    winners, unselected = select_winners(assessed)
+    selected = [
+        one.setting
+        for one in assessed
+        if any(run.name == winner.run for run in one.setting.runs for winner in winners)
+    ]
     scored = [run.metrics.class_names for run in runs if isinstance(run, ScoredRun)]
     comparisons = compare(sets)
+    differences = from_selected(sets, selected, margin)
     rules = dict.fromkeys(selection_rule(names) for names in scored)
-    winners = select_winners(settings)
     return Summary(
         synthetic=synthetic_data(runs),
         margin=margin,
@@ -42,11 +49,12 @@ def summary_of(
         selection_rule="; ".join(rules),
         metrics=tuple(column.key for column in columns_of(scored)),
         winners=tuple(winners),
-        settings=tuple(setting_rows(sets, comparisons)),
+        settings=tuple(setting_rows(sets, comparisons, skills, differences, runs)),
         comparisons=tuple(comparisons),
         generalisation_gap=tuple(generalisation_gap(sets)),
         at_once=at_once,
         runs=tuple(run.row for run in runs),
+        unselected=tuple(unselected),
         curves=tuple(curves_of(sets, winners)),
     )
 
@@ -62,35 +70,3 @@ def synthetic_data(runs: Sequence[Run]) -> str | None:
     if len(found) == len(scored):
         return f"Synthetic data: {drawn}. {NO_EVIDENCE}"
     return f"Synthetic data in {len(found)} of {len(scored)} runs: {drawn}. {NO_EVIDENCE}"
-
-
-def select_winners(settings: Sequence[Setting]) -> list[Winner]:
-    """Select a winner for each split by `selection_rule`, on val; the first of equals.
-
-    A split whose val cases are its test cases has none. `run` is the winner's best seed on val.
-    """
-    by_split: dict[object, list[Setting]] = defaultdict(list)
-    for setting in settings:
-        by_split[setting.split_hash, setting.names].append(setting)
-    winners = []
-    for members in by_split.values():
-        ranked = [setting for setting in members if setting.val is not None]
-        if not ranked:
-            continue
-        best = choose_winner([setting.val for setting in ranked if setting.val is not None])
-        winner = next(setting for setting in ranked if setting.name == best.name)
-        seed = choose_winner([run.val for run in winner.runs if run.val is not None])
-        winners.append(
-            Winner(
-                split=winner.split,
-                split_hash=winner.split_hash,
-                setting=winner.name,
-                run=seed.name,
-                focus=winner.names.focus,
-                val_macro_auc=best.macro_auc,
-                val_focus_sensitivity=best.focus_sensitivity,
-                of=len(ranked),
-                unranked=tuple(setting.name for setting in members if setting.val is None),
-            )
-        )
-    return winners
