@@ -3,10 +3,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from btxrd.artifacts.metrics import read_metrics
+from btxrd.artifacts.metrics import Estimate, read_metrics
 from btxrd.evaluation import card as cards
 from btxrd.evaluation.metrics import METRICS
 
@@ -111,3 +112,54 @@ def test_card_names_the_checkpoint(run):
     assert f"Epoch {content['epoch']} of at most" in card
     assert f"fingerprint `{content['fingerprint']}`" in card
     assert "must not be used" in card
+
+
+def test_card_says_first_that_data_are_synthetic(run):
+    lines = card_of(run).splitlines()
+    assert lines[2].startswith("> **Synthetic data:** 60 drawn radiographs, not patients.")
+    real = [line for line in card_of(run, data__phantom=None).splitlines() if "Synthetic" in line]
+    assert real == []
+
+
+def changed(metrics, **values):
+    """Metrics with other ends of intervals on test."""
+    found = {name: Estimate(*ends) for name, ends in values.items()}
+    return replace(metrics, test=replace(metrics.test, values=metrics.test.values | found))
+
+
+@pytest.mark.parametrize(("low", "warned"), [(0.5, True), (0.51, False)])
+def test_card_of_a_run_at_chance_says_so_first(run, low, warned):
+    metrics = changed(read_metrics(run), macro_auc=(0.6, low, 0.7))
+    diagonal = np.diag([of_class.support for of_class in metrics.test.per_class.values()]).tolist()
+    card = card_of(run, replace(metrics, test=replace(metrics.test, confusion=diagonal)))
+    shown = f"0.600 (95% CI {low:.3f} to 0.700)"
+    assert (f"> **Not better than chance:** macro AUC on test is {shown}." in card) == warned
+
+
+def test_card_of_a_constant_predictor_says_so_first(run):
+    metrics = read_metrics(run)
+    confusion = [[sum(cases), 0, 0] for cases in metrics.test.confusion]
+    card = card_of(run, replace(metrics, test=replace(metrics.test, confusion=confusion)))
+    n = metrics.test.n
+    assert f"> **Constant predictor:** all {n} test images are predicted normal." in card
+
+
+def test_card_warns_of_an_unusable_threshold(run):
+    metrics = read_metrics(run)
+    point = metrics.clinical.operating_point
+    test = replace(point.test, sensitivity=Estimate(0.04, 0.01, 0.13),
+                   specificity=Estimate(0.99, 0.9, 1))  # fmt: skip
+    clinical = replace(metrics.clinical, operating_point=replace(point, test=test))
+    assert (
+        "> **Do not use this threshold:** it finds 4% (1% to 13%) of malignant images, and marks "
+        "1% of the other images as malignant."
+    ) in card_of(run, replace(metrics, clinical=clinical))
+
+
+def test_none_of_the_malignant_cases_has_an_interval(run):
+    metrics = changed(read_metrics(run), malignant_predicted_normal=(0.0, 0.0, 0.52))
+    n = metrics.test.per_class["malignant"].support
+    assert (
+        f"0 of {n} malignant test images (95% CI 0% to 52.0%, by Clopper-Pearson) are predicted "
+        "normal."
+    ) in card_of(run, metrics)

@@ -17,6 +17,7 @@ from btxrd.runtime.files import read_file, write_text
 
 CONFIG = "config.yaml"
 FORMAT = 2
+NO_EVIDENCE = "These results say nothing about BTXRD or about any clinic."  # of synthetic data
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from btxrd.artifacts.metrics import (
     Calibration,
     CalibrationChange,
     Clinical,
+    Count,
     Estimate,
     OperatingPoint,
     PointMetrics,
@@ -31,6 +32,7 @@ from btxrd.evaluation.selection import (
     choose_temperature,
     choose_threshold,
 )
+from btxrd.pages import percent
 
 USABLE = 0.5  # sensitivity that an interval must reach if a threshold is of any use
 PointVerdict = Literal["unusable", "below", "not_shown", "reached", "not_known"]
@@ -57,6 +59,50 @@ def loses_focus(predicted_background: Estimate, point: OperatingPoint) -> bool:
     """Return whether more of the focus class is predicted as background than may be missed."""
     low = predicted_background.low
     return low is not None and low > 1 - point.val_sensitivity_asked
+
+
+def share(found: Estimate, *, against: float | None = None) -> str:
+    """Format a share with its 95% interval, as in "4% (1% to 13%)"."""
+    if found.value is None:
+        return "not known"
+    text = percent(found.value, against=against)
+    if found.low is None or found.high is None:
+        return text
+    low, high = (percent(end, against=against) for end in (found.low, found.high))
+    return f"{text} ({low} to {high})"
+
+
+def of_unusable(point: OperatingPoint, focus: str) -> str:
+    """Say why a threshold must not be used."""
+    text = f"Do not use this threshold: it finds {share(point.test.sensitivity)} of {focus} images"
+    if point.test.specificity.value is not None:
+        marked = percent(1 - point.test.specificity.value)
+        text += f", and marks {marked} of the other images as {focus}"
+    return f"{text}."
+
+
+def of_missed(found: Estimate, support: Count, names: ClassNames) -> str:
+    """Say how many cases of the focus class are predicted as background.
+
+    The interval of none or all of the cases is that of Clopper and Pearson, with a decimal.
+    """
+    if found.value is None:
+        return f"No test image is {names.focus}."
+    number = round(found.value * support, 1)  # a mean over seeds is not whole
+    text = f"{number:g} of {support:g} {names.focus} test images"
+    ends = (
+        "" if found.low is None or found.high is None else _ends(found.value, found.low, found.high)
+    )
+    return f"{text}{ends} are predicted {names.background}."
+
+
+def _ends(value: float, low: float, high: float) -> str:
+    if low == high:  # of a file that was written before such intervals were computed
+        return ""
+    if value not in (0, 1):
+        return f" (95% CI {percent(low)} to {percent(high)})"
+    first, last = (f"{end:.0%}" if end in (0, 1) else f"{end:.1%}" for end in (low, high))
+    return f" (95% CI {first} to {last}, by Clopper-Pearson)"
 
 
 def calibrate(

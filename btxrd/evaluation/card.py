@@ -9,16 +9,19 @@ import yaml
 
 from btxrd.artifacts.checked import read_split
 from btxrd.artifacts.codec import DAMAGE
-from btxrd.artifacts.config import read_config
-from btxrd.artifacts.metrics import RunMetrics
+from btxrd.artifacts.config import NO_EVIDENCE, read_config
+from btxrd.artifacts.metrics import UNDEFINED, RunMetrics
 from btxrd.artifacts.sidecar import read_sidecar
 from btxrd.artifacts.tables import PARTITIONS
+from btxrd.config.schema import Config
 from btxrd.errors import DamagedError
+from btxrd.evaluation.calibration import judged, of_missed, of_unusable
 from btxrd.evaluation.metrics import METRICS, headline_metrics
 from btxrd.pages import render
 from btxrd.runtime.files import is_there, read_file
 
 CARD = "card.md"
+CHANCE = 0.5  # macro AUC
 
 
 def card_of(run_dir: Path, metrics: RunMetrics) -> str:
@@ -40,6 +43,8 @@ def card_of(run_dir: Path, metrics: RunMetrics) -> str:
         annotations=config.annotations.title,
         sidecar=sidecar,
         metrics=metrics,
+        warnings=warnings_of(config, metrics),
+        missed=_missed(metrics),
         overrides=_overrides(run_dir),
         counts=[
             (name, [counts.get((name, label), 0) for label in names.names], _centers(split, name))
@@ -50,6 +55,40 @@ def card_of(run_dir: Path, metrics: RunMetrics) -> str:
         of_class=[metric for metric in METRICS if metric.compute_per_class is not None],
         of_center=[metric for metric in METRICS if metric.per_center and metric.exists_for(names)],
     )
+
+
+def warnings_of(config: Config, metrics: RunMetrics) -> list[str]:
+    """Return what a reader must know before any metric."""
+    found = []
+    if config.data.phantom is not None:
+        drawn = f"{config.data.phantom.cases} drawn radiographs, not patients"
+        found.append(f"Synthetic data: {drawn}. {NO_EVIDENCE}")
+    names, test = metrics.class_names, metrics.test
+    counts = zip(names.names, zip(*test.confusion, strict=True), strict=True)
+    predicted = [name for name, cases in counts if sum(cases)]
+    auc = test.values.get("macro_auc", UNDEFINED)
+    if len(predicted) == 1:
+        found.append(
+            f"Constant predictor: all {test.n:g} test images are predicted {predicted[0]}."
+        )
+    elif auc.low is not None and auc.high is not None and auc.low <= CHANCE:
+        shown = f"{auc.value:.3f} (95% CI {auc.low:.3f} to {auc.high:.3f})"
+        found.append(
+            f"Not better than chance: macro AUC on test is {shown}. Nothing can be concluded from "
+            "the other metrics."
+        )
+    point = metrics.clinical.operating_point if metrics.clinical else None
+    if point is not None and judged(point) == "unusable":
+        found.append(of_unusable(point, names.focus))
+    return found
+
+
+def _missed(metrics: RunMetrics) -> str:
+    """Say how many test cases of the focus class are predicted as background."""
+    names, test = metrics.class_names, metrics.test
+    found = test.values.get(f"{names.focus}_predicted_{names.background}")
+    support = test.per_class[names.focus].support
+    return "" if found is None else of_missed(found, support, names)
 
 
 def _centers(split: pd.DataFrame, partition: str) -> str:

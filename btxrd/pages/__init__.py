@@ -45,3 +45,10 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def percent(value: float, *, against: float | None = None) -> str:
+    """A share; with a decimal if it would become 0%, 100% or the share that it is compared with."""
+    limits = (0.0, 1.0) if against is None else (0.0, 1.0, against)
+    hides = any(limit != value and abs(value - limit) < 0.00501 for limit in limits)
+    return f"{value:.1%}" if hides else f"{value:.0%}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from btxrd.artifacts.config import NO_EVIDENCE
 from btxrd.artifacts.plan import SweepPlan
 from btxrd.artifacts.summary import Summary
 from btxrd.evaluation.selection import selection_rule
@@ -15,8 +16,6 @@ from btxrd.report.setting_rows import setting_rows
 from btxrd.report.simultaneous import from_selected
 from btxrd.report.winners import assess, select_winners
 from btxrd.report.wording import in_words
-
-NO_EVIDENCE = "These results say nothing about BTXRD or about any clinic."
 
 
 def summary_of(

@@ -120,12 +120,12 @@ def _findings(summary: Summary) -> list[str]:
     if not columns:
         return ["Winner: none, since no run was evaluated on a val partition of its own"]
     selected = any(column.setting for column in columns)
-    lines = [f"Winner by {summary.selection_rule}:" if selected else "Winner: none"]
+    lines = _wrapped(f"Winner by {summary.selection_rule}:" if selected else "Winner: none")
     focus = summary.settings[0].focus if summary.settings else ""
     for column in columns:
         lines += _of_split(column, focus)
-    caveats = (completeness(summary), one_seed(summary))
-    return lines + [line for caveat in caveats if caveat for line in _wrapped(caveat)]
+    caveats = [text for text in (completeness(summary), one_seed(summary)) if text]
+    return lines + [line for caveat in caveats for line in ("", *_wrapped(caveat))]
 
 
 def _of_split(column: SplitFindings, focus: str) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.verdicts import JudgedDifference
+from btxrd.pages import percent as percent
 
 MINUS = "−"  # the sign, not a hyphen
 NOT_KNOWN = "not known"
@@ -20,17 +21,10 @@ def figure(value: float, *, signed: bool = False) -> str:
     return sign + text
 
 
-def percent(value: float, *, against: float | None = None) -> str:
-    """Format a share; with a decimal if it would become 0%, 100% or the share to compare with."""
-    limits = (0.0, 1.0) if against is None else (0.0, 1.0, against)
-    hides = any(limit != value and abs(value - limit) < 0.00501 for limit in limits)
-    return f"{value:.1%}" if hides else f"{value:.0%}"
-
-
 def format_estimate(
     found: Estimate | None,
     *,
-    percent: bool = False,
+    as_percent: bool = False,
     signed: bool = False,
     against: float | None = None,
     interval: str = "95% CI ",
@@ -39,25 +33,25 @@ def format_estimate(
 
     Args:
         found: The metric; "not known" if it has no value.
-        percent: Whether it is a share.
+        as_percent: Whether it is a share.
         signed: Whether its value has a plus sign if it is above 0.
         against: Share that the sentence compares it with.
         interval: What precedes the ends in the parentheses.
     """
     if found is None or found.value is None:
         return NOT_KNOWN
-    value = _shown(found.value, percent, against, signed)
-    ends = format_interval(found, percent=percent, against=against)
+    value = _shown(found.value, as_percent, against, signed)
+    ends = format_interval(found, as_percent=as_percent, against=against)
     return value if ends is None else f"{value} ({interval}{ends})"
 
 
 def format_interval(
-    found: Estimate, *, percent: bool = False, against: float | None = None
+    found: Estimate, *, as_percent: bool = False, against: float | None = None
 ) -> str | None:
     """Format the ends of a confidence interval; None if there are none."""
     if found.low is None or found.high is None:
         return None
-    low, high = (_shown(end, percent, against, False) for end in (found.low, found.high))
+    low, high = (_shown(end, as_percent, against, False) for end in (found.low, found.high))
     return f"{low} to {high}"
 
 

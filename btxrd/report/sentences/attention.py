@@ -26,7 +26,7 @@ def find_localisation(selected: Selected) -> Finding:
     ]
     reference = max((value for _, value in references), default=0.0)
     verdict, short = _verdict(peak, reference)
-    beside = f"{format_estimate(peak, percent=True, interval='')} of {found.maps.ok:g}"
+    beside = f"{format_estimate(peak, as_percent=True, interval='')} of {found.maps.ok:g}"
     one = mark(peak, selected.kind, "maximum on the lesion")
     plot = IntervalPlot(0.0, 1.0, (one,), tuple(references), as_percent=True)
     return Finding(KEY, verdict, short, beside, _sentence(found, short), plot)
@@ -52,7 +52,7 @@ def _verdict(peak: MapScore, reference: float) -> tuple[Verdict, str]:
 
 def _sentence(found: Localisation, short: str) -> str:
     peak, unusable = found.peak_inside, found.maps.empty + found.maps.saturated
-    shown = format_estimate(peak, percent=True)
+    shown = format_estimate(peak, as_percent=True)
     levels = (
         [f"the chance level is {percent(peak.by_chance)}"] if peak.by_chance is not None else []
     )

@@ -2,7 +2,14 @@
 
 from btxrd.artifacts.comparison import SettingRow
 from btxrd.artifacts.metrics import Clinical, Estimate, OperatingPoint
-from btxrd.evaluation.calibration import PointVerdict, judged, loses_focus
+from btxrd.evaluation.calibration import (
+    PointVerdict,
+    judged,
+    loses_focus,
+    of_missed,
+    of_unusable,
+    share,
+)
 from btxrd.evaluation.selection import is_at_bound
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import Selected, axis, mark, not_assessed
@@ -29,7 +36,7 @@ def find_focus(selected: Selected) -> Finding:
     missed = _missed(row)
     verdict, short = _verdict(outcome, point, row)
     found, asked = point.test.sensitivity, point.val_sensitivity_asked
-    beside = f"{format_estimate(found, percent=True, against=asked, interval='')}{_of(row)}"
+    beside = f"{share(found, against=asked)}{_of(row)}"
     if point.test.specificity.value is not None:
         beside += f", specificity {percent(point.test.specificity.value)}"
     one = mark(found, selected.kind, "sensitivity")
@@ -61,16 +68,12 @@ def _verdict(outcome: PointVerdict, point: OperatingPoint, row: SettingRow) -> t
 
 def _sentence(outcome: PointVerdict, point: OperatingPoint, row: SettingRow) -> str:
     asked, test = point.val_sensitivity_asked, point.test
-    shown = format_estimate(test.sensitivity, percent=True, against=asked, interval="")
-    specificity = format_estimate(test.specificity, percent=True, interval="")
+    shown = share(test.sensitivity, against=asked)
+    specificity = share(test.specificity)
     images, target = f"{row.focus} test images", percent(asked)
     threshold = f"at the threshold that finds {target} on validation; specificity is {specificity}"
     if outcome == "unusable":
-        text = f"Do not use this threshold: it finds {shown} of {row.focus} images"
-        if test.specificity.value is not None:
-            marked = percent(1 - test.specificity.value)
-            text += f", and marks {marked} of the other images as {row.focus}"
-        return f"{text}."
+        return of_unusable(point, row.focus)
     ending = {
         "reached": ".",
         "not_shown": f"; {target} is not shown.",
@@ -88,24 +91,9 @@ def _rate(row: SettingRow) -> Estimate | None:
 def _missed(row: SettingRow) -> str:
     """Say how many cases of the focus class are predicted as background."""
     rate, support = _rate(row), row.per_class.get(row.focus)
-    if rate is None or rate.value is None or support is None:
+    if rate is None or support is None:
         return ""
-    number = rate.value * support.support
-    whole = abs(number - round(number)) < 1e-6
-    shown = f"{round(number)}" if whole else f"{number:.1f}"
-    text = f"{shown} of {support.support:g} {row.focus} test images"
-    ends = (rate.low, rate.high)
-    if ends[0] is None or ends[1] is None or ends[0] == ends[1]:
-        return f"{text} are predicted {row.background}."
-    method = ", by Clopper-Pearson" if rate.value in (0, 1) else ""
-    low, high = (_end(end, rate.value) for end in ends if end is not None)
-    return f"{text} (95% CI {low} to {high}{method}) are predicted {row.background}."
-
-
-def _end(end: float, value: float) -> str:
-    """Format an end of an interval; with a decimal if the value is 0 or 1."""
-    is_whole = value not in (0, 1) or end in (0, 1)
-    return percent(end) if is_whole else f"{end:.1%}"
+    return of_missed(rate, support.support, row.class_names)
 
 
 def find_calibration(selected: Selected) -> Finding:
