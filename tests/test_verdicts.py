@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 from sweeps import Cases, cases_of, edit_val, summary_of, write_history, write_run, write_scored
 
+from btxrd.artifacts.tables import GRADCAM, columns_of, write_table
 from btxrd.evaluation.bootstrap import bootstrap_weights, with_sample
 from btxrd.evaluation.formulas import macro_auc
 from btxrd.report.simultaneous import Panel, judge
@@ -185,3 +187,114 @@ def test_planned_runs_are_those_that_differ_in_the_seed(tmp_path):
     write_run(tmp_path, "m=a,seed=1", seed=1, state="failed")
     write_run(tmp_path, "m=b,seed=0", seed=0, backbone="b")
     assert [row["planned"] for row in summary_of(tmp_path)["settings"]] == [2, 1]
+
+
+def gaps_of(tmp_path, seen, unseen, cases=300):
+    for split, power in (("stratified", seen), ("center", unseen)):
+        write_run(tmp_path, f"split={split}", split=split, skill=(0.5, power), cases=(40, cases))
+    return [gap["verdict"] for gap in summary_of(tmp_path)["generalisation_gap"]]
+
+
+@pytest.mark.parametrize(
+    ("seen", "unseen", "verdict"),
+    [
+        (0.6, 0.1, "loss"),
+        (0.2, 0.6, "gain"),
+        (0.3, 0.3, "not_enough_data"),
+        (1.0, 1.0, "no_loss"),
+        (0.0, 0.5, "not_assessed"),
+    ],
+)
+def test_verdict_about_unseen_centers(tmp_path, seen, unseen, verdict):
+    assert gaps_of(tmp_path, seen, unseen) == [verdict]
+
+
+def write_grid(folder, skills, **more):
+    """Write runs of two backbones with and without guidance, and one with a sham."""
+    for noise, ((backbone, kind, sham), power) in enumerate(skills.items()):
+        run_dir = write_run(
+            folder, f"{backbone}-{kind}-{sham}", backbone=backbone, annotations=(kind, sham),
+            skill=(0.5, power), noise=noise, cases=(40, 120), **more,
+        )  # fmt: skip
+        write_peaks(run_dir, 0.8 if kind == "guided" and sham == "none" else 0.2)
+
+
+def write_peaks(run_dir, share):
+    n = 60
+    inside = (np.arange(n) * 7 % n < share * n).astype(float)
+    table = pd.DataFrame({"image_id": [f"t{at}" for at in range(n)], "peak_inside": inside})
+    rest = {
+        "label": "benign", "predicted": "benign", "center": 1, "group": table["image_id"],
+        "map": "ok",
+    }  # fmt: skip
+    scores = set(columns_of(GRADCAM)) - set(table) - set(rest)
+    write_table(run_dir, GRADCAM, table.assign(**rest, **dict.fromkeys(scores, 0.1)))
+
+
+SKILLS = {
+    ("a", "none", "none"): 0.2,
+    ("a", "guided", "none"): 0.6,
+    ("a", "guided", "shuffled"): 0.2,
+    ("b", "none", "none"): 0.2,
+    ("b", "guided", "none"): 0.6,
+}
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grid")
+    write_grid(folder, SKILLS)
+    return {(one["option"], one["one"], one["other"]): one for one in summary_of(folder)["options"]}
+
+
+def test_options_are_compared_in_pairs_that_differ_in_nothing_else(grid):
+    assert {key: len(one["pairs"]) for key, one in grid.items()} == {
+        ("annotations", "guided", "none"): 2,
+        ("annotations", "guided_shuffled", "guided"): 1,
+        ("annotations", "guided_shuffled", "none"): 1,
+        ("model", "b_cbam", "a_cbam"): 2,
+    }
+    assert {one["one"] for one in grid.values() if one["is_control"]} == {"guided_shuffled"}
+
+
+def test_a_pair_says_what_it_has_in_common(grid):
+    pairs = grid["annotations", "guided", "none"]["pairs"]
+    assert sorted(pair["context"] for pair in pairs) == ["a_cbam", "b_cbam"]
+    assert {pair["difference"]["verdict"] for pair in pairs} == {"better"}
+
+
+def test_the_pooled_difference_is_the_mean_of_the_pairs(grid):
+    found = grid["annotations", "guided", "none"]
+    values = [pair["difference"]["value"] for pair in found["pairs"]]
+    assert found["pooled"]["value"] == pytest.approx(np.mean(values))
+    widths = [one["high"] - one["low"] for one in [p["difference"] for p in found["pairs"]]]
+    assert found["pooled"]["high"] - found["pooled"]["low"] < min(widths)
+    assert found["pooled"]["tests"] == 3
+
+
+def test_peaks_are_compared_tumour_by_tumour(grid):
+    found = grid["annotations", "guided", "none"]
+    assert [pair["peak_inside"]["value"] for pair in found["pairs"]] == pytest.approx([0.6, 0.6])
+    assert found["pooled_peak_inside"]["verdict"] == "better"
+    same = grid["annotations", "guided_shuffled", "none"]["pairs"][0]["peak_inside"]
+    assert (same["value"], same["verdict"]) == (0, "not_enough_data")
+
+
+def test_settings_at_chance_are_in_no_pair(tmp_path):
+    write_grid(tmp_path, {("a", "none", "none"): 0.0, ("a", "guided", "none"): 0.6})
+    assert summary_of(tmp_path)["options"] == []
+
+
+def test_what_a_model_brings_is_part_of_it_unless_it_was_typed(tmp_path):
+    for typed in ("", ",training.lr=1"):
+        for backbone, lr in (("a", 1e-3), ("b", 1e-4)):
+            write_run(tmp_path / f"x{typed}", f"m={backbone}{typed}", backbone=backbone, lr=lr)
+    assert [one["option"] for one in summary_of(tmp_path / "x")["options"]] == ["model"]
+    assert summary_of(tmp_path / "x,training.lr=1")["options"] == []
+
+
+def test_models_without_pixels_stand_beside_each_split(tmp_path):
+    for split in ("stratified", "center"):
+        write_run(tmp_path, f"split={split}", split=split)
+    found = {(one["split_hash"], one["name"]) for one in summary_of(tmp_path)["references"]}
+    assert found == {(f"{split}-whole", "center_and_size") for split in ("stratified", "center")}

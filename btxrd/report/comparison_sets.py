@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -33,6 +34,15 @@ class SeedVariance:
     sd: float = 0.0
     df: int = 0
 
+    @classmethod
+    def of(cls, values: Sequence[Floats]) -> Self:
+        """Pool the variance of settings with several seeds, of which each has (seeds,) values."""
+        df = sum(len(seeds) - 1 for seeds in values)
+        if df == 0:
+            return cls()
+        squares = sum(float(((seeds - seeds.mean()) ** 2).sum()) for seeds in values)
+        return cls(float(np.sqrt(squares / df)), df)
+
     def variance(self, *settings: Setting) -> float:
         """Return the variance of the difference, or of the sum, of the means of settings."""
         return self.sd**2 * sum(1 / len(setting.runs) for setting in settings)
@@ -47,18 +57,17 @@ class SeedVariance:
         draws = np.random.default_rng((0, stream)).standard_t(self.df, count)
         return np.append(0, draws * np.sqrt(self.variance(*settings)))
 
-    def joint_noise(self, count: int, settings: Sequence[Setting]) -> Floats:
-        """Draw (1 + count, settings) values, one for each setting; the first, for the sample, is 0.
+    def joint_noise(self, count: int, variances: Floats) -> Floats:
+        """Draw (1 + count, n) values with n variances; the first, for the sample, is 0.
 
         They share the uncertainty of the standard deviation.
         """
         if self.df == 0:
-            return np.zeros((1 + count, len(settings)))
+            return np.zeros((1 + count, len(variances)))
         draw = np.random.default_rng((0, 2))
-        sd = np.sqrt([self.variance(setting) for setting in settings])
-        normal = draw.standard_normal((count, len(settings)))
-        scale = np.sqrt(self.df / draw.chisquare(self.df, (count, 1)))
-        return np.vstack([np.zeros((1, len(settings))), normal * scale * sd])
+        normal = draw.standard_normal((1 + count, len(variances))) * np.sqrt(variances)
+        normal[0] = 0
+        return normal * np.sqrt(self.df / draw.chisquare(self.df, (1 + count, 1)))
 
 
 class SettingMetric:
@@ -154,12 +163,7 @@ class ComparisonSet:
 
     def seed_variance(self, metric: str) -> SeedVariance:
         """Return how much a metric varies between seeds, pooled over the settings."""
-        several = [one.seeds for one in self.metrics[metric] if one.has_spread]
-        df = sum(len(seeds) - 1 for seeds in several)
-        if df == 0:
-            return SeedVariance()
-        squares = sum(float(((seeds - seeds.mean()) ** 2).sum()) for seeds in several)
-        return SeedVariance(float(np.sqrt(squares / df)), df)
+        return SeedVariance.of([one.seeds for one in self.metrics[metric] if one.has_spread])
 
     def estimate(self, metric: str, position: int, letters: str) -> SettingEstimate:
         """Return a metric of a setting: the mean over the seeds, and their standard deviation.

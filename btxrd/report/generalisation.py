@@ -1,16 +1,17 @@
 """The generalisation gap: a setting at centers seen in training, and at unseen ones."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from btxrd.artifacts.comparison import Gap, MetricGap
+from btxrd.artifacts.verdicts import GapVerdict, Skill
 from btxrd.evaluation.bootstrap import bootstrap_weights, estimate, with_sample
 from btxrd.evaluation.formulas import equal_priors, macro_auc, mean
 from btxrd.evaluation.metrics import Floats
-from btxrd.report.comparison_sets import COMPARED, ComparisonSet
+from btxrd.report.comparison_sets import COMPARED, FEWEST_IN_CLASS, ComparisonSet
 from btxrd.report.settings import Setting
 
 UNSEEN = ("center", "leave_one_center_out")
@@ -29,16 +30,49 @@ class Resampled:
     balanced: Floats
 
 
-def generalisation_gap(sets: Sequence[ComparisonSet]) -> list[Gap]:
+def generalisation_gap(
+    sets: Sequence[ComparisonSet], skills: Mapping[Setting, Skill], margin: float
+) -> list[Gap]:
     """Return the metrics on `stratified` minus those at unseen centers.
 
     There is one gap for every two settings that differ in the split alone. Groups that are tested
     in both are resampled together, so the confidence interval accounts for them.
+
+    Args:
+        sets: The settings, by their test cases.
+        skills: Whether each setting is better than chance; nothing is concluded about others.
+        margin: Smallest difference in macro AUC that matters.
     """
-    return [gap for near in sets for far in sets for gap in _gaps(near, far)]
+    return [
+        replace(gap, verdict=_verdict(gap, skills[setting], far.fewest, margin))
+        for near in sets
+        for far in sets
+        for setting, gap in _gaps(near, far)
+    ]
 
 
-def _gaps(seen: ComparisonSet, unseen: ComparisonSet) -> list[Gap]:
+def _verdict(gap: Gap, skill: Skill, fewest: int, margin: float) -> GapVerdict:
+    """Return what a gap in macro AUC shows.
+
+    Args:
+        gap: The gap.
+        skill: Of the setting at centers seen in training.
+        fewest: Smallest number of groups of a class at the unseen centers.
+        margin: Smallest difference that matters.
+    """
+    found = gap.metrics["macro_auc"].gap
+    if skill != "above_chance" or found.low is None or found.high is None:
+        return "not_assessed"
+    if fewest < FEWEST_IN_CLASS:
+        return "not_enough_data"
+    if found.low > 0:
+        return "loss"
+    if found.high < 0:
+        return "gain"
+    return "no_loss" if found.high < margin else "not_enough_data"
+
+
+def _gaps(seen: ComparisonSet, unseen: ComparisonSet) -> list[tuple[Setting, Gap]]:
     pairs = [
         (near, far)
         for near in seen.settings
@@ -64,7 +98,8 @@ def _gaps(seen: ComparisonSet, unseen: ComparisonSet) -> list[Gap]:
             noise = noise + unseen.seed_variance(metric).noise(len(weights) - 1, far, stream=1)
             metrics[metric] = _gap(sides[0][metric], sides[1][metric], noise)
         runs = near.runs[0].name, far.runs[0].name
-        gaps.append(Gap(near.name, far.split, (near.seeds, far.seeds), runs, metrics))
+        gap = Gap(near.name, far.split, (near.seeds, far.seeds), runs, metrics)
+        gaps.append((near, gap))
     return gaps
 
 

@@ -50,13 +50,9 @@ def panel_of(compared: ComparisonSet) -> Panel:
     metrics = compared.metrics["macro_auc"]
     resampled = np.stack([one.resampled for one in metrics], axis=1)
     seeds = compared.seed_variance("macro_auc")
-    return Panel(
-        resampled,
-        seeds.joint_noise(len(resampled) - 1, compared.settings),
-        np.array([seeds.variance(setting) for setting in compared.settings]),
-        compared.groups,
-        compared.fewest,
-    )
+    variances = np.array([seeds.variance(setting) for setting in compared.settings])
+    noise = seeds.joint_noise(len(resampled) - 1, variances)
+    return Panel(resampled, noise, variances, compared.groups, compared.fewest)
 
 
 def judge(panel: Panel, contrasts: Floats, margin: float | None) -> list[JudgedDifference]:
@@ -69,11 +65,11 @@ def judge(panel: Panel, contrasts: Floats, margin: float | None) -> list[JudgedD
         margin: Smallest difference that matters; None if none was declared for this metric.
     """
     resampled = panel.resampled @ contrasts.T
-    value = resampled[0]
-    if not panel.is_testable or np.isnan(value).any():
-        return [_not_tested(float(one), len(value)) for one in value]
+    values = resampled[0]
+    if not panel.is_testable or np.isnan(values).any():
+        return [_not_tested(value, len(values)) for value in values.tolist()]
     known = ~np.isnan(resampled).any(axis=1)
-    spread = (resampled - value)[known][1:]
+    spread = (resampled - values)[known][1:]
     of_seeds = contrasts**2 @ panel.of_seeds
     error = np.sqrt(spread.var(axis=0) + of_seeds)
     varies = error > ROUNDING
@@ -83,11 +79,11 @@ def judge(panel: Panel, contrasts: Floats, margin: float | None) -> list[JudgedD
         largest = np.abs((spread + noise)[:, varies] / error[varies]).max(axis=1)
         critical = float(np.quantile(largest, COVERAGE))
         critical *= _of_few_groups(critical, int(varies.sum()), panel.fewest)
-    half = np.where(varies, critical * error, _of_no_variance(value, panel.fewest))
+    half = np.where(varies, critical * error, _of_no_variance(values, panel.fewest))
     reach = half + np.where(varies, POWER_80 * error, 0)
     return [
-        _judged(*map(float, each), margin, len(value))
-        for each in zip(value, half, reach, strict=True)
+        _judged(value, half, reach, margin, len(values))
+        for value, half, reach in zip(values.tolist(), half.tolist(), reach.tolist(), strict=True)
     ]
 
 
@@ -135,7 +131,7 @@ def from_selected(
     sets: Sequence[ComparisonSet], selected: Sequence[Setting], margin: float
 ) -> dict[Setting, JudgedDifference]:
     """Compare each setting with the selected one of its split, in one family for each split."""
-    found = {}
+    found: dict[Setting, JudgedDifference] = {}
     for compared in sets:
         places = {setting: place for place, setting in enumerate(compared.settings)}
         for best in selected:

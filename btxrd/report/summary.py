@@ -11,6 +11,8 @@ from btxrd.report.compare import compare
 from btxrd.report.comparison_sets import ComparisonSet
 from btxrd.report.curves import curves_of
 from btxrd.report.generalisation import generalisation_gap
+from btxrd.report.options import option_contrasts
+from btxrd.report.references import references
 from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.setting_rows import setting_rows
 from btxrd.report.simultaneous import from_selected
@@ -50,11 +52,13 @@ def summary_of(
         winners=tuple(winners),
         settings=tuple(setting_rows(sets, comparisons, skills, differences, runs)),
         comparisons=tuple(comparisons),
-        generalisation_gap=tuple(generalisation_gap(sets)),
+        generalisation_gap=tuple(generalisation_gap(sets, skills, margin)),
         at_once=at_once,
         runs=tuple(run.row for run in runs),
         unselected=tuple(unselected),
         curves=tuple(curves_of(sets, winners)),
+        options=tuple(option_contrasts(sets, skills, margin)),
+        references=tuple(references(sets)),
     )
 
 
