@@ -32,12 +32,15 @@ class InfluenceValues:
     def __sub__(self, other: "InfluenceValues") -> "InfluenceValues":
         return InfluenceValues(self.value - other.value, self.cases - other.cases)
 
+    def summed(self, groups: Groups) -> "InfluenceValues":
+        """Return the influence of each group (n,) in place of that of each case."""
+        _, group = np.unique(groups, return_inverse=True)
+        return InfluenceValues(self.value, np.asarray(np.bincount(group, self.cases), float))
+
     def variance(self, groups: Groups | None = None) -> float:
         """Return the variance of the value; the units are `groups` (n,), or the cases if None."""
-        if groups is None:
-            return float((self.cases**2).sum())
-        _, group = np.unique(groups, return_inverse=True)
-        return float((np.bincount(group, self.cases) ** 2).sum())
+        units = self if groups is None else self.summed(groups)
+        return float((units.cases**2).sum())
 
 
 def auc_influence(truth: npt.NDArray[np.bool_], score: Floats) -> InfluenceValues:
@@ -101,9 +104,11 @@ def p_value(value: float, variance: float, df: float = np.inf) -> float | None:
         return None
     if variance < ROUNDING**2:
         return 1.0 if abs(value) < ROUNDING else None
-    from scipy import stats  # takes a second to load
+    from scipy import special  # takes time to load; the functions of its stats take long to call
 
-    return float(2 * stats.t.sf(abs(value) / np.sqrt(variance), df))
+    statistic = -abs(value) / np.sqrt(variance)
+    tail = special.ndtr(statistic) if np.isinf(df) else special.stdtr(df, statistic)
+    return float(2 * tail)
 
 
 def mcnemar(
@@ -118,9 +123,9 @@ def mcnemar(
     only_one = int((one_right & ~other_right).sum())
     only_other = int((~one_right & other_right).sum())
     discordant = only_one + only_other
-    from scipy import stats  # takes a second to load
+    from scipy import special  # takes time to load; the functions of its stats take long to call
 
-    p = stats.binomtest(only_one, discordant).pvalue if discordant else 1.0
+    p = min(1.0, 2 * special.bdtr(min(only_one, only_other), discordant, 0.5))
     return {"only_one": only_one, "only_other": only_other, "p": float(p)}
 
 

@@ -1,8 +1,9 @@
 """Paired tests of every two settings on the same test cases."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Self
 
 import numpy as np
 
@@ -40,17 +41,38 @@ def compare(sets: Sequence[ComparisonSet]) -> list[PairedComparison]:
     ]
 
 
+@dataclass(frozen=True)
+class _Influences:
+    """A metric of a setting, with the influence of each case and of each group."""
+
+    cases: InfluenceValues
+    groups: InfluenceValues
+
+    @classmethod
+    def of(cls, found: InfluenceValues, groups: Groups) -> Self:
+        return cls(found, found.summed(groups))
+
+    def __sub__(self, other: Self) -> "_Influences":
+        return _Influences(self.cases - other.cases, self.groups - other.groups)
+
+
 def _pairs(compared: ComparisonSet) -> Iterator[PairedComparison]:
-    _, groups = np.unique(compared.settings[0].test.groups, return_inverse=True)
+    groups = compared.settings[0].test.groups
     seeds = {metric: compared.seed_variance(metric) for metric in COMPARED}
+    influences = {
+        metric: [_Influences.of(one.influence, groups) for one in found]
+        for metric, found in compared.metrics.items()
+    }
+    areas = [[_Influences.of(one, groups) for one in found] for found in compared.auc_of_classes]
     for i, j in combinations(range(len(compared.settings)), 2):
         one, other = compared.settings[i], compared.settings[j]
         differences = {
-            metric: _difference(of_settings[i], of_settings[j], seeds[metric], groups)
-            for metric, of_settings in compared.metrics.items()
+            metric: _difference(
+                found[i], found[j], influences[metric][i] - influences[metric][j], seeds[metric]
+            )
+            for metric, found in compared.metrics.items()
         }
-        areas = zip(compared.auc_of_classes[i], compared.auc_of_classes[j], strict=True)
-        per_class = [_class_difference(a - b, groups) for a, b in areas]
+        per_class = [_class_difference(a - b) for a, b in zip(areas[i], areas[j], strict=True)]
         by_name = dict(zip(compared.names.names, per_class, strict=True))
         differences["macro_auc"] = replace(differences["macro_auc"], per_class=by_name)
         differences["accuracy"] = replace(differences["accuracy"], mcnemar=_mcnemar(one, other))
@@ -60,26 +82,25 @@ def _pairs(compared: ComparisonSet) -> Iterator[PairedComparison]:
             other=other.name,
             runs=(one.runs[0].name, other.runs[0].name),
             n=len(groups),
-            groups=int(groups.max()) + 1,
+            groups=compared.groups,
             seeds=(len(one.runs), len(other.runs)),
             differences=differences,
         )
 
 
 def _difference(
-    one: SettingMetric, other: SettingMetric, seeds: SeedVariance, groups: Groups
+    one: SettingMetric, other: SettingMetric, influence: _Influences, seeds: SeedVariance
 ) -> Difference:
     of_seeds = seeds.variance(one.setting, other.setting)
     noise = seeds.noise(len(one.resampled) - 1, one.setting, other.setting)
     found = estimate(np.clip(one.resampled - other.resampled + noise, -1, 1))
-    influence = one.influence - other.influence
-    total = influence.variance(groups) + of_seeds
+    total = influence.groups.variance() + of_seeds
     return Difference(
         found.value,
         found.low,
         found.high,
-        p=_p_of_groups(influence, groups, of_seeds, seeds.df),
-        p_cases=p_value(influence.value, influence.variance()),
+        p=_p_of_groups(influence.groups, of_seeds, seeds.df),
+        p_cases=p_value(influence.cases.value, influence.cases.variance()),
         p_holm=None,
         significant=False,
         seed_sd=float(np.sqrt(of_seeds)) if seeds.df else None,
@@ -87,29 +108,26 @@ def _difference(
     )
 
 
-def _class_difference(difference: InfluenceValues, groups: Groups) -> ClassDifference:
+def _class_difference(difference: _Influences) -> ClassDifference:
     return ClassDifference(
-        None if np.isnan(difference.value) else difference.value,
-        _p_of_groups(difference, groups),
-        p_value(difference.value, difference.variance()),
+        None if np.isnan(difference.cases.value) else difference.cases.value,
+        _p_of_groups(difference.groups),
+        p_value(difference.cases.value, difference.cases.variance()),
     )
 
 
-def _p_of_groups(
-    difference: InfluenceValues, groups: Groups, of_seeds: float = 0, df: int = 0
-) -> float | None:
+def _p_of_groups(difference: InfluenceValues, of_seeds: float = 0, df: int = 0) -> float | None:
     """Return p with groups as units; None for too few groups.
 
     Args:
-        difference: Of two settings.
-        groups: (n,).
+        difference: Of two settings, with the influence of each group.
         of_seeds: Variance that seeds add.
         df: Its degrees of freedom. Those of the sum are Satterthwaite's (1946), since cases are
             many and seeds are few.
     """
-    if len(np.unique(groups)) < FEWEST_GROUPS:
+    if len(difference.cases) < FEWEST_GROUPS:
         return None
-    total = difference.variance(groups) + of_seeds
+    total = difference.variance() + of_seeds
     degrees = df * (total / of_seeds) ** 2 if of_seeds > 0 else np.inf
     return p_value(difference.value, total, degrees)
 

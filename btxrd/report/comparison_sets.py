@@ -123,7 +123,7 @@ class ComparisonSet:
         """The classes, which are the same for all settings."""
         return self.settings[0].names
 
-    @property
+    @cached_property
     def groups(self) -> int:
         """Number of groups of the test cases."""
         return len(np.unique(self.settings[0].test.groups))

@@ -10,7 +10,8 @@ import numpy as np
 from btxrd.artifacts.comparison import PairedComparison, SettingEstimate, SettingRow
 from btxrd.artifacts.metrics import Estimates
 from btxrd.artifacts.verdicts import JudgedDifference, Skill
-from btxrd.evaluation.bootstrap import partition_metrics
+from btxrd.evaluation.bootstrap import estimate
+from btxrd.evaluation.metrics import Cases, Floats, headline_metrics
 from btxrd.report.columns import columns_of
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet
 from btxrd.report.letters import letters_of
@@ -48,7 +49,7 @@ def setting_rows(
                 for metric in COMPARED
             }
             row = replace(
-                _row(setting, estimates),
+                _row(setting, estimates, compared.weights),
                 planned=max(len(setting.runs), _planned(setting, planned)),
                 skill=skills[setting],
                 difference=differences.get(setting),
@@ -66,7 +67,7 @@ def _planned(setting: Setting, planned: Mapping[str, int]) -> int:
     return sum(planned[name] for name in {_without_seed(run.name) for run in setting.runs})
 
 
-def _row(setting: Setting, compared: dict[str, SettingEstimate]) -> SettingRow:
+def _row(setting: Setting, compared: dict[str, SettingEstimate], weights: Floats) -> SettingRow:
     first, metrics = setting.runs[0].row, merged([run.metrics for run in setting.runs])
     values = metrics.test.values
     keys = [column.key for column in columns_of([setting.names]) if column.key not in COMPARED]
@@ -93,18 +94,20 @@ def _row(setting: Setting, compared: dict[str, SettingEstimate]) -> SettingRow:
         gradcam=metrics.gradcam,
         lesion_maps=metrics.lesion_maps,
         shortcuts=metrics.shortcuts,
-        ensemble=_ensemble(setting),
+        ensemble=_ensemble(setting, weights),
         key=sha256(setting.without_split.encode()).hexdigest()[:12],
         split_hash=setting.split_hash,
         constant=constant_runs(setting),
     )
 
 
-def _ensemble(setting: Setting) -> Estimates | None:
+def _ensemble(setting: Setting, weights: Floats) -> Estimates | None:
     """Return the test metrics of the seeds' mean probabilities; None for one seed."""
     if len(setting.runs) == 1:
         return None
-    test, probs = setting.test, np.mean(setting.probs, axis=0)
-    found = partition_metrics(test.labels, probs, test.groups, test.centers, setting.names)
-    keys = [column.key for column in columns_of([setting.names])]
-    return {key: found.values[key] for key in keys}
+    cases = Cases(setting.test.labels, np.mean(setting.probs, axis=0), setting.names)
+    return {
+        metric.key(setting.names): estimate(metric.compute(cases, weights))
+        for metric in headline_metrics(setting.names)
+        if metric.compute is not None
+    }

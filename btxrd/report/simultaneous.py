@@ -93,10 +93,10 @@ def _of_few_groups(critical: float, tests: int, fewest: int) -> float:
     The degrees of freedom are those of the smallest class. The tail is that of the critical value,
     or Bonferroni's where the noise of seeds has made it smaller.
     """
-    from scipy import stats  # takes a second to load
+    from scipy import special  # takes time to load
 
-    tail = max(stats.norm.sf(critical), (1 - COVERAGE) / 2 / tests)
-    return float(stats.t.isf(tail, fewest - 1) / stats.norm.isf(tail))
+    tail = max(special.ndtr(-critical), (1 - COVERAGE) / 2 / tests)
+    return float(special.stdtrit(fewest - 1, tail) / special.ndtri(tail))
 
 
 def _of_no_variance(value: Floats, fewest: int) -> Floats:
