@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from btxrd.artifacts.classes import ClassNames
 from btxrd.evaluation.bootstrap import (
@@ -93,3 +94,25 @@ def test_intervals_contain_their_value(found):
         assert metric.low <= metric.value <= metric.high
     assert found.values["accuracy"].high - found.values["accuracy"].low > 0.1
     assert found.notes == {}
+
+
+@pytest.mark.parametrize("hits", [0, 12])
+def test_none_or_all_of_n_have_the_interval_of_clopper_and_pearson(hits):
+    found = estimate(np.full(100, hits / 12), 12)
+    want = binomtest(hits, 12).proportion_ci(method="exact")
+    assert (found.low, found.high) == pytest.approx((want.low, want.high))
+
+
+def test_a_perfect_model_is_as_uncertain_as_its_smallest_class_is_small():
+    """The units are groups: 12 cases of each class in 4 groups."""
+    labels = np.repeat([0, 1, 2], 12)
+    groups = np.array([f"g{at // 3}" for at in range(36)])
+    found = partition_metrics(labels, np.eye(3)[labels], groups, np.ones(36, int), NAMES)
+    of_class, of_all = (binomtest(n, n).proportion_ci(method="exact").low for n in (4, 12))
+    assert found.values["macro_auc"].low == pytest.approx(of_class)
+    assert found.values["accuracy"].low == pytest.approx(of_all)
+    missed = found.values["malignant_predicted_normal"]
+    assert (missed.low, missed.high) == pytest.approx((0, 1 - of_class))
+    values = found.per_class["benign"].values
+    assert values["auc"].low == values["precision"].low == pytest.approx(of_class)
+    assert values["specificity"].low == pytest.approx(binomtest(8, 8).proportion_ci().low)

@@ -1,5 +1,7 @@
 """Metrics with bootstrap confidence intervals over groups."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,8 +14,8 @@ from btxrd.artifacts.metrics import (
     Estimates,
     PartitionMetrics,
 )
-from btxrd.evaluation.formulas import Floats, Labels, confusion
-from btxrd.evaluation.metrics import METRICS, Cases, Metric, compute_metrics
+from btxrd.evaluation.formulas import Flags, Floats, Labels, confusion
+from btxrd.evaluation.metrics import METRICS, Cases, Metric, compute_metrics, denominators
 
 RESAMPLES = 2000
 COVERAGE = 0.95
@@ -51,17 +53,29 @@ def interval(value: float, resampled: Floats) -> tuple[float | None, float | Non
     return float(min(low, value)), float(max(high, value))
 
 
-def estimate(values: Floats) -> Estimate:
+def estimate(values: Floats, units: int = 0) -> Estimate:
     """Return a metric with its confidence interval; `UNDEFINED` if it has no value.
+
+    A proportion of 0 of n or of n of n is the same in every resample, which would claim certainty.
+    Its interval is that of Clopper and Pearson (1934), with groups as units.
 
     Args:
         values: (1 + resamples,), the metric itself first.
+        units: Number of groups that a proportion is a share of; 0 for another metric.
     """
     value = float(values[0])
     if np.isnan(value):
         return UNDEFINED
     low, high = interval(value, values[1:])
+    if units and low == high and value in (0, 1):
+        bound = 1 - ((1 - COVERAGE) / 2) ** (1 / units)
+        low, high = (0.0, bound) if value == 0 else (1 - bound, 1.0)
     return Estimate(value, low, high)
+
+
+def units_of(groups: Groups, among: Sequence[Flags]) -> int:
+    """Return the number of groups of some cases, or the smallest one of several sets of cases."""
+    return min((len(np.unique(groups[flags])) for flags in among), default=0)
 
 
 def with_sample(weights: Floats) -> Floats:
@@ -83,7 +97,7 @@ def partition_metrics(
     """
     weights = bootstrap_weights(groups)
     cases = Cases(labels, probs, names)
-    found = _with_intervals(cases, weights)
+    found = _with_intervals(cases, groups, weights)
     values, notes = _of_all_classes(found, names)
     per_class = {}
     for label, name in enumerate(names.names):
@@ -93,7 +107,9 @@ def partition_metrics(
     per_center = {}
     for center in np.unique(centers):
         here = centers == center
-        own, why = _of_center(cases, here, weights, f"per_center.{center}")
+        inside = Cases(labels[here], probs[here], names)
+        found = _with_intervals(inside, groups[here], weights[:, here])
+        own, why = _of_center(found, names, f"per_center.{center}")
         per_center[str(center)] = CenterMetrics(int(here.sum()), own)
         notes |= why
     counts = confusion(labels, probs).tolist()
@@ -123,24 +139,24 @@ def _of_class(found: Estimates, name: str, names: ClassNames) -> tuple[Estimates
 
 
 def _of_center(
-    cases: Cases, here: npt.NDArray[np.bool_], weights: Floats, prefix: str
+    found: Estimates, names: ClassNames, prefix: str
 ) -> tuple[Estimates, dict[str, str]]:
-    found = _with_intervals(
-        Cases(cases.labels[here], cases.probs[here], cases.names), weights[:, here]
-    )
     values: Estimates = {}
     notes: dict[str, str] = {}
     for metric in METRICS:
-        if metric.per_center and metric.compute is not None and metric.exists_for(cases.names):
-            key = metric.key(cases.names)
+        if metric.per_center and metric.compute is not None and metric.exists_for(names):
+            key = metric.key(names)
             values[key] = found[key]
-            notes |= _note(metric, cases.names, f"{prefix}.{key}", found[key])
+            notes |= _note(metric, names, f"{prefix}.{key}", found[key])
     return values, notes
 
 
-def _with_intervals(cases: Cases, weights: Floats) -> Estimates:
-    found = compute_metrics(cases, with_sample(weights))
-    return {name: estimate(values) for name, values in found.items()}
+def _with_intervals(cases: Cases, groups: Groups, weights: Floats) -> Estimates:
+    among = denominators(cases)
+    return {
+        name: estimate(values, units_of(groups, among.get(name, ())))
+        for name, values in compute_metrics(cases, with_sample(weights)).items()
+    }
 
 
 def _note(metric: Metric, names: ClassNames, name: str, found: Estimate) -> dict[str, str]:

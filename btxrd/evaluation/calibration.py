@@ -14,7 +14,13 @@ from btxrd.artifacts.metrics import (
     OperatingPoint,
     PointMetrics,
 )
-from btxrd.evaluation.bootstrap import Groups, bootstrap_weights, estimate, with_sample
+from btxrd.evaluation.bootstrap import (
+    Groups,
+    bootstrap_weights,
+    estimate,
+    units_of,
+    with_sample,
+)
 from btxrd.evaluation.formulas import (
     SMALLEST,
     Flags,
@@ -136,10 +142,17 @@ def calibrate(
         score_of_val = val.probs[:, focus]
         point = _operating_point(
             threshold,
-            _at(threshold, val.labels == focus, score_of_val, np.ones((1, len(score_of_val)))),
+            _at(
+                threshold,
+                val.labels == focus,
+                score_of_val,
+                np.ones((1, len(score_of_val))),
+                np.arange(len(score_of_val)),
+            ),
             labels == focus,
             probs[:, focus],
             weights,
+            groups,
             centers,
         )
     return Clinical(temperature, change, point)
@@ -160,12 +173,15 @@ def _operating_point(
     truth: Flags,
     score: Floats,
     weights: Floats,
+    groups: Groups,
     centers: Labels,
 ) -> OperatingPoint:
     per_center = {}
     for center in np.unique(centers):
         here = centers == center
-        per_center[str(center)] = _at(threshold, truth[here], score[here], weights[:, here])
+        per_center[str(center)] = _at(
+            threshold, truth[here], score[here], weights[:, here], groups[here]
+        )
     return OperatingPoint(
         val_sensitivity_asked=SENSITIVITY,
         threshold=threshold,
@@ -174,16 +190,22 @@ def _operating_point(
             "specificity": val.specificity.value,
             "precision": val.precision.value,
         },
-        test=_at(threshold, truth, score, weights),
+        test=_at(threshold, truth, score, weights, groups),
         per_center=per_center,
     )
 
 
-def _at(threshold: float, truth: Flags, score: Floats, weights: Floats) -> PointMetrics:
+def _at(
+    threshold: float, truth: Flags, score: Floats, weights: Floats, groups: Groups
+) -> PointMetrics:
     """Compute the metrics of the focus class at a threshold."""
     predicted = score >= threshold
+
+    def share(flags: Flags, among: Flags) -> Estimate:
+        return estimate(rate(flags, among, weights), units_of(groups, [among]))
+
     return PointMetrics(
-        sensitivity=estimate(rate(predicted, truth, weights)),
-        specificity=estimate(rate(~predicted, ~truth, weights)),
-        precision=estimate(rate(truth, predicted, weights)),
+        sensitivity=share(predicted, truth),
+        specificity=share(~predicted, ~truth),
+        precision=share(truth, predicted),
     )

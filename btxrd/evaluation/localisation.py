@@ -46,9 +46,10 @@ def _summarize(table: pd.DataFrame, weights: Floats) -> Localisation:
     usable = (table["map"] == OK).to_numpy()
     counts = MapCounts(*(int((table["map"] == kind).sum()) for kind in (OK, EMPTY, SATURATED)))
     shown, weights = table[usable], weights[:, usable]
+    units = shown["group"].nunique()
     scores = {}
     for name in SCORES:
-        found = estimate(mean(shown[name].to_numpy(float), weights))
+        found = estimate(mean(shown[name].to_numpy(float), weights), units)
         by_chance, of_others = (_mean(shown[column[name]]) for column in (BY_CHANCE, OF_OTHERS))
         scores[name] = MapScore(found.value, found.low, found.high, by_chance, of_others)
     return Localisation(len(table), counts, **scores)

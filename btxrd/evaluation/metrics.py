@@ -5,7 +5,7 @@ metrics.json, summary.csv, the terminal, the report and the model card. The runs
 empty cell until they are scored again with `python -m btxrd.score`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -85,6 +85,10 @@ class Metric:
         undefined: Why the metric may have no value, with the same names; None if it always has one.
         compute: Of all classes together; None if it exists per class only.
         compute_per_class: Of one class against the others; None if it does not exist per class.
+        among: The cases that a proportion is a share of; sets of cases if each needs some, such as
+            the classes of an AUC. None if it is no such metric. A value of 0 or 1 is uncertain by
+            the number of their groups.
+        among_per_class: Likewise.
         headline: Whether it is in summary.csv, the card and the report's table of settings.
         per_center: Whether it is computed for each center, too.
         in_terminal: Whether the table in the terminal shows it.
@@ -100,6 +104,8 @@ class Metric:
     undefined: str | None = None
     compute: Callable[[Cases, Floats], Floats] | None = None
     compute_per_class: Callable[[OneVsRest, Floats], Floats] | None = None
+    among: Callable[[Cases], Sequence[Flags]] | None = None
+    among_per_class: Callable[[OneVsRest], Sequence[Flags]] | None = None
     headline: bool = False
     per_center: bool = False
     in_terminal: bool = False
@@ -149,6 +155,30 @@ def compute_metrics(cases: Cases, weights: Floats) -> dict[str, Floats]:
     return found
 
 
+def denominators(cases: Cases) -> dict[str, Sequence[Flags]]:
+    """Return `among` of every metric that has it, by the keys of `compute_metrics`."""
+    found: dict[str, Sequence[Flags]] = {}
+    for metric in METRICS:
+        if metric.among is not None and metric.exists_for(cases.names):
+            found[metric.key(cases.names)] = metric.among(cases)
+        if metric.among_per_class is not None:
+            for name, one in zip(cases.names.names, cases.one_vs_rest, strict=True):
+                found[f"{name}.{metric.name}"] = metric.among_per_class(one)
+    return found
+
+
+def _everyone(cases: Cases) -> list[Flags]:
+    return [np.ones(len(cases.labels), bool)]
+
+
+def _each_class(cases: Cases) -> list[Flags]:
+    return [one.truth for one in cases.one_vs_rest if one.truth.any()]
+
+
+def _own(one: OneVsRest) -> list[Flags]:
+    return [one.truth]
+
+
 def accuracy(cases: Cases, weights: Floats) -> Floats:
     """Share of the cases that are predicted right: (resamples,)."""
     return mean(cases.predicted == cases.labels, weights)
@@ -192,19 +222,22 @@ def precision(one: OneVsRest, weights: Floats) -> Floats:
 
 METRICS: tuple[Metric, ...] = (
     Metric(
-        "accuracy", "accuracy", "higher", 0, 1, compute=accuracy,
+        "accuracy", "accuracy", "higher", 0, 1, compute=accuracy, among=_everyone,
         headline=True, per_center=True, in_terminal=True,
     ),
     Metric(
         "balanced_accuracy", "balanced accuracy", "higher", 0, 1, compute=balanced_accuracy,
-        headline=True, chance=lambda names: 1 / len(names),
+        among=_each_class, headline=True, chance=lambda names: 1 / len(names),
     ),
     Metric(
         "macro_auc", "macro AUC", "higher", 0, 1, "a class is absent",
         compute=lambda cases, weights: macro_auc(cases.labels, cases.probs, weights),
+        among=_each_class,
         headline=True, per_center=True, in_terminal=True, chance=lambda names: 0.5,
     ),
-    Metric("macro_f1", "macro F1", "higher", 0, 1, compute=macro_f1, headline=True),
+    Metric(
+        "macro_f1", "macro F1", "higher", 0, 1, compute=macro_f1, among=_each_class, headline=True,
+    ),
     Metric(
         "brier", "Brier score", "lower", 0, 2,
         compute=lambda cases, weights: brier(cases.labels, cases.probs, weights), headline=True,
@@ -219,30 +252,34 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "{focus}_predicted_{background}", "{focus} predicted {background}", "lower", 0, 1,
         "no case is {focus}", compute=focus_as_background,
+        among=lambda cases: [cases.labels == cases.names.focus_label],
         headline=True, as_percent=True,
     ),
     Metric(
         "auc", "AUC", "higher", 0, 1, "all cases are of this class, or none is",
         compute_per_class=lambda one, weights: roc_auc(one.truth, one.score, weights),
+        among_per_class=lambda one: [one.truth, ~one.truth],
     ),
     Metric(
         "average_precision", "average precision", "higher", 0, 1, "no case is of this class",
         compute_per_class=lambda one, weights: average_precision(one.truth, one.score, weights),
+        among_per_class=_own,
     ),
     Metric(
         "sensitivity", "sensitivity", "higher", 0, 1, "no case is of this class",
-        compute_per_class=sensitivity,
+        compute_per_class=sensitivity, among_per_class=_own,
     ),
     Metric(
         "specificity", "specificity", "higher", 0, 1, "all cases are of this class",
-        compute_per_class=specificity,
+        compute_per_class=specificity, among_per_class=lambda one: [~one.truth],
     ),
     Metric(
         "precision", "precision", "higher", 0, 1, "no case is predicted as this class",
-        compute_per_class=precision,
+        compute_per_class=precision, among_per_class=lambda one: [one.predicted],
     ),
     Metric(
         "f1", "F1", "higher", 0, 1,
         compute_per_class=lambda one, weights: f1(one.truth, one.predicted, weights),
+        among_per_class=_own,
     ),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from btxrd.artifacts.metrics import VariantMetrics
-from btxrd.evaluation.bootstrap import Groups, bootstrap_weights, estimate, with_sample
+from btxrd.evaluation.bootstrap import Groups, bootstrap_weights, estimate, units_of, with_sample
 from btxrd.evaluation.formulas import Floats, Labels, macro_auc, rate
 
 UNMODIFIED = "unmodified"  # the variant that the others are compared with
@@ -25,14 +25,15 @@ def score_shortcuts(
         variants: (n, k) probabilities by variant.
     """
     weights = with_sample(bootstrap_weights(groups))
-    everyone = np.ones(len(labels), bool)
+    everyone, units = np.ones(len(labels), bool), len(np.unique(groups))
+    each_class = [labels == label for label in np.unique(labels)]
     unmodified = macro_auc(labels, probs, weights)
     found = {}
     for name, other in variants.items():
         area = macro_auc(labels, other, weights)
         found[name] = VariantMetrics(
-            macro_auc=estimate(area),
-            accuracy=estimate(rate(other.argmax(axis=1) == labels, everyone, weights)),
+            macro_auc=estimate(area, units_of(groups, each_class)),
+            accuracy=estimate(rate(other.argmax(axis=1) == labels, everyone, weights), units),
             difference=estimate(area - unmodified),
         )
     return found

@@ -175,7 +175,8 @@ class ComparisonSet:
         """
         one = self.metrics[metric][position]
         noise = self.seed_variance(metric).noise(len(self.weights) - 1, one.setting)
-        found = estimate(np.clip(one.resampled + noise, 0, 1))
+        units = self.fewest if metric == "macro_auc" else self.groups
+        found = estimate(np.clip(one.resampled + noise, 0, 1), units)
         return SettingEstimate(found.value, found.low, found.high, one.sd, letters)
 
 

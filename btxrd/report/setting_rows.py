@@ -10,8 +10,8 @@ import numpy as np
 from btxrd.artifacts.comparison import PairedComparison, SettingEstimate, SettingRow
 from btxrd.artifacts.metrics import Estimates
 from btxrd.artifacts.verdicts import JudgedDifference, Skill
-from btxrd.evaluation.bootstrap import estimate
-from btxrd.evaluation.metrics import Cases, Floats, headline_metrics
+from btxrd.evaluation.bootstrap import estimate, units_of
+from btxrd.evaluation.metrics import Cases, Floats, denominators, headline_metrics
 from btxrd.report.columns import columns_of
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet
 from btxrd.report.letters import letters_of
@@ -106,8 +106,11 @@ def _ensemble(setting: Setting, weights: Floats) -> Estimates | None:
     if len(setting.runs) == 1:
         return None
     cases = Cases(setting.test.labels, np.mean(setting.probs, axis=0), setting.names)
+    among = denominators(cases)
     return {
-        metric.key(setting.names): estimate(metric.compute(cases, weights))
+        (key := metric.key(setting.names)): estimate(
+            metric.compute(cases, weights), units_of(setting.test.groups, among.get(key, ()))
+        )
         for metric in headline_metrics(setting.names)
         if metric.compute is not None
     }
