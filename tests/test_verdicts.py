@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
-from sweeps import Cases, cases_of, edit_val, summary_of, write_history, write_run, write_scored
+from sweeps import (
+    NAMES,
+    Cases,
+    cases_of,
+    edit_val,
+    summary_of,
+    write_history,
+    write_run,
+    write_scored,
+)
 
 from btxrd.artifacts.tables import GRADCAM, columns_of, write_table
 from btxrd.evaluation.bootstrap import bootstrap_weights, with_sample
@@ -298,3 +307,45 @@ def test_models_without_pixels_stand_beside_each_split(tmp_path):
         write_run(tmp_path, f"split={split}", split=split)
     found = {(one["split_hash"], one["name"]) for one in summary_of(tmp_path)["references"]}
     assert found == {(f"{split}-whole", "center_and_size") for split in ("stratified", "center")}
+
+
+def write_uneven(tmp_path, n=240):
+    """Write a run that is right except for many benign cases, and at chance at center 2."""
+    labels, rng = np.arange(n) % 3, np.random.default_rng(1)
+    centers = np.where(np.arange(n) < n // 2, 1, 2)
+    probs = softmax(4 * np.eye(3)[labels] + rng.normal(size=(n, 3)), axis=1)
+    probs[centers == 2] = softmax(rng.normal(size=(n // 2, 3)), axis=1)
+    run_dir = write_run(tmp_path, "run")
+    ids = np.array([f"t{place:04}" for place in range(n)])
+    test = Cases(labels, probs.round(9), ids, ids, centers)
+    write_scored(run_dir, cases_of("val", 60, 0.5), test)
+    return run_dir, test
+
+
+def test_a_center_where_the_model_fails_is_named(tmp_path):
+    write_uneven(tmp_path)
+    found = {row["name"]: row for row in summary_of(tmp_path)["subgroups"]}
+    assert list(found) == ["center 1", "center 2", "normal", "benign", "malignant"]
+    assert (found["center 1"]["verdict"], found["center 2"]["verdict"]) == ("better", "worse")
+    assert found["center 2"]["difference"]["value"] < -0.4
+    assert {found[name]["verdict"] for name in NAMES.names} == {"not_significant"}
+
+
+def test_tumours_are_divided_by_the_share_of_the_image_that_is_lesion(tmp_path):
+    run_dir, test = write_uneven(tmp_path)
+    tumours = test.ids[test.labels > 0]
+    shares = np.resize([0.005, 0.02, 0.2], len(tumours))
+    shares[:5] = 0.5
+    table = pd.DataFrame({"image_id": tumours, "lesion_share": shares, "group": tumours})
+    rest = {"label": "benign", "predicted": "benign", "center": 1, "map": "empty"}
+    scores = set(columns_of(GRADCAM)) - set(table) - set(rest)
+    write_table(run_dir, GRADCAM, table.assign(**rest, **dict.fromkeys(scores, np.nan)))
+    found = [row for row in summary_of(tmp_path)["subgroups"] if row["family"] == "lesion size"]
+    assert sum(row["n"] for row in found) == len(tumours)
+    assert len(found) == 3
+
+
+def test_too_few_groups_are_not_judged(tmp_path):
+    write_run(tmp_path, "few", skill=(0.9, 0.9), cases=(40, 24))
+    found = summary_of(tmp_path)["subgroups"]
+    assert [(row["verdict"], row["p_holm"]) for row in found] == [("too_few", None)] * 3

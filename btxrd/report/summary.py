@@ -16,6 +16,7 @@ from btxrd.report.references import references
 from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.setting_rows import setting_rows
 from btxrd.report.simultaneous import from_selected
+from btxrd.report.subgroups import subgroups
 from btxrd.report.winners import assess, select_winners
 from btxrd.report.wording import in_words
 
@@ -59,6 +60,7 @@ def summary_of(
         curves=tuple(curves_of(sets, winners)),
         options=tuple(option_contrasts(sets, skills, margin)),
         references=tuple(references(sets)),
+        subgroups=tuple(subgroups(sets, selected)),
     )
 
 
