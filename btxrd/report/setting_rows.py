@@ -13,8 +13,8 @@ from btxrd.artifacts.verdicts import JudgedDifference, Skill
 from btxrd.evaluation.bootstrap import estimate, units_of
 from btxrd.evaluation.metrics import Cases, Floats, denominators, headline_metrics
 from btxrd.report.columns import columns_of
+from btxrd.report.compare import letters_of
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet
-from btxrd.report.letters import letters_of
 from btxrd.report.runs import Run
 from btxrd.report.settings import Setting, merged
 from btxrd.report.winners import constant_runs

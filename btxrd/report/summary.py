@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from btxrd.artifacts.config import NO_EVIDENCE
 from btxrd.artifacts.plan import SweepPlan
 from btxrd.artifacts.summary import Summary
+from btxrd.artifacts.verdicts import Reference
 from btxrd.evaluation.selection import selection_rule
 from btxrd.report.columns import columns_of
 from btxrd.report.compare import compare
@@ -12,13 +13,14 @@ from btxrd.report.comparison_sets import ComparisonSet
 from btxrd.report.curves import curves_of
 from btxrd.report.generalisation import generalisation_gap
 from btxrd.report.options import option_contrasts
-from btxrd.report.references import references
 from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.setting_rows import setting_rows
 from btxrd.report.simultaneous import from_selected
 from btxrd.report.subgroups import subgroups
 from btxrd.report.winners import assess, select_winners
 from btxrd.report.wording import in_words
+
+WITHOUT_PIXELS = ("table", "style", "center_and_size")  # variants in shortcuts.csv
 
 
 def summary_of(
@@ -75,3 +77,17 @@ def synthetic_data(runs: Sequence[Run]) -> str | None:
     if len(found) == len(scored):
         return f"Synthetic data: {drawn}. {NO_EVIDENCE}"
     return f"Synthetic data in {len(found)} of {len(scored)} runs: {drawn}. {NO_EVIDENCE}"
+
+
+def references(sets: Sequence[ComparisonSet]) -> list[Reference]:
+    """Return each model without pixels of each split, from the first setting that has it."""
+    found: dict[tuple[str, str], Reference] = {}
+    for compared in sets:
+        for setting in compared.settings:
+            for run in setting.runs:
+                for name in WITHOUT_PIXELS:
+                    variant = run.metrics.shortcuts.get(name)
+                    if variant is not None:
+                        one = Reference(setting.split, setting.split_hash, name, variant.macro_auc)
+                        found.setdefault((setting.split_hash, name), one)
+    return list(found.values())
