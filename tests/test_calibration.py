@@ -14,8 +14,8 @@ from sklearn.metrics import (
 
 from btxrd.artifacts.classes import ClassNames
 from btxrd.evaluation.bootstrap import bootstrap_weights
-from btxrd.evaluation.calibration import calibrate
-from btxrd.evaluation.formulas import equal_priors, macro_auc, mean
+from btxrd.evaluation.calibration import calibrate, calibration_slope
+from btxrd.evaluation.formulas import equal_priors, macro_auc, mean, with_temperature
 from btxrd.evaluation.metrics import Cases, compute_metrics
 from btxrd.evaluation.selection import Validation, choose_temperature, choose_threshold
 
@@ -211,3 +211,42 @@ def test_operating_point_is_of_the_focus_class():
     assert point["threshold"] == choose_threshold(VAL, 1)
     predicted = PROBS[:, 1] >= point["threshold"]
     assert point["test"]["sensitivity"]["value"] == predicted[LABELS == 1].mean()
+
+
+def calibrated_cases(n=3000, seed=0):
+    rng = np.random.default_rng(seed)
+    probs = softmax(2 * rng.normal(size=(n, 3)), axis=1)
+    labels = (probs.cumsum(axis=1)[:, :2] < rng.random((n, 1))).sum(axis=1)
+    return labels, probs, np.arange(n)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_slope_is_the_power_that_the_probabilities_lack(power):
+    labels, probs, groups = calibrated_cases()
+    found = calibration_slope(labels, [with_temperature(probs, 1 / power)], groups)
+    assert found.low < 1 / power < found.high
+    assert found.value == pytest.approx(1 / power, rel=0.06)
+
+
+def test_copies_in_their_groups_do_not_narrow_the_slope():
+    labels, probs, groups = calibrated_cases(300)
+    once = calibration_slope(labels, [probs], groups)
+    every = np.repeat(np.arange(300), 3)
+    thrice = calibration_slope(labels[every], [probs[every]], groups[every])
+    assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
+
+
+def test_a_model_that_is_always_right_or_constant_has_no_slope():
+    labels = np.arange(30) % 3
+    for probs in (np.eye(3)[labels], np.full((30, 3), 1 / 3)):
+        assert calibration_slope(labels, [probs], np.arange(30)).value is None
+
+
+@pytest.mark.slow
+def test_interval_of_the_slope_holds_the_truth():
+    held = 0
+    for seed in range(400):
+        labels, probs, groups = calibrated_cases(300, seed)
+        found = calibration_slope(labels, [probs], groups)
+        held += found.low <= 1 <= found.high
+    assert 0.92 < held / 400 < 0.98

@@ -1,11 +1,13 @@
 """Calibration of the probabilities of a run, and its operating point."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from btxrd.artifacts.classes import ClassNames
 from btxrd.artifacts.metrics import (
+    UNDEFINED,
     Calibration,
     CalibrationChange,
     Clinical,
@@ -29,9 +31,11 @@ from btxrd.evaluation.formulas import (
     brier,
     cross_entropy,
     expected_calibration_error,
+    fitted_power,
     rate,
     with_temperature,
 )
+from btxrd.evaluation.paired_tests import InfluenceValues
 from btxrd.evaluation.selection import (
     SENSITIVITY,
     Validation,
@@ -40,6 +44,7 @@ from btxrd.evaluation.selection import (
 )
 from btxrd.pages import percent
 
+NORMAL_95 = 1.96
 USABLE = 0.5  # sensitivity that an interval must reach if a threshold is of any use
 PointVerdict = Literal["unusable", "below", "not_shown", "reached", "not_known"]
 
@@ -209,3 +214,30 @@ def _at(
         specificity=share(~predicted, ~truth),
         precision=share(truth, predicted),
     )
+
+
+def calibration_slope(labels: Labels, by_seed: Sequence[Floats], groups: Groups) -> Estimate:
+    """Fit the slope of the log probabilities: 1 if calibrated, below 1 if too confident.
+
+    It is the power of the probabilities with the highest likelihood (Cox 1958, for several
+    classes). The interval has a variance that is robust to groups (Liang and Zeger 1986), on the
+    scale of its logarithm.
+
+    Args:
+        labels: (n,) labels of the test cases.
+        by_seed: (n, k) calibrated probabilities of each seed; the slope is the mean of theirs.
+        groups: (n,) names of the units.
+
+    Returns:
+        `UNDEFINED` if a model has no finite slope, such as one that is always right.
+    """
+    slopes, influences = [], []
+    for probs in by_seed:
+        slope, influence = fitted_power(labels, np.clip(probs, SMALLEST, None))
+        slopes.append(slope)
+        influences.append(influence)
+    if not np.isfinite(slopes).all():
+        return UNDEFINED
+    found = InfluenceValues(float(np.mean(slopes)), np.asarray(np.mean(influences, axis=0)))
+    factor = float(np.exp(NORMAL_95 * np.sqrt(found.variance(groups)) / found.value))
+    return Estimate(found.value, found.value / factor, found.value * factor)

@@ -13,6 +13,7 @@ Flags = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.integer]
 
 ECE_BINS = 15
+MOST_STEPS, TINY, LARGEST_POWER = 100, 1e-9, 20.0  # of Newton's method
 SMALLEST = 5e-10  # the smallest probability that a file with 9 decimals distinguishes from 0
 
 
@@ -116,3 +117,25 @@ def with_temperature(probs: Floats, temperature: float) -> Floats:
     logits = np.log(np.clip(probs, SMALLEST, None)) / temperature
     scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
+
+
+def fitted_power(labels: Labels, probs: Floats) -> tuple[float, Floats]:
+    """Return the power of (n, k) probabilities with the highest likelihood, found by Newton.
+
+    Returns:
+        The power, and the influence of each case on it; NaN if there is no finite one.
+    """
+    logits, power = np.log(probs), 1.0
+    own = logits[np.arange(len(labels)), labels]
+    for _ in range(MOST_STEPS):
+        powers = with_temperature(probs, 1 / power)
+        expected = (powers * logits).sum(axis=1)
+        information = (powers * (logits - expected[:, None]) ** 2).sum()
+        if information < TINY or not 1 / LARGEST_POWER < power < LARGEST_POWER:
+            break
+        score = own - expected
+        step = float(np.clip(score.sum() / information, -power / 2, power))
+        if abs(step) < TINY:
+            return power, score / information
+        power += step
+    return np.nan, np.full(len(labels), np.nan)

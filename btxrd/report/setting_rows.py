@@ -11,11 +11,13 @@ from btxrd.artifacts.comparison import PairedComparison, SettingEstimate, Settin
 from btxrd.artifacts.metrics import Estimates
 from btxrd.artifacts.verdicts import JudgedDifference, Skill
 from btxrd.evaluation.bootstrap import estimate, units_of
+from btxrd.evaluation.calibration import calibration_slope
+from btxrd.evaluation.formulas import with_temperature
 from btxrd.evaluation.metrics import Cases, Floats, denominators, headline_metrics
 from btxrd.report.columns import columns_of
 from btxrd.report.compare import letters_of
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet
-from btxrd.report.runs import Run
+from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.settings import Setting, merged
 from btxrd.report.winners import constant_runs
 
@@ -98,7 +100,16 @@ def _row(setting: Setting, compared: dict[str, SettingEstimate], weights: Floats
         key=sha256(setting.without_split.encode()).hexdigest()[:12],
         split_hash=setting.split_hash,
         constant=constant_runs(setting),
+        calibration_slope=calibration_slope(
+            setting.test.labels, [_calibrated(run) for run in setting.runs], setting.test.groups
+        ),
     )
+
+
+def _calibrated(run: ScoredRun) -> Floats:
+    """Return the test probabilities after temperature scaling, if there is a temperature."""
+    clinical = run.metrics.clinical
+    return run.probs if clinical is None else with_temperature(run.probs, clinical.temperature)
 
 
 def _ensemble(setting: Setting, weights: Floats) -> Estimates | None:
