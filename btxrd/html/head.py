@@ -9,6 +9,7 @@ from btxrd.artifacts.summary import Summary
 from btxrd.html.findings_grid import Grid
 from btxrd.html.options import Options
 from btxrd.html.splits import IS_TEST, SplitColumn
+from btxrd.report.generalisation import UNSEEN
 from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.wording import count
 
@@ -158,8 +159,14 @@ def _notes(summary: Summary) -> tuple[Note, ...]:
         title = f"{len(incomplete)} of {count(len(summary.runs), 'run')} are not complete."
         found.append(Note("warn", title, text))
     if len(rows) > 1 and all(len(row.runs) == 1 for row in rows):
-        text = "Another seed may change their order. Add seed=0,1,2 to compare settings."
+        text = "Another seed may change their order. Add `seed=0,1,2` to compare settings."
         found.append(Note("warn", "One seed: these are trained networks, not settings.", text))
+    if len({row.key or row.setting for row in rows}) == 1:
+        text = "To compare it, name values of an option, such as `annotations=none,guided`."
+        found.append(Note("plain", "One setting.", text))
+    if rows and not set(UNSEEN) & {row.strategy for row in rows}:
+        text = "To test at centers without training images, add `split=stratified,center`."
+        found.append(Note("plain", "No unseen centers.", text))
     return tuple(found)
 
 

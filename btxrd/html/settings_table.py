@@ -18,6 +18,7 @@ COMPACT = 25  # settings from which the rows are compact
 OPEN = 10  # settings of the folded block that are shown
 NARROW = 5  # settings that are shown on a narrow screen
 MOST_BARS = 6  # letters that are drawn as bars
+TAIL = 0.3  # share of a long table's differences that may lie off the axis
 SHAMS = ("_shuffled", "_normals")  # endings of annotations that are a control
 
 
@@ -163,15 +164,14 @@ def _table(summary: Summary, columns: Sequence[SplitColumn]) -> SettingsTable:
     lines.sort(key=lambda line: -_value(line, by))
     is_compact = len(lines) >= COMPACT
     lines, bars = _with_bars(lines, by)
-    found = [_difference(line, by) for line in lines]
-    judged = [one for one in found if one is not None]
+    judged = [one for line in lines if (one := _difference(line, by)) is not None]
     references = _references(summary, columns)
     return SettingsTable(
         columns=tuple(columns),
         compared=compared,
         is_sorted_by=by,
         axis=_axis(lines, references),
-        differences=None if compared is None else _difference_axis(judged, summary.margin),
+        differences=None if compared is None else _difference_axis(lines, by, summary.margin),
         blocks=_blocks(lines, by, is_compact and compared is not None),
         references=references,
         is_compact=is_compact,
@@ -253,11 +253,23 @@ def _axis(lines: Sequence[Line], references: Sequence[ReferenceLine]) -> Axis:
     return axis_over([CHANCE, *ends(values), *seeds], low=0, high=1)
 
 
-def _difference_axis(found: Sequence[Estimate], margin: float) -> Axis:
-    """Return an axis that holds nine of ten differences; one outlier must not squeeze the rest."""
-    values = sorted(abs(value) for value in ends(found) if value is not None)
-    reach = max(2 * margin, values[math.ceil(0.9 * len(values)) - 1] if values else 0)
-    return axis_over([-reach, reach])
+def _difference_axis(lines: Sequence[Line], at: int, margin: float) -> Axis:
+    """Return an axis for the differences.
+
+    Settings at chance, and the worst ones of a long table, are drawn as arrows at its end, so
+    that they do not squeeze the others.
+    """
+    found = [
+        (cell.row.skill, cell.row.difference)
+        for line in lines
+        if (cell := line.cells[at]) is not None and cell.row.difference is not None
+    ]
+    above = [difference for skill, difference in found if skill == "above_chance"]
+    shown = [value for value in ends(above or [one for _, one in found]) if value is not None]
+    reach = -math.inf
+    if len(lines) >= COMPACT and shown:
+        reach = sorted(shown)[int(TAIL * len(shown))]
+    return axis_over([-2 * margin, margin, *shown], low=max(-1, reach), high=1)
 
 
 def _with_bars(lines: Sequence[Line], at: int) -> tuple[list[Line], int]:

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 
 def render(template: str, **content: Any) -> str:
@@ -22,6 +23,7 @@ def render(template: str, **content: Any) -> str:
         "figure": lambda value: "–" if value is None else f"{value:.3f}",
         "number": lambda value: "–" if value is None else true_minus(f"{value:.3f}"),
         "signed": lambda value: "–" if value is None else true_minus(f"{value:+.3f}"),
+        "prose": prose,
         "tick": lambda value: true_minus(f"{value:.3g}"),
         "signed_tick": lambda value: true_minus(f"{value:+.3g}") if value else "0",
         "percent": lambda value: "–" if value is None else f"{value:.0%}",
@@ -32,6 +34,15 @@ def render(template: str, **content: Any) -> str:
         "duration": duration,
     }
     return environment.get_template(template).render(**content)
+
+
+def prose(text: str) -> Markup:
+    """Write a sentence in HTML; what is between backticks is code."""
+    parts = [
+        Markup("<code>{}</code>").format(part) if at % 2 else escape(part)
+        for at, part in enumerate(text.split("`"))
+    ]
+    return Markup("").join(parts)
 
 
 def true_minus(text: str) -> str:
