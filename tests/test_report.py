@@ -127,11 +127,3 @@ def test_tables_are_sorted_by_a_click(page, tmp_path):
     assert len(first) == 3
     assert first == sorted(first)
     assert second == first[::-1]
-
-
-@pytest.mark.parametrize("width", [390, 768, 1280, 1440])
-def test_the_page_is_as_wide_as_the_window(page, tmp_path, width):
-    script = "document.body.dataset.over = document.documentElement.scrollWidth - innerWidth"
-    dom, _ = in_browser(page, script, tmp_path, width)
-    (over,) = re.findall(r'data-over="(-?\d+)"', dom)
-    assert int(over) <= 0
