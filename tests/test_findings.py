@@ -18,6 +18,7 @@ from summaries import (
     variant,
 )
 
+from btxrd.artifacts.comparison import PairedComparison
 from btxrd.artifacts.metrics import UNDEFINED
 from btxrd.artifacts.summary import SummaryRow
 from btxrd.artifacts.verdicts import OptionContrast, OptionPair, Reference
@@ -71,8 +72,8 @@ def beside(*differences, groups=None):
         ([WORSE, ALIKE, UNTESTED], "partly", "Better than 1 of 3",
          "no difference above 0.02 from 1; 1 not tested",
          "Significantly better than 1 of 3 other settings. No difference above 0.02 from B1: "
-         "−0.001 (simultaneous 95% CI −0.014 to 0.012). Choose by cost. Not tested: B2 (the test "
-         "images differ)."),
+         "−0.001 (simultaneous 95% CI −0.014 to 0.012). Choose by cost. Not tested: B2 (macro AUC "
+         "is undefined)."),
         ([ALIKE] * 3, "refuted", "No difference above 0.02", "from 3 settings",
          "No difference above 0.02 from 3 settings. Choose among them by cost."),
         ([UNCLEAR], "unclear", "Not enough data", "+0.031 (−0.035 to 0.097)",
@@ -89,8 +90,12 @@ def beside(*differences, groups=None):
          "2 settings are significantly better on test; the largest difference is that of B0, "
          "0.041 (simultaneous 95% CI 0.002 to 0.080). The selection stays, because test metrics "
          "must not select. Report them too."),
-        ([UNTESTED], "not_assessed", "Not tested", "the test images differ",
+        ([None], "not_assessed", "Not tested", "the test images differ",
          "Not tested: the test images differ."),
+        ([UNTESTED], "not_assessed", "Not tested", "macro AUC is undefined",
+         "Not tested: macro AUC is undefined."),
+        ([judged("not_tested", 0.1)], "not_assessed", "Not tested",
+         "a class has fewer than 5 groups", "Not tested: a class has fewer than 5 groups."),
         ([], "not_assessed", "Nothing to compare", "",
          "Nothing was tested on the same images. Give a key several values to compare settings: "
          "`experiment=A,B`."),
@@ -100,6 +105,14 @@ def test_comparison_with_the_other_settings(differences, verdict, short, aside, 
     found = finding(beside(*differences), "others")
     assert (found.verdict, found.short, found.beside) == (verdict, short, aside)
     assert found.sentence == sentence
+
+
+def test_comparison_with_fewer_than_ten_groups():
+    other = setting("B0", difference=judged("not_tested", 0.1))
+    pair = PairedComparison("stratified", "A", "B0", ("A,stratified,0", "B0,stratified,0"), 12, 9,
+                            (3, 3), {})  # fmt: skip
+    found = finding(summary(setting(), other, comparisons=(pair,)), "others")
+    assert found.sentence == "Not tested: fewer than 10 groups."
 
 
 def test_plot_of_the_others_is_from_the_view_of_the_selected_setting():
@@ -192,6 +205,10 @@ PLACES = " Macro AUC is 0.893 on stratified and 0.677 on center."
         (gap("not_enough_data", 0.06, -0.12, 0.23), "unclear", "Not enough data",
          "−0.060 (−0.230 to 0.120)",
          "Not enough data to tell: difference −0.060 (95% CI −0.230 to 0.120) at unseen centers."),
+        (gap("not_enough_data", 0.3, 0.1, 0.5), "unclear", "Not enough data",
+         "−0.300 (−0.500 to −0.100)",
+         "Not enough data to tell: difference −0.300 (95% CI −0.500 to −0.100) at unseen centers; "
+         "a class has too few images there."),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("split", ["stratified", "center"])
@@ -412,6 +429,14 @@ def test_calibration(ece, temperature, slope, verdict, short, sentence):
     assert (found.verdict, found.short, found.sentence) == (verdict, short, sentence)
 
 
+def test_temperature_of_few_validation_images():
+    row = setting(n_val=38, clinical=clinical((0.04, 0.02, 0.06)))
+    found = finding(summary(row), "calibration")
+    assert (found.verdict, found.short) == ("unclear", "Few validation images")
+    assert found.sentence.endswith(" Fitted on 38 images: fewer than 50.")
+    assert "Fitted" not in finding(summary(replace(row, n_val=50)), "calibration").sentence
+
+
 MASKING = "Masking itself can change predictions."
 
 
@@ -485,6 +510,13 @@ def test_split_without_a_selected_setting(one, rows, headline, aside, sentence):
     assert column.sentence == sentence
 
 
+def test_setting_that_is_constant_on_validation_alone():
+    of = summary(setting(), selected=None, unselected=[unselected("constant")])
+    assert findings(of)[0].sentence == (
+        "No setting is selected: each setting predicts one class for all validation images."
+    )
+
+
 @pytest.mark.parametrize("reason", ["at_chance", "constant", "no_val"])
 def test_nothing_is_concluded_without_a_selected_setting(reason):
     """The best macro AUC is shown beside chance; everything else has no verdict."""
@@ -506,8 +538,12 @@ def test_nothing_is_concluded_without_a_selected_setting(reason):
     ("changes", "reason"),
     [
         ({"skill": "at_chance"}, "it is not better than chance"),
-        ({"skill": "not_known"}, "it is not known whether it is better than chance"),
-        ({"constant": {"A,stratified,0": "normal"}}, "it is a constant predictor"),
+        (
+            {"skill": "not_known"},
+            "there are too few test images to tell whether it is better than chance",
+        ),
+        ({"skill": "not_known", "auc": (None, None, None)}, "macro AUC is undefined on test"),
+        ({"constant": {"A,stratified,0": "normal"}, "seeds": (0,)}, "it is a constant predictor"),
     ],
 )
 def test_nothing_is_concluded_about_a_selected_setting_at_chance(changes, reason):
@@ -561,6 +597,12 @@ def runs(**states):
 )  # fmt: skip
 def test_incomplete_sweep(rows, there, sentence):
     assert completeness(summary(*rows, runs=there)) == sentence
+
+
+def test_section_of_the_runs_says_what_is_missing():
+    of = summary(setting(), runs=runs(complete=1, failed=1))
+    assert [one.text for one in written(of, "runs")] == ["1 of 2 runs are complete."]
+    assert written(summary(setting()), "runs") == ()
 
 
 def test_refused_run_is_not_complete():
@@ -662,7 +704,7 @@ def test_options(one, sentence):
 def test_option_of_a_setting_at_chance_is_not_assessed():
     rows = [setting("guided0", skill="at_chance"), setting("none0")]
     (found,) = option_sentences(summary(*rows, options=(contrast(RAISED),)))
-    assert found.text == "Not assessed: guided0 is not better than chance."
+    assert found.text == "Not assessed: guided0 is not shown to be better than chance."
 
 
 def test_small_numbers_contradict_no_verdict():

@@ -74,6 +74,7 @@ class SettingRow:
             none was selected.
         calibration_slope: Slope of the log probabilities on test, 1 if they are calibrated and
             below 1 if they are too confident.
+        n_val: Number of validation cases; None if they are the test cases.
     """
 
     split: str
@@ -106,6 +107,7 @@ class SettingRow:
     constant: dict[str, str] = field(default_factory=dict)
     difference: JudgedDifference | None = None
     calibration_slope: Estimate = UNDEFINED
+    n_val: Count | None = None
 
     @property
     def class_names(self) -> ClassNames:

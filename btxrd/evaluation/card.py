@@ -71,7 +71,7 @@ def warnings_of(config: Config, metrics: RunMetrics) -> list[str]:
         found.append(
             f"Constant predictor: all {test.n:g} test images are predicted {predicted[0]}."
         )
-    elif auc.low is not None and auc.high is not None and auc.low <= CHANCE:
+    elif auc.low is not None and auc.high is not None and auc.low <= CHANCE and auc.value != 1:
         shown = f"{auc.value:.3f} (95% CI {auc.low:.3f} to {auc.high:.3f})"
         found.append(
             f"Not better than chance: macro AUC on test is {shown}. Nothing can be concluded from "

@@ -6,7 +6,8 @@ The pages and the terminal take everything that they conclude from here:
   The columns of seen centers come first. A column without a selected setting has a headline that
   says why, and its findings are `not_assessed`.
 - `written(summary, section)`: what can be written about a section, as `Statement`s. `section` is
-  the anchor of a `Question` (`settings`, `centers`, `focus`, `errors`, `attention`) or `options`.
+  the anchor of a `Question` (`settings`, `centers`, `focus`, `errors`, `attention`), `options` or
+  `runs`.
 - `completeness(summary)`: the sentence about missing runs; None if there are none.
 - `one_seed(summary)`: the caveat about single seeds, to be shown once; None if it does not apply.
 - `tag_of(row)`: what marks a setting that nothing is concluded about; may be empty.
@@ -171,7 +172,5 @@ def written(summary: Summary, section: str) -> tuple[Statement, ...]:
         if section == "attention" and selected and not chance_reason(selected.row):
             parts += of_masking(selected)
         texts += [Statement(about, part) for part in parts]
-    if section == "settings":
-        caveats = (completeness(summary), one_seed(summary))
-        texts += [Statement("", caveat) for caveat in caveats if caveat]
-    return tuple(texts)
+    caveat = {"settings": one_seed, "runs": completeness}.get(section, lambda _: None)(summary)
+    return tuple([*texts, Statement("", caveat)] if caveat else texts)

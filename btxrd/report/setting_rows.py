@@ -103,6 +103,7 @@ def _row(setting: Setting, compared: dict[str, SettingEstimate], weights: Floats
         calibration_slope=calibration_slope(
             setting.test.labels, [_calibrated(run) for run in setting.runs], setting.test.groups
         ),
+        n_val=None if metrics.clinical is None else metrics.val.n,
     )
 
 

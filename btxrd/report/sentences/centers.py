@@ -80,7 +80,8 @@ def _sentence(gap: Gap, summary: Summary) -> str:
         "loss": f"{_with_place(metric.gap, 'lower')}.",
         "gain": f"{_with_place(flipped(metric.gap), 'higher')}.",
         "no_loss": f"No loss above {margin} at unseen centers: difference {signed}.",
-        "not_enough_data": f"Not enough data to tell: difference {signed} at unseen centers.",
+        "not_enough_data": f"Not enough data to tell: difference {signed} at unseen centers"
+        f"{'; a class has too few images there' if _is_clear(metric.gap, summary.margin) else ''}.",
         "not_assessed": f"Not assessed: {lower}.",
     }[gap.verdict]
     seen, unseen = (row_of(summary, run) for run in gap.runs)
@@ -93,6 +94,13 @@ def _sentence(gap: Gap, summary: Summary) -> str:
         balanced = format_estimate(flipped(metric.class_balanced_gap), signed=True)
         text += f" With equal class weights the difference is {balanced}."
     return text
+
+
+def _is_clear(found: Estimate, margin: float) -> bool:
+    """Return whether the interval alone would show a loss, a gain or none."""
+    if found.low is None or found.high is None:
+        return False
+    return found.low > 0 or found.high < margin
 
 
 def _with_place(found: Estimate, direction: str) -> str:

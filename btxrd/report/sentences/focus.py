@@ -1,7 +1,7 @@
 """Are tumours of the focus class found, and can the probabilities be used?"""
 
 from btxrd.artifacts.comparison import SettingRow
-from btxrd.artifacts.metrics import Clinical, Estimate, OperatingPoint
+from btxrd.artifacts.metrics import Clinical, Count, Estimate, OperatingPoint
 from btxrd.evaluation.calibration import (
     PointVerdict,
     judged,
@@ -17,6 +17,7 @@ from btxrd.report.wording import format_estimate, percent
 
 KEY = "focus"
 CALIBRATION = "calibration"
+FEWEST = 50  # validation images that a temperature is fitted on
 CLOSE = 0.05  # ECE that an interval must not exceed if the probabilities are called close
 
 
@@ -105,7 +106,7 @@ def find_calibration(selected: Selected) -> Finding:
     ece, slope = clinical.calibration.after.ece, row.calibration_slope
     if ece.value is None:
         return not_assessed(CALIBRATION, "Not computed", "Not computed: ECE is undefined.")
-    verdict, short = _usable(clinical, slope)
+    verdict, short = _usable(clinical, slope, row.n_val)
     beside = f"ECE {format_estimate(ece, interval='')}"
     if slope.value is not None:
         beside += f", slope {slope.value:.2f}"
@@ -113,13 +114,21 @@ def find_calibration(selected: Selected) -> Finding:
     start, end = axis([one], 0.0, 0.2, step=0.1)
     plot = IntervalPlot(max(start, 0.0), end, (one,), ((f"{CLOSE:g}", CLOSE),))
     sentence = _of_calibration(clinical, slope)
+    if _is_small(row.n_val):
+        sentence += f" Fitted on {row.n_val:g} images: fewer than {FEWEST}."
     return Finding(CALIBRATION, verdict, short, beside, sentence, plot)
 
 
-def _usable(clinical: Clinical, slope: Estimate) -> tuple[Verdict, str]:
+def _is_small(n_val: Count | None) -> bool:
+    return n_val is not None and n_val < FEWEST
+
+
+def _usable(clinical: Clinical, slope: Estimate, n_val: Count | None) -> tuple[Verdict, str]:
     ece = clinical.calibration.after.ece
     if is_at_bound(clinical.temperature):
         return "unclear", "Temperature at its bound"
+    if _is_small(n_val):
+        return "unclear", "Few validation images"
     if slope.high is not None and slope.high < 1:
         return "refuted", "Too confident"
     if slope.low is not None and slope.low > 1:

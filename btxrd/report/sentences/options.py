@@ -42,7 +42,7 @@ def option_sentence(contrast: OptionContrast, summary: Summary) -> str:
 
 
 def _reason(contrast: OptionContrast, summary: Summary) -> str | None:
-    """Name the settings that are not above chance."""
+    """Name the settings that are not shown to be above chance."""
     names = {name for pair in contrast.pairs for name in (pair.one, pair.other)}
     poor = [
         row.setting
@@ -52,7 +52,7 @@ def _reason(contrast: OptionContrast, summary: Summary) -> str | None:
     if not poor:
         return None
     verb = "is" if len(poor) == 1 else "are"
-    return f"{in_words(poor)} {verb} not better than chance"
+    return f"{in_words(poor)} {verb} not shown to be better than chance"
 
 
 def _of_auc(contrast: OptionContrast, changed: JudgedDifference, margin: str) -> str:

@@ -7,6 +7,7 @@ from btxrd.artifacts.comparison import SettingRow
 from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.summary import Summary
 from btxrd.artifacts.verdicts import JudgedDifference
+from btxrd.report.comparison_sets import FEWEST_GROUPS, FEWEST_IN_CLASS
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import Selected, axis, mark, not_assessed
 from btxrd.report.wording import (
@@ -20,7 +21,6 @@ from btxrd.report.wording import (
 )
 
 KEY = "others"
-FEWEST_GROUPS = 10  # for a test
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def find_others(selected: Selected) -> Finding:
         text = "Nothing was tested on the same images. Give a key several values to compare "
         return not_assessed(KEY, "Nothing to compare", f"{text}settings: `experiment=A,B`.")
     if not found.tested:
-        reason = _why_untested(selected)
+        reason = _why_untested(selected, found.untested)
         return not_assessed(KEY, "Not tested", f"Not tested: {reason}.", reason)
     verdict, short, beside = _verdict(found, selected.summary)
     return Finding(KEY, verdict, short, beside, _sentence(found, selected), _plot(found))
@@ -96,21 +96,24 @@ def _sorted(rows: Sequence[SettingRow]) -> Sorted:
     }
     for row in rows:
         judged = row.difference
-        if judged is None or judged.value is None or judged.verdict == "not_tested":
+        if judged is None or judged.verdict == "not_tested":
             found.untested.append(row)
         else:
             places[judged.verdict].append(Other(row, judged, flipped(judged)))
     return found
 
 
-def _why_untested(selected: Selected) -> str:
-    first = selected.row.runs[0]
-    pairs = [pair for pair in selected.summary.comparisons if first in pair.runs]
-    if not pairs:
+def _why_untested(selected: Selected, rows: Sequence[SettingRow]) -> str:
+    judged = [row.difference for row in rows if row.difference is not None]
+    if not judged:
         return "the test images differ"
-    if min(pair.groups for pair in pairs) < FEWEST_GROUPS:
+    if judged[0].value is None:
+        return "macro AUC is undefined"
+    first = selected.row.runs[0]
+    groups = [pair.groups for pair in selected.summary.comparisons if first in pair.runs]
+    if groups and min(groups) < FEWEST_GROUPS:
         return f"fewer than {FEWEST_GROUPS} groups"
-    return "macro AUC is undefined"
+    return f"a class has fewer than {FEWEST_IN_CLASS} groups"
 
 
 def _verdict(found: Sorted, summary: Summary) -> tuple[Verdict, str, str]:
@@ -155,7 +158,7 @@ def _sentence(found: Sorted, selected: Selected) -> str:
     ]
     if found.untested:
         names = in_words([row.setting for row in found.untested])
-        parts.append(f"Not tested: {names} ({_why_untested(selected)}).")
+        parts.append(f"Not tested: {names} ({_why_untested(selected, found.untested)}).")
     return " ".join(part for part in parts if part)
 
 

@@ -90,12 +90,15 @@ def row_of(summary: Summary, run: str) -> SettingRow | None:
 
 def chance_reason(row: SettingRow) -> str | None:
     """Say why nothing is concluded about a setting; None if it is better than chance."""
-    if row.constant:
+    if row.constant and len(row.constant) == len(row.runs):
         return "it is a constant predictor"
+    auc = row.metric("macro_auc")
+    if row.skill == "not_known" and (auc is None or auc.value is None):
+        return "macro AUC is undefined on test"
     return {
         "above_chance": None,
         "at_chance": "it is not better than chance",
-        "not_known": "it is not known whether it is better than chance",
+        "not_known": "there are too few test images to tell whether it is better than chance",
     }[row.skill]
 
 

@@ -85,6 +85,9 @@ def unselected_headline(one: Unselected, row: SettingRow | None) -> tuple[str, s
     if one.reason == "constant" and row is not None and constant:
         reason = f"{row.setting}: {constant[0].lower()}{constant[1:-1]}"
         return "Constant predictor", reason, f"{constant} {none}."
+    if one.reason == "constant":
+        reason = "each setting predicts one class for all validation images"
+        return none, reason, f"{none}: {reason}."
     if one.best.value is None:
         return none, "macro AUC is undefined", f"{none}: macro AUC is undefined."
     if one.best.low is not None and one.best.low > CHANCE:
