@@ -62,8 +62,8 @@ def beside(*differences, groups=None):
         ([judged("worse", -0.045, -0.081, -0.009, tests=1)], "supported", "Better than the other",
          "by 0.045", "Significantly better than B0, by 0.045 (95% CI 0.009 to 0.081)."),
         ([WORSE, judged("worse", -0.01, -0.015, -0.005, within=True)], "supported",
-         "Better than all 2", "smallest difference 0.010",
-         "Significantly better than all 2 other settings; the smallest difference is 0.010 "
+         "Better than both", "smallest difference 0.010",
+         "Significantly better than both other settings; the smallest difference is 0.010 "
          "(simultaneous 95% CI 0.005 to 0.015). 1 of these differences is below 0.02."),
         ([WORSE] * 6 + [UNCLEAR] * 3, "partly", "Better than 6 of 9", "not enough data for 3",
          "Significantly better than 6 of 9 other settings. For 3 there is not enough data to "
@@ -80,8 +80,8 @@ def beside(*differences, groups=None):
          "Not enough data to tell from B0: +0.031 (simultaneous 95% CI −0.035 to 0.097). A "
          "difference of 0.094 would have been found with 80% power."),
         ([UNCLEAR, UNCLEAR], "unclear", "Not enough data", "for 2 of 2",
-         "For 2 there is not enough data to tell; one of them may be better by up to 0.035. A "
-         "difference of 0.094 would have been found with 80% power."),
+         "For both other settings there is not enough data to tell; one of them may be better by "
+         "up to 0.035. A difference of 0.094 would have been found with 80% power."),
         ([BETTER, WORSE], "refuted", "Another is better", "by 0.041 on test",
          "B0 is significantly better on test, by 0.041 (simultaneous 95% CI 0.002 to 0.080). The "
          "selection stays, because test metrics must not select. Report both. Significantly "
@@ -142,21 +142,21 @@ def with_references(**differences):
     ("differences", "verdict", "short", "aside", "sentence"),
     [
         ({"style": (-0.103, -0.14, -0.06), "table": (-0.05, -0.08, -0.02)}, "supported",
-         "Better than all 3", "smallest: table +0.050 (0.020 to 0.080)",
+         "Better than all 3", "vs table +0.050 (0.020 to 0.080)",
          "Better than the style model by 0.103 (95% CI 0.060 to 0.140). Better than the table "
          "model by 0.050 (95% CI 0.020 to 0.080)."),
         ({"style": (-0.103, -0.14, -0.06), "table": (-0.023, -0.055, 0.009)}, "partly",
-         "Better than 2 of 3", "table +0.023 (−0.009 to 0.055)",
+         "Better than 2 of 3", "vs table +0.023 (−0.009 to 0.055)",
          "Better than the style model by 0.103 (95% CI 0.060 to 0.140). Not enough data to tell "
          "from the table model: +0.023 (95% CI −0.009 to 0.055)."),
         ({"table": (-0.023, -0.055, 0.009)}, "unclear", "Not enough data: table",
-         "table +0.023 (−0.009 to 0.055)",
+         "vs table +0.023 (−0.009 to 0.055)",
          "Not enough data to tell from the table model: +0.023 (95% CI −0.009 to 0.055)."),
         ({"table": (0.026, 0.01, 0.042)}, "refuted", "The table model is better",
          "by 0.026 (0.010 to 0.042)",
          "The table model, without pixels, is better by 0.026 (95% CI 0.010 to 0.042)."),
         ({"center_and_size": (0.001, -0.01, 0.012)}, "partly", "Better than 1 of 2",
-         "center and size −0.001 (−0.012 to 0.010)",
+         "vs center and size −0.001 (−0.012 to 0.010)",
          "No difference above 0.02 from the center and size model: −0.001 (95% CI −0.012 to "
          "0.010)."),
     ],
@@ -301,6 +301,9 @@ def test_unusable_threshold(at, sentence):
         ((0.0, 0.0, 0.0), " 0 of 107 malignant test images are predicted normal."),
         ((23 / 107, 0.08, 0.3),
          " 23 of 107 malignant test images (95% CI 8% to 30%) are predicted normal."),
+        ((9.3 / 107, 0.05, 0.12),
+         " 9.3 of 107 malignant test images (95% CI 5% to 12%) are predicted normal, as the mean "
+         "over seeds."),
     ],
 )  # fmt: skip
 def test_number_of_malignant_cases_that_are_predicted_normal(missed, sentence):
@@ -493,7 +496,7 @@ def test_masking(lesion, border, sentences):
          "No setting is selected: macro AUC is undefined."),
         (unselected("constant"),
          [setting(skill="at_chance", seeds=(0,), constant={"A,stratified,0": "normal"})],
-         "Constant predictor", "A: constant predictor: all 562 test images are predicted normal",
+         "Constant predictor", "all 562 test images are predicted normal",
          "Constant predictor: all 562 test images are predicted normal. No setting is selected."),
         (unselected("no_val", split="random (val is test)"),
          [setting(split="random (val is test)", skill="above_chance")], "No setting is selected",
@@ -624,7 +627,9 @@ def test_setting_that_was_not_ranked_is_counted():
         ([setting(seeds=(0,)), setting("B", seeds=(0,))],
          "This compares trained networks. Run `seed=0,1,2` to compare settings."),
         ([setting(seeds=(0,))],
-         "This is about one trained network. Run `seed=0,1,2` to conclude about the setting."),
+         "Each result is of one trained network. Run `seed=0,1,2` to conclude about the setting."),
+        ([setting(seeds=(0,)), setting(split="center", seeds=(0,))],
+         "Each result is of one trained network. Run `seed=0,1,2` to conclude about the setting."),
         ([setting(seeds=(0,)), setting("B")], None),
         ([], None),
     ],
@@ -708,9 +713,9 @@ def test_option_of_a_setting_at_chance_is_not_assessed():
 
 
 def test_small_numbers_contradict_no_verdict():
-    row = setting("B", difference=judged("worse", -0.0004, -0.0007, -0.00004, tests=1))
+    row = setting("B", difference=judged("worse", -0.0004, -0.0007, -0.0001, tests=1))
     text = finding(summary(setting(), row), "others").sentence
-    assert text == "Significantly better than B, by 0.0004 (95% CI 0.00004 to 0.001)."
+    assert text == "Significantly better than B, by 0.0004 (95% CI 0.0001 to 0.001)."
 
 
 def test_undefined_metric_is_no_number():

@@ -101,14 +101,16 @@ def of_missed(found: Estimate, support: Count, names: ClassNames) -> str:
         return f"No test image is {names.focus}."
     number = round(found.value * support, 1)  # a mean over seeds is not whole
     text = f"{number:g} of {support:g} {names.focus} test images"
-    ends = (
-        "" if found.low is None or found.high is None else _ends(found.value, found.low, found.high)
-    )
-    return f"{text}{ends} are predicted {names.background}."
+    mean = "" if number == int(number) else ", as the mean over seeds"
+    ends = _ends(found.value, found.low, found.high)
+    verb = "is" if number == 1 else "are"
+    return f"{text}{ends} {verb} predicted {names.background}{mean}."
 
 
-def _ends(value: float, low: float, high: float) -> str:
-    if low == high:  # of a file that was written before such intervals were computed
+def _ends(value: float, low: float | None, high: float | None) -> str:
+    if (
+        low is None or high is None or low == high
+    ):  # of a file that was written before such intervals were computed
         return ""
     if value not in (0, 1):
         return f" (95% CI {percent(low)} to {percent(high)})"

@@ -58,6 +58,11 @@ FIND = {
     "localisation": find_localisation,
     "calibration": find_calibration,
 }  # by the key of the question
+SHORT_REASONS = {
+    "above_chance": "constant predictor",
+    "at_chance": "not better than chance",
+    "not_known": "too few test images",
+}  # why nothing is concluded, by the skill of a setting
 
 
 def findings(summary: Summary) -> tuple[SplitFindings, ...]:
@@ -70,7 +75,7 @@ def findings(summary: Summary) -> tuple[SplitFindings, ...]:
 
 def _of_selected(selected: Selected) -> SplitFindings:
     row, auc = selected.row, selected.row.compared["macro_auc"]
-    reason = chance_reason(row)
+    reason, short = chance_reason(row), SHORT_REASONS[row.skill]
     ends = format_interval(auc)
     return SplitFindings(
         split=row.split,
@@ -82,7 +87,7 @@ def _of_selected(selected: Selected) -> SplitFindings:
         beside="macro AUC" if ends is None else f"macro AUC, 95% CI {ends}",
         sentence=_selection(selected),
         findings=tuple(
-            not_assessed(one.key, "Not assessed", f"Not assessed: {reason}.", reason)
+            not_assessed(one.key, "Not assessed", f"Not assessed: {reason}.", short)
             if reason
             else FIND[one.key](selected)
             for one in QUESTIONS
@@ -156,7 +161,8 @@ def _at_chance(one: Unselected, sentence: str) -> Finding:
 def written(summary: Summary, section: str) -> tuple[Statement, ...]:
     """Return what can be written about a section of the page; see the top of this module."""
     if section == "options":
-        return option_sentences(summary)
+        said = option_sentences(summary)
+        return tuple(one for one in said if not one.text.startswith("Not assessed"))
     texts = []
     keys = [question.key for question in QUESTIONS if question.section == section]
     chosen = {one.winner.split_hash: one for one in selected_settings(summary)}

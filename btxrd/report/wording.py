@@ -11,11 +11,10 @@ NOT_KNOWN = "not known"
 
 
 def figure(value: float, *, signed: bool = False) -> str:
-    """Format a number with three decimals, and more if it would become 0."""
-    if 1e-6 < abs(value) < 0.0005:
-        text = f"{abs(value):.1g}" if abs(value) >= 1e-4 else f"{abs(value):.6f}".rstrip("0")
-    else:
-        text = f"{abs(value):.3f}"
+    """Format a number with three decimals, or with four if it would become 0."""
+    text = f"{abs(value):.4f}" if abs(value) < 0.0005 else f"{abs(value):.3f}"
+    if float(text) == 0:
+        text = "0.000"
     is_zero = float(text) == 0
     sign = "" if is_zero else MINUS if value < 0 else "+" if signed else ""
     return sign + text
@@ -86,6 +85,11 @@ def margin_of(value: float) -> str:
 def count(number: float, noun: str) -> str:
     """Format a number of things; the mean over seeds may not be whole."""
     return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
+
+
+def all_of(number: int) -> str:
+    """Say that all of several things are meant."""
+    return "both" if number == 2 else f"all {number}"
 
 
 def in_words(names: Sequence[str]) -> str:

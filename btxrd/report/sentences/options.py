@@ -5,6 +5,7 @@ from btxrd.artifacts.verdicts import JudgedDifference, OptionContrast
 from btxrd.report.sentences.finding import Statement
 from btxrd.report.sentences.selected import UNSEEN, chance_reason
 from btxrd.report.wording import (
+    MINUS,
     count,
     figure,
     flipped,
@@ -20,7 +21,7 @@ def option_sentences(summary: Summary) -> tuple[Statement, ...]:
     """Return a statement for each contrast, in the order of the summary."""
     return tuple(
         Statement(
-            f"{one.option}: {one.one} − {one.other}, {one.split}",
+            f"{one.option}: {one.one} {MINUS} {one.other}, {one.split}",
             option_sentence(one, summary),
         )
         for one in summary.options
@@ -104,7 +105,7 @@ def _of_peak(peak: JudgedDifference) -> str:
     points = f"{100 * (one.value or 0):.0f} percentage points"
     ends = ""
     if one.low is not None and one.high is not None:
-        low, high = (f"{100 * end:.0f}".replace("-", "−") for end in (one.low, one.high))
+        low, high = (f"{round(100 * end)}".replace("-", MINUS) for end in (one.low, one.high))
         ends = f" ({interval_name(peak)}{low} to {high})"
     place = "the Grad-CAM maximum is on the lesion"
     more = "more" if peak.value >= 0 else "fewer"

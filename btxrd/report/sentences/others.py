@@ -11,6 +11,7 @@ from btxrd.report.comparison_sets import FEWEST_GROUPS, FEWEST_IN_CLASS
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import Selected, axis, mark, not_assessed
 from btxrd.report.wording import (
+    all_of,
     count,
     figure,
     flipped,
@@ -124,7 +125,7 @@ def _verdict(found: Sorted, summary: Summary) -> tuple[Verdict, str, str]:
         short = "Another is better" if number == 1 else f"{number} are better"
         return "refuted", short, f"by {figure(max(one.size for one in found.better))} on test"
     if len(found.worse) == total:
-        short = "Better than the other" if total == 1 else f"Better than all {total}"
+        short = "Better than the other" if total == 1 else f"Better than {all_of(total)}"
         smallest = min(one.size for one in found.worse)
         return (
             "supported",
@@ -186,7 +187,7 @@ def _of_worse(found: Sorted, margin: str) -> str:
         text = f"Significantly better than {smallest.row.setting}, by {smallest.by}."
     else:
         text = (
-            f"Significantly better than all {total} other settings; the smallest difference is "
+            f"Significantly better than {all_of(total)} other settings; the smallest difference is "
             f"{smallest.by}."
         )
     small = sum(one.judged.within_margin for one in found.worse)
@@ -217,7 +218,10 @@ def _of_unclear(found: Sorted, margin: str) -> str:
         shown = format_estimate(one.ahead, signed=True, interval=interval_name(one.judged))
         text = f"Not enough data to tell from {one.row.setting}: {shown}."
     else:
-        text = f"For {len(unclear)} there is not enough data to tell"
+        which = (
+            f"{all_of(found.total)} other settings" if len(unclear) == found.total else len(unclear)
+        )
+        text = f"For {which} there is not enough data to tell"
         text += f"; one of them may be better by up to {figure(largest)}." if largest > 0 else "."
     powers = [one.judged.detectable for one in unclear if one.judged.detectable is not None]
     if powers:

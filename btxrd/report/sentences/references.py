@@ -8,7 +8,7 @@ from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.verdicts import Reference
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import CHANCE, Selected, axis, mark
-from btxrd.report.wording import flipped, format_estimate, margin_of
+from btxrd.report.wording import all_of, flipped, format_estimate, margin_of
 
 KEY = "references"
 UNMODIFIED = "unmodified"  # the variant that the differences are from
@@ -78,7 +78,7 @@ def _verdict(found: Sequence[Compared]) -> tuple[Verdict, str, str]:
         return "refuted", f"The {least.name} model is better", f"by {by}"
     if not rest:
         least = min(found, key=lambda one: one.size)
-        return "supported", f"Better than all {total}", f"smallest: {_beside(least)}"
+        return "supported", f"Better than {all_of(total)}", _beside(least)
     least = min(rest, key=lambda one: one.size)
     if len(rest) == len(found) and least.outcome == "not_enough_data":
         return "unclear", f"Not enough data: {least.name}", _beside(least)
@@ -86,7 +86,7 @@ def _verdict(found: Sequence[Compared]) -> tuple[Verdict, str, str]:
 
 
 def _beside(one: Compared) -> str:
-    return f"{one.name} {format_estimate(one.ahead, signed=True, interval='')}"
+    return f"vs {one.name} {format_estimate(one.ahead, signed=True, interval='')}"
 
 
 def _sentence(selected: Selected, found: Sequence[Compared]) -> str:

@@ -38,8 +38,9 @@ def one_seed(summary: Summary) -> str | None:
     """Say that networks are compared, not settings; None if some setting has several seeds."""
     if not summary.settings or any(len(row.seeds) > 1 for row in summary.settings):
         return None
-    if len(summary.settings) == 1:
-        return "This is about one trained network. Run `seed=0,1,2` to conclude about the setting."
+    if max(Counter(row.split for row in summary.settings).values()) == 1:
+        start = "Each result is of one trained network."
+        return f"{start} Run `seed=0,1,2` to conclude about the setting."
     return "This compares trained networks. Run `seed=0,1,2` to compare settings."
 
 
@@ -83,7 +84,7 @@ def unselected_headline(one: Unselected, row: SettingRow | None) -> tuple[str, s
         return none, reason, f"{none}: {reason}."
     constant = "" if row is None else constant_sentence(row)
     if one.reason == "constant" and row is not None and constant:
-        reason = f"{row.setting}: {constant[0].lower()}{constant[1:-1]}"
+        reason = constant.rpartition(": ")[2].removesuffix(".")
         return "Constant predictor", reason, f"{constant} {none}."
     if one.reason == "constant":
         reason = "each setting predicts one class for all validation images"
