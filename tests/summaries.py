@@ -115,9 +115,9 @@ def summary(*rows, selected="A", unselected=(), **changes):
     return replace(found, **changes)
 
 
-def gap(verdict, value, low, high, *, near="A,stratified,0", far="A,center,0", unseen=0.677):
+def gap(verdict, value, low, high, *, near="A,stratified,0", far="A,center,0", balanced=UNDEFINED):
     """A gap: seen minus unseen."""
-    metric = MetricGap(0.893, unseen, est(value, low, high), UNDEFINED, UNDEFINED)
+    metric = MetricGap(0.893, 0.677, est(value, low, high), balanced, UNDEFINED)
     return Gap("A", "center", ((0,), (0,)), (near, far), {"macro_auc": metric}, verdict)
 
 

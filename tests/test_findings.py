@@ -107,12 +107,16 @@ def test_comparison_with_the_other_settings(differences, verdict, short, aside, 
     assert found.sentence == sentence
 
 
-def test_comparison_with_fewer_than_ten_groups():
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [(9, "fewer than 10 groups"), (10, "a class has fewer than 5 groups")],
+)
+def test_comparison_of_few_groups(groups, reason):
     other = setting("B0", difference=judged("not_tested", 0.1))
-    pair = PairedComparison("stratified", "A", "B0", ("A,stratified,0", "B0,stratified,0"), 12, 9,
-                            (3, 3), {})  # fmt: skip
+    pair = PairedComparison("stratified", "A", "B0", ("A,stratified,0", "B0,stratified,0"), 12,
+                            groups, (3, 3), {})  # fmt: skip
     found = finding(summary(setting(), other, comparisons=(pair,)), "others")
-    assert found.sentence == "Not tested: fewer than 10 groups."
+    assert found.sentence == f"Not tested: {reason}."
 
 
 def test_plot_of_the_others_is_from_the_view_of_the_selected_setting():
@@ -219,6 +223,14 @@ def test_unseen_centers(found, verdict, short, aside, sentence, split):
     assert [(one.kind, one.value, one.low) for one in found.plot.marks] == [
         ("seen", 0.893, 0.873), ("unseen", 0.677, 0.645),
     ]  # fmt: skip
+
+
+def test_gap_with_equal_class_weights_has_the_same_direction():
+    one = gap("loss", 0.216, 0.18, 0.253, balanced=est(0.2, 0.16, 0.24))
+    text = finding(at_centers(one), "centers").sentence
+    assert text.endswith(
+        "With equal class weights the difference is −0.200 (95% CI −0.240 to −0.160)."
+    )
 
 
 def test_worst_of_several_splits_with_unseen_centers_counts():
@@ -556,6 +568,18 @@ def test_nothing_is_concluded_about_a_selected_setting_at_chance(changes, reason
     (column,) = findings(of)
     assert {one.sentence for one in column.findings} == {f"Not assessed: {reason}."}
     assert written(of, "attention") == ()
+
+
+def test_setting_with_one_constant_seed_is_assessed():
+    row = setting(constant={"A,stratified,0": "normal"})
+    assert finding(summary(row), "references").short == "Better than chance"
+
+
+@pytest.mark.parametrize(("low", "is_more"), [(0.5, False), (0.51, True)])
+def test_interval_that_begins_at_chance_is_not_above_it(low, is_more):
+    masked = {"lesion_masked": variant(est(0.6, low, 0.7))}
+    (found,) = written(summary(setting(shortcuts=masked)), "attention")
+    assert ("so the model uses more than the lesion" in found.text) == is_more
 
 
 def test_column_of_a_selected_setting():
