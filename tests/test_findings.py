@@ -384,6 +384,21 @@ def test_subgroups(subgroups, verdict, short, aside, sentence):
     assert found.sentence == sentence
 
 
+@pytest.mark.parametrize(
+    ("family", "name", "shown"),
+    [
+        ("center", "center 3", "Worst: center 3"),
+        ("class", "malignant", "Worst: class malignant"),
+        ("lesion size", "lesion under 1% of the image", "Worst: lesion under 1% of the image"),
+    ],
+)
+def test_subgroup_is_named_with_its_family_once(family, name, shown):
+    worst = subgroup(name, "worse", -0.1, -0.2, -0.05, family=family, metric="accuracy")
+    found = finding(summary(setting(), subgroups=(worst,)), "failures")
+    assert found.short == shown
+    assert "accuracy is 0.100 lower than in the rest" in found.sentence
+
+
 MAXIMUM = "he Grad-CAM maximum is on the lesion in"
 OTHERS = "maps of other images reach 9%, the chance level is 5%."
 
@@ -668,7 +683,7 @@ def test_single_seeds(rows, sentence):
     ("row", "tag"),
     [
         (setting(), ""),
-        (setting(skill="not_known"), ""),
+        (setting(skill="not_known"), "not known to be better than chance"),
         (setting(skill="at_chance"), "not better than chance"),
         (setting(skill="at_chance", seeds=(0,), constant={"a": "normal"}),
          "constant: every image “normal”"),

@@ -43,8 +43,8 @@ def _beside(worst: Subgroup) -> str:
 
 
 def name_of(subgroup: Subgroup) -> str:
-    """Name a subgroup with its family, unless its name begins with it."""
-    if subgroup.name.startswith(subgroup.family):
+    """Name a subgroup with its family, unless its name begins likewise."""
+    if subgroup.name.split()[0] == subgroup.family.split()[0]:
         return subgroup.name
     return f"{subgroup.family} {subgroup.name}"
 

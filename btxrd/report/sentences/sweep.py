@@ -57,7 +57,11 @@ def tag_of(row: SettingRow) -> str:
         text = f"constant: every image {classes}"
         few = len(row.constant) < len(row.runs)
         return f"{text} ({len(row.constant)} of {count(len(row.runs), 'seed')})" if few else text
-    return "not better than chance" if row.skill == "at_chance" else ""
+    return {
+        "above_chance": "",
+        "at_chance": "not better than chance",
+        "not_known": "not known to be better than chance",
+    }[row.skill]
 
 
 def constant_sentence(row: SettingRow) -> str:
