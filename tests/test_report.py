@@ -34,7 +34,7 @@ def sweep(tmp_path_factory):
                           skill=(skill, power), noise=place * 10 + seed, cases=(60, 150),
                           centers=(1, 2) if split == "stratified" else (2, 3))  # fmt: skip
                 (folder / run / "gradcam").mkdir()
-                Image.new("RGB", (840, 456), "teal").save(folder / run / "gradcam/benign_hit.png")
+                Image.new("RGB", (840, 456), "teal").save(folder / run / "gradcam/malignant_hit.png")
     error = RunError("InputError", "films/a.jpeg: is broken")
     write_run(folder, "experiment=broken,seed=0,split=center", state="failed", error=error)
     names = [path.parent.name for path in folder.glob("*/status.json")]
@@ -77,8 +77,8 @@ def test_nothing_is_fetched(page):
 def test_pictures_can_be_left_out(sweep, page, tmp_path):
     summarize([sweep], tmp_path, images=False)
     without = (tmp_path / "report.html").read_text()
-    assert "data:image/jpeg" in page
-    assert "data:image/jpeg" not in without
+    assert "data:image/webp" in page
+    assert "data:image/webp" not in without
     assert "shows no radiographs" in without
 
 

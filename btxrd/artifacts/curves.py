@@ -26,7 +26,8 @@ class Curve:
 class CalibrationCurve:
     """How often the focus class is true among test cases with a similar probability for it.
 
-    The cases of all seeds are put into ten bins of equal width; empty bins are left out.
+    The cases of all seeds are put into ten bins of equal width. Neighbouring bins are merged until
+    each has ten cases.
 
     Attributes:
         setting: Name of the setting.
@@ -72,7 +73,7 @@ class CurveSet:
         is_unseen: Whether its test cases are of centers without training cases.
         n: Number of test cases.
         focus: The class of `calibration` and `net_benefit`.
-        highlighted: Names of the settings in colour, the selected one first. They have bands.
+        highlighted: Names of its settings in colour, selected ones first. They have bands.
         grid: Values of the horizontal axis of ROC and precision-recall curves.
         per_class: By class name. Only curves of the focus class have bands.
         calibration: Of the highlighted settings.

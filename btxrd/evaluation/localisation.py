@@ -14,6 +14,11 @@ BY_CHANCE = {  # column with the chance level of a score
     "energy_inside": "lesion_share",
     "iou": "iou_by_chance",
 }
+SIZES = {  # subsets of the lesions by their share of the image
+    "lesion under 1%": (0, 0.01),
+    "lesion 1% to 5%": (0.01, 0.05),
+    "lesion over 5%": (0.05, 2),
+}
 OF_OTHERS = {name: f"{name}_of_others" for name in SCORES}  # column for the maps of other images
 
 
@@ -25,7 +30,8 @@ def summarize_localisation(table: pd.DataFrame, names: ClassNames) -> dict[str, 
         names: Class names.
 
     Returns:
-        By subset: `all`; `right` and `wrong` predictions; each class with a lesion; each center.
+        By subset: `all`; `right` and `wrong` predictions; each class with a lesion; each center;
+        lesions by their size.
         Subsets without a tumour are left out. Maps that are not OK are counted, but have no score.
     """
     if table.empty:
@@ -34,6 +40,9 @@ def summarize_localisation(table: pd.DataFrame, names: ClassNames) -> dict[str, 
     right = table["label"] == table["predicted"]
     subsets = {"all": right | True, "right": right, "wrong": ~right}
     subsets |= {name: table["label"] == name for name in names.with_lesion}
+    subsets |= {
+        name: table["lesion_share"].between(*ends, inclusive="left") for name, ends in SIZES.items()
+    }
     subsets |= {f"center {name}": table["center"] == name for name in table["center"].unique()}
     return {
         name: _summarize(table[chosen], weights[:, chosen.to_numpy()])

@@ -2,18 +2,34 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from btxrd.artifacts.comparison import PairedComparison, SettingRow
-from btxrd.artifacts.summary import Summary
+from btxrd.artifacts.summary import Summary, Winner
 from btxrd.html.axes import Axis
 from btxrd.html.centers import centers
+from btxrd.html.charts.curves import Charts, charts_of
 from btxrd.html.configs import configs_of, environment
+from btxrd.html.evidence import (
+    UNIT,
+    VARIANTS,
+    Point,
+    Row,
+    Subgroups,
+    parts_of,
+    points_of,
+    rows_of,
+    shown_runs,
+    subgroups_of,
+)
+from btxrd.html.export import methods, settings_csv, settings_latex
 from btxrd.html.findings_grid import grids
-from btxrd.html.gallery import gallery
+from btxrd.html.gallery import Gallery, galleries
 from btxrd.html.head import page_of_sweep
 from btxrd.html.options import options
+from btxrd.html.run_map import run_map
 from btxrd.html.settings_table import NARROW, settings_tables
 from btxrd.html.splits import split_columns
 from btxrd.pages import render
@@ -21,10 +37,40 @@ from btxrd.report.columns import columns_of
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet
 from btxrd.report.findings import findings, written
 from btxrd.report.runs import Run, short_names
+from btxrd.report.sentences.finding import Finding
+from btxrd.report.sentences.focus import find_focus
+from btxrd.report.sentences.selected import Selected
 from btxrd.runtime.files import write_text
 
 REPORT = "report.html"
 MOST_PAIRS = 40  # in the report; summary.json has all
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the sections on errors, on the focus class and on maps show.
+
+    Attributes:
+        rows: Every setting on every split, in each split the selected one first.
+        subgroups: By split.
+        galleries: One for each split; None if no image may be shown.
+        charts: Curves.
+        points: Operating points.
+        verdicts: What the operating point of a setting is worth, by its first run.
+        background: The class without a lesion.
+        variants: Name of each masking variant on the page.
+        unit: An axis from 0 to 1.
+    """
+
+    rows: list[Row]
+    subgroups: list[Subgroups]
+    galleries: list[Gallery] | None
+    charts: Charts
+    points: list[Point]
+    verdicts: dict[str, Finding]
+    background: str
+    variants: dict[str, str]
+    unit: Axis
 
 
 def write_report(
@@ -46,7 +92,7 @@ def write_report(
     """
     content = {
         **_decision(folder, summary, runs, sets),
-        **_evidence(summary, runs, sets, images),
+        **_evidence(summary, runs, images),
         **_surroundings(folder, summary, runs),
     }
     write_text(folder / REPORT, render("sweep/report.html.j2", **content))
@@ -92,28 +138,53 @@ def _decision(
     }
 
 
-def _evidence(
-    summary: Summary, runs: Sequence[Run], sets: Sequence[ComparisonSet], images: bool
-) -> dict[str, Any]:
+def _evidence(summary: Summary, runs: Sequence[Run], images: bool) -> dict[str, Any]:
     """Return what the sections on errors, curves and Grad-CAM need."""
-    return {
-        "curves": _curves(sets),
-        "gallery": gallery(summary.winners, runs) if images else None,
-    }
+    return {"evidence": _evidence_of(summary, runs, images), "parts_of": parts_of}
+
+
+def _evidence_of(summary: Summary, runs: Sequence[Run], images: bool) -> Evidence:
+    """Return the evidence of a summary; `images` says whether radiographs may be shown."""
+    columns = split_columns(summary)
+    rows = rows_of(summary, columns)
+    return Evidence(
+        rows=rows,
+        subgroups=subgroups_of(summary, columns),
+        galleries=galleries(shown_runs(summary, rows), runs) if images else None,
+        charts=charts_of(summary, {one.split: one.label for one in columns}),
+        points=points_of(rows),
+        verdicts=_verdicts(summary),
+        background=next((one.row.background or "" for one in rows), ""),
+        variants=VARIANTS,
+        unit=UNIT,
+    )
+
+
+def _verdicts(summary: Summary) -> dict[str, Finding]:
+    """Judge the operating point of every setting, in the words of the main findings."""
+    found = {}
+    for row in summary.settings:
+        as_selected = Winner(
+            row.split, row.split_hash, row.setting, row.runs[0], row.focus, 0.0, 0.0, 1, ()
+        )
+        found[row.runs[0]] = find_focus(Selected(summary, as_selected, row))
+    return found
 
 
 def _surroundings(folder: Path, summary: Summary, runs: Sequence[Run]) -> dict[str, Any]:
     """Return what the section on runs needs, and the links to their folders."""
     names = [run.name for run in runs]
-    common, short = short_names(names)
+    links = {run.name: _link(run, folder) for run in runs}
     return {
-        "links": {run.name: _link(run, folder) for run in runs},
-        "short": dict(zip(names, short, strict=True)),
-        "common": common,
-        "incomplete": [row for row in summary.runs if row.state != "complete" or row.error],
+        "links": links,
+        "short": dict(zip(names, short_names(names)[1], strict=True)),
+        "folders": {run.name: f"{os.path.relpath(run.path, folder)}/" for run in runs},
+        "map": run_map(summary, runs, folder, links),
         "configs": configs_of(runs),
         "environment": environment(runs),
         "seconds": sum(row.seconds or 0 for row in summary.runs),
+        "exported": {"csv": settings_csv(summary), "tex": settings_latex(summary)},
+        "methods": methods(summary, runs),
     }
 
 
@@ -121,15 +192,6 @@ def _link(run: Run, folder: Path) -> str:
     """Return the relative path of the page of a run; of its folder, if it has no page."""
     place = os.path.relpath(run.path, folder)
     return f"{place}/run.html" if (run.path / "run.html").is_file() else f"{place}/"
-
-
-def _curves(sets: Sequence[ComparisonSet]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Draw the charts of each set of settings, with the title of its split."""
-    if not sets:
-        return []
-    from btxrd.html.charts import charts  # takes a second to load matplotlib and scikit-learn
-
-    return [(found.settings[0].split, charts(found.settings)) for found in sets]
 
 
 def _chance_levels(rows: Sequence[SettingRow]) -> dict[str, dict[str, float | None]]:

@@ -1,6 +1,7 @@
 """The curves of summary.json: ROC, precision and recall, calibration and decision curves."""
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from btxrd.report.settings import Setting
 
 GRID = np.linspace(0, 1, 51)
 THRESHOLDS = np.linspace(0.02, 0.6, 30)
-BINS = 10  # of a calibration curve
-IN_COLOUR = 3  # settings of a chart
+BINS, FEWEST = 10, 10  # bins of a calibration curve, and cases in each
+IN_COLOUR, MOST_IN_COLOUR = 3, 4  # settings of a chart; the latter if as many were selected
 RESAMPLES = 300  # of a band
 Draw = Callable[[Flags, Floats, Floats], Floats]  # truth, score, weights (r, n) to (r, points)
 
@@ -27,15 +28,28 @@ def curves_of(sets: Sequence[ComparisonSet], winners: Sequence[Winner]) -> list[
         sets: Settings by their test cases, in the order of their metrics on val.
         winners: The selected settings, which are shown in colour.
     """
-    return [_curve_set(compared, winners) for compared in sets]
+    in_colour = _in_colour(sets, winners)
+    return [_curve_set(compared, in_colour) for compared in sets]
 
 
-def _curve_set(compared: ComparisonSet, winners: Sequence[Winner]) -> CurveSet:
+def _in_colour(sets: Sequence[ComparisonSet], winners: Sequence[Winner]) -> list[str]:
+    """Name the settings in colour: the selected ones, and those that are next best on val."""
+    selected = dict.fromkeys(winner.setting for winner in winners)
+    best = dict.fromkeys(
+        setting.name
+        for ranked in zip_longest(*(compared.settings for compared in sets))
+        for setting in ranked
+        if setting is not None
+    )
+    count = min(max(IN_COLOUR, len(selected)), MOST_IN_COLOUR)
+    return list(selected | best)[:count]
+
+
+def _curve_set(compared: ComparisonSet, in_colour: Sequence[str]) -> CurveSet:
     settings, names, first = compared.settings, compared.names, compared.settings[0]
     labels = first.test.labels
-    selected = {one.setting for one in winners if one.split_hash == first.split_hash}
-    ranked = sorted(settings, key=lambda setting: setting.name not in selected)  # stable
-    highlighted = ranked[:IN_COLOUR]
+    by_name = {setting.name: setting for setting in settings}
+    highlighted = [by_name[name] for name in in_colour if name in by_name]
     weights = compared.weights[: 1 + RESAMPLES]
     truth = labels == names.focus_label
     scaled = {id(one): [probs[:, names.focus_label] for probs in _scaled(one)] for one in settings}
@@ -178,23 +192,32 @@ def _binned(
 ) -> tuple[Points, Points, Points, Points, Points]:
     """Return the predicted and the observed share with its interval, and the count, by bin."""
     edges = np.linspace(0, 1, BINS + 1)[1:-1]
-    members = sum(np.eye(BINS)[np.digitize(score, edges)] for score in scores)
-    counts = np.asarray(members).sum(axis=0)
-    filled = counts > 0
-    sums = sum(
-        np.bincount(np.digitize(score, edges), weights=score, minlength=BINS) for score in scores
-    )
-    observed = ratio(weights @ (members * truth[:, None]), weights @ np.asarray(members))[:, filled]
+    places = [np.digitize(score, edges) for score in scores]
+    counts = sum(np.bincount(place, minlength=BINS) for place in places) / len(scores)
+    bins = _merged(np.asarray(counts))
+    members = np.asarray(sum(np.eye(BINS)[place] for place in places)) @ bins
+    sums = sum(np.bincount(place, score, BINS) for place, score in zip(places, scores, strict=True))
+    observed = ratio(weights @ (members * truth[:, None]), weights @ members)
     low, high = _band(observed)
     assert low is not None and high is not None
-    predicted = np.asarray(sums)[filled] / counts[filled]
-    return (
-        _rounded(predicted),
-        _rounded(observed[0]),
-        low,
-        high,
-        _rounded(counts[filled] / len(scores)),
-    )
+    predicted = np.asarray(sums) @ bins / members.sum(axis=0)
+    counted = members.sum(axis=0) / len(scores)
+    return _rounded(predicted), _rounded(observed[0]), low, high, _rounded(counted)
+
+
+def _merged(counts: Floats) -> Floats:
+    """Merge neighbouring bins until each has enough cases: (bins, merged bins)."""
+    parts: list[list[int]] = [[]]
+    for place in range(len(counts)):
+        parts[-1].append(place)
+        if counts[parts[-1]].sum() >= FEWEST:
+            parts.append([])
+    *whole, rest = parts
+    if not whole:
+        whole = [rest]
+    else:
+        whole[-1] += rest
+    return np.array([[place in part for part in whole] for place in range(len(counts))], float)
 
 
 def _rounded(values: Floats) -> Points:

@@ -1,0 +1,1 @@
+"""Square charts, drawn as SVG that stands in a page."""

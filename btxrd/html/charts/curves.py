@@ -1,0 +1,282 @@
+"""The square charts of the pages, from the curves of summary.json."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.curves import ClassCurves, Curve, CurveSet, Points
+from btxrd.artifacts.summary import Summary
+from btxrd.html.charts.square import Bar, Chart, Dot, Drawn, Frame, Scale, csv_of, unit
+
+COLOURS = 4  # of the palette for settings; further settings are grey
+THRESHOLD_TICKS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+
+
+@dataclass(frozen=True)
+class Charts:
+    """The charts of a page.
+
+    Attributes:
+        legend: Style and name of each setting in colour.
+        grey: Number of the other settings.
+        focus: Charts of the focus class.
+        others: Charts of the other classes.
+    """
+
+    legend: tuple[tuple[str, str], ...]
+    grey: int
+    focus: tuple[Chart, ...]
+    others: tuple[Chart, ...] = field(default=())
+
+
+def charts_of(summary: Summary, titles: dict[str, str]) -> Charts:
+    """Draw the curves of a summary.
+
+    Args:
+        summary: Content of summary.json.
+        titles: Name of each split on the page, by its title.
+    """
+    names = list(dict.fromkeys(name for one in summary.curves for name in one.highlighted))
+    styles = {name: f"h{place}" for place, name in enumerate(names[:COLOURS], 1)}
+    every = {row.setting for row in summary.settings}
+    of_sets = [
+        _Drawing(one, number, _title(titles.get(one.split, one.split)), styles, summary)
+        for number, one in enumerate(summary.curves)
+    ]
+    return Charts(
+        legend=tuple((style, name) for name, style in styles.items()),
+        grey=len(every - set(styles)),
+        focus=(
+            *(drawing.roc(drawing.curves.focus) for drawing in of_sets),
+            *(drawing.precision_recall(drawing.curves.focus) for drawing in of_sets),
+            *(chart for drawing in of_sets for chart in drawing.calibration()),
+            *(drawing.decision() for drawing in of_sets),
+        ),
+        others=tuple(
+            chart
+            for drawing in of_sets
+            for name in drawing.curves.per_class
+            if name != drawing.curves.focus
+            for chart in (drawing.roc(name), drawing.precision_recall(name))
+        ),
+    )
+
+
+def _title(split: str) -> str:
+    """Return the name of a split within a title."""
+    return split[0].lower() + split[1:]
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """How the curves of one test set are drawn."""
+
+    curves: CurveSet
+    number: int
+    title: str
+    styles: dict[str, str]
+    summary: Summary
+
+    def roc(self, name: str) -> Chart:
+        """Draw the ROC curves of a class, and the operating points of the focus class."""
+        of_class = self.curves.per_class[name]
+        frame = Frame(unit("1 \N{MINUS SIGN} specificity"), unit("sensitivity"))
+        note = f"{name} against the others."
+        if name == self.curves.focus:
+            note += " Dots: operating points. Bands: pointwise 95% CI."
+        return Chart(
+            f"roc-{name}-{self.number}",
+            f"ROC, {self.title}",
+            note,
+            frame,
+            (
+                Drawn("", "reference", frame.line((0, 1), (0, 1))),
+                *self._lines(frame, self.curves.grid, of_class.roc, start=(0.0, 0.0)),
+            ),
+            dots=self._operating_points(frame) if name == self.curves.focus else (),
+            values=self._areas(name),
+            table=table_of("1 - specificity", self.curves.grid, of_class.roc),
+            reason=self._reason(name, of_class),
+        )
+
+    def precision_recall(self, name: str) -> Chart:
+        """Draw precision over sensitivity for a class."""
+        of_class = self.curves.per_class[name]
+        frame = Frame(unit("recall (sensitivity)"), unit("precision (PPV)"))
+        prevalence = of_class.prevalence
+        return Chart(
+            f"pr-{name}-{self.number}",
+            f"Precision and recall, {self.title}",
+            f"{name} against the others. Dashed: prevalence in the test set, {prevalence:.0%}.",
+            frame,
+            (
+                Drawn("", "reference", frame.line((0, 1), (prevalence, prevalence))),
+                *self._lines(frame, self.curves.grid, of_class.precision_recall),
+            ),
+            table=table_of("recall", self.curves.grid, of_class.precision_recall),
+            reason=self._reason(name, of_class),
+        )
+
+    def calibration(self) -> list[Chart]:
+        """Draw the calibration of the first setting in colour, before and after scaling."""
+        name = self._selected()
+        if name is None:
+            return []
+        style = self.styles.get(name, "grey")
+        found = [one for one in self.curves.calibration if one.setting == name]
+        frame = Frame(unit("predicted probability"), unit("observed share"))
+        lines = [Drawn("", "reference", frame.line((0, 1), (0, 1)))]
+        for one in found:
+            last = one is found[-1]
+            lines.append(
+                Drawn(
+                    name if last else "",
+                    style if last else "raw",
+                    frame.line(one.predicted, one.observed),
+                    frame.band(one.predicted, one.low, one.high) if last else "",
+                )
+            )
+        most = max(found[-1].count)
+        bars = tuple(
+            Bar(frame.left(x) - 12, 24, max(math.ceil(60 * count / most), 2), f"{count:g}")
+            for x, count in zip(found[-1].predicted, found[-1].count, strict=True)
+        )
+        scaled = "after temperature scaling (dashed grey: before)" if len(found) > 1 else "raw"
+        row = self._row(name)
+        errors = row.clinical.calibration if row and row.clinical else None
+        return [
+            Chart(
+                f"calibration-{self.number}",
+                f"Calibration, {self.title}",
+                f"{name}, {scaled}. Below: images per probability.",
+                frame,
+                tuple(lines),
+                dots=tuple(
+                    Dot(name, style, frame.left(x), frame.top(y), f"{count:g} images")
+                    for x, y, count in zip(
+                        found[-1].predicted, found[-1].observed, found[-1].count, strict=True
+                    )
+                ),
+                bars=bars,
+                values=()
+                if errors is None
+                else (
+                    ("raw", f"ECE {errors.before.ece.value or 0:.3f} before"),
+                    (style, f"{errors.after.ece.value or 0:.3f} after"),
+                ),
+                table=csv_of(
+                    ["setting", "temperature-scaled", "predicted", "observed", "low", "high", "n"],
+                    [
+                        [one.setting, one.is_scaled, *values]
+                        for one in self.curves.calibration
+                        for values in zip(
+                            one.predicted, one.observed, one.low, one.high, one.count, strict=True
+                        )
+                    ],
+                ),
+            )
+        ]
+
+    def decision(self) -> Chart:
+        """Draw net benefit over the threshold probability."""
+        curves, prevalence = self.curves, self.curves.per_class[self.curves.focus].prevalence
+        highest = max([prevalence, *(max(one.high or one.y) for one in curves.net_benefit)])
+        step = next(one for one in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if highest <= 6 * one)
+        ticks = tuple(
+            round(step * place, 2) for place in range(-1, math.ceil(highest / step - 1e-9) + 1)
+        )
+        frame = Frame(
+            Scale("threshold probability", 0.0, 0.6, THRESHOLD_TICKS, as_percent=True),
+            Scale("net benefit", ticks[0], ticks[-1], ticks),
+        )
+        return Chart(
+            f"decision-{self.number}",
+            f"Decision curve, {self.title}",
+            f"Referring as {curves.focus}. Grey: refer all. Dashed: refer none.",
+            frame,
+            (
+                Drawn("", "reference", frame.line((0, 0.6), (0, 0))),
+                Drawn("", "all", frame.line(curves.thresholds, curves.refer_all)),
+                *self._lines(frame, curves.thresholds, curves.net_benefit),
+            ),
+            table=table_of("threshold", curves.thresholds, curves.net_benefit),
+            reason=self._reason(curves.focus, curves.per_class[curves.focus]),
+        )
+
+    def _lines(
+        self,
+        frame: Frame,
+        grid: Points,
+        curves: Sequence[Curve],
+        start: tuple[float, float] | None = None,
+    ) -> list[Drawn]:
+        """Draw the grey lines first, and the selected setting last."""
+        drawn = []
+        for curve in curves:
+            before = ([], []) if start is None else ([start[0]], [start[1]])
+            path = frame.line([*before[0], *grid], [*before[1], *curve.y])
+            has_band = curve.low is not None and curve.high is not None
+            band = frame.band(grid, curve.low or (), curve.high or ()) if has_band else ""
+            drawn.append(Drawn(curve.setting, self.styles.get(curve.setting, "grey"), path, band))
+        return sorted(drawn, key=lambda one: one.style.replace("grey", "z"), reverse=True)
+
+    def _operating_points(self, frame: Frame) -> tuple[Dot, ...]:
+        dots = []
+        for name, style in self.styles.items():
+            row = self._row(name)
+            point = row.clinical.operating_point if row and row.clinical else None
+            if point is None:
+                continue
+            sensitivity, specificity = point.test.sensitivity.value, point.test.specificity.value
+            if sensitivity is not None and specificity is not None:
+                label = f"{name}: sensitivity {sensitivity:.0%}, specificity {specificity:.0%}"
+                at = frame.left(1 - specificity), frame.top(sensitivity)
+                dots.append(Dot(name, style, *at, label))
+        return tuple(dots)
+
+    def _areas(self, name: str) -> tuple[tuple[str, str], ...]:
+        found = []
+        for setting, style in self.styles.items():
+            row = self._row(setting)
+            area = row.per_class[name].values.get("auc") if row else None
+            if area is not None and area.value is not None:
+                found.append((style, f"{area.value:.3f}"))
+        return tuple(found)
+
+    def _selected(self) -> str | None:
+        """Return the setting whose calibration is drawn: the selected one, if there is one."""
+        shown = self.curves.highlighted
+        selected = [
+            winner.setting
+            for winner in self.summary.winners
+            if winner.split_hash == self.curves.split_hash and winner.setting in shown
+        ]
+        return next(iter((*selected, *shown)), None)
+
+    def _row(self, name: str) -> SettingRow | None:
+        of_split = (self.curves.split, self.curves.split_hash)
+        return next(
+            (
+                row
+                for row in self.summary.settings
+                if row.setting == name and (row.split, row.split_hash or of_split[1]) == of_split
+            ),
+            None,
+        )
+
+    def _reason(self, name: str, of_class: ClassCurves) -> str:
+        if of_class.roc:
+            return ""
+        return f"Not computed: {'every' if of_class.prevalence else 'no'} test image is {name}."
+
+
+def table_of(axis: str, grid: Points, curves: Sequence[Curve]) -> str:
+    """Write the data of a chart as CSV: one column for each curve and each end of a band."""
+    columns: dict[str, Points] = {axis: grid}
+    for curve in curves:
+        columns[curve.setting] = curve.y
+        if curve.low is not None and curve.high is not None:
+            columns |= {f"{curve.setting} low": curve.low, f"{curve.setting} high": curve.high}
+    rows = [[f"{value:.3g}" for value in row] for row in zip(*columns.values(), strict=True)]
+    return csv_of(list(columns), rows)

@@ -1,0 +1,172 @@
+"""Square charts as SVG: the frame, and where points are drawn in it.
+
+The picture is 1000 units wide. Lines are drawn in whole units, which is at most half a pixel at
+the widths that the pages have.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+LEFT, RIGHT, TOP, BOTTOM = 130, 960, 25, 855  # edges of the frame
+WIDTH = 1000
+HEIGHT = 985
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One axis of a chart.
+
+    Attributes:
+        label: What it shows.
+        start: Value at its left or lower end.
+        end: Value at the other end.
+        ticks: Values that are written beside it.
+        as_percent: How they are written.
+    """
+
+    label: str
+    start: float
+    end: float
+    ticks: tuple[float, ...]
+    as_percent: bool = False
+
+    def share(self, value: float) -> float:
+        """Return the place of a value between 0 and 1; one beyond an end is drawn at this end."""
+        return min(max((value - self.start) / (self.end - self.start), 0.0), 1.0)
+
+    def written(self, tick: float) -> str:
+        """Return a tick as text."""
+        text = f"{tick:.0%}" if self.as_percent else f"{tick:.6g}"
+        return text.replace("-", "\N{MINUS SIGN}")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A square with two axes."""
+
+    x: Scale
+    y: Scale
+
+    def left(self, value: float) -> int:
+        """Return the horizontal place of a value."""
+        return round(LEFT + self.x.share(value) * (RIGHT - LEFT))
+
+    def top(self, value: float) -> int:
+        """Return the vertical place of a value."""
+        return round(BOTTOM - self.y.share(value) * (BOTTOM - TOP))
+
+    def line(self, xs: Iterable[float], ys: Iterable[float]) -> str:
+        """Return the path through points; it ends where it leaves the frame, and begins again."""
+        parts: list[list[tuple[int, int]]] = [[]]
+        was_beyond = True
+        for x, y in zip(xs, ys, strict=True):
+            is_beyond = not self.y.start <= y <= self.y.end
+            if is_beyond and was_beyond:
+                parts.append([])
+            parts[-1].append((self.left(x), self.top(y)))
+            was_beyond = is_beyond
+        return "".join(_path(part) for part in parts if len(part) > 1)
+
+    def band(self, xs: Sequence[float], low: Sequence[float], high: Sequence[float]) -> str:
+        """Return the closed path around an area between two lines."""
+        around = zip([*xs, *reversed(xs)], [*low, *reversed(high)], strict=True)
+        return f"{_path([(self.left(x), self.top(y)) for x, y in around])}z"
+
+
+def _path(points: Sequence[tuple[int, int]]) -> str:
+    """Write a path in steps from point to point, which is half as long as with the points."""
+    if not points:
+        return ""
+    steps = [
+        f"{x - before[0]} {y - before[1]}"
+        for before, (x, y) in pairwise(points)
+        if (x, y) != before
+    ]
+    rest = " ".join(steps).replace(" -", "-")
+    return f"M{points[0][0]} {points[0][1]}" + (f"l{rest}" if rest else "")
+
+
+UNIT_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def unit(label: str) -> Scale:
+    """Return an axis from 0 to 1."""
+    return Scale(label, 0.0, 1.0, UNIT_TICKS)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A line of a chart.
+
+    Attributes:
+        name: Setting that it belongs to; empty for a reference.
+        style: Class in the style sheet: `h1` to `h4`, `grey`, `reference` or `raw`.
+        path: The line.
+        band: The area of its confidence interval; empty without one.
+    """
+
+    name: str
+    style: str
+    path: str
+    band: str = ""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A point of a chart, such as an operating point."""
+
+    name: str
+    style: str
+    left: int
+    top: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a histogram below a chart: its place and its height in pixels of the picture."""
+
+    left: int
+    width: int
+    height: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A square chart.
+
+    Attributes:
+        key: Identifies it on the page and names its exported files.
+        title: What it shows.
+        note: How to read it.
+        frame: Its axes.
+        lines: In the order in which they are drawn.
+        dots: Operating points.
+        bars: Number of cases, below the chart.
+        values: Style, and a value of the setting with that colour, such as its AUC.
+        table: Its data as CSV.
+        reason: Why it is empty; then nothing is drawn.
+    """
+
+    key: str
+    title: str
+    note: str
+    frame: Frame
+    lines: tuple[Drawn, ...]
+    dots: tuple[Dot, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+    table: str = ""
+    reason: str = ""
+
+
+def csv_of(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Write a table as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([head, *rows])
+    return text.getvalue()
