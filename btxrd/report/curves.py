@@ -178,17 +178,17 @@ def _calibration(
     setting: Setting, scaled: Sequence[Floats], label: int, weights: Floats
 ) -> list[CalibrationCurve]:
     truth = setting.test.labels == label
-    raw = _binned(setting, [probs[:, label] for probs in setting.probs], truth, weights)
+    raw = _binned([probs[:, label] for probs in setting.probs], truth, weights)
     if any(run.metrics.clinical is None for run in setting.runs):
         return [CalibrationCurve(setting.name, False, *raw)]
     return [
         CalibrationCurve(setting.name, False, *raw),
-        CalibrationCurve(setting.name, True, *_binned(setting, scaled, truth, weights)),
+        CalibrationCurve(setting.name, True, *_binned(scaled, truth, weights)),
     ]
 
 
 def _binned(
-    setting: Setting, scores: Sequence[Floats], truth: Flags, weights: Floats
+    scores: Sequence[Floats], truth: Flags, weights: Floats
 ) -> tuple[Points, Points, Points, Points, Points]:
     """Return the predicted and the observed share with its interval, and the count, by bin."""
     edges = np.linspace(0, 1, BINS + 1)[1:-1]
