@@ -65,7 +65,12 @@ def _launch() -> int:
     if not wanted.is_sweep:
         ((run_dir, point),) = wanted.points.items()
         with saying_how_to_resume(resume) as end:
-            end.is_complete = do_one(run_dir, point.spec(run_dir)) == "complete"
+            state = do_one(run_dir, point.spec(run_dir))
+            end.is_complete = state == "complete"
+            if state in ("complete", "failed", "interrupted"):
+                from btxrd.html.publish import publish_run
+
+                publish_run(run_dir)
         return 0 if end.is_complete else 1
 
     def write_summary() -> bool:

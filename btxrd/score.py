@@ -16,7 +16,7 @@ from btxrd.config.messages import one_line_errors
 from btxrd.errors import InputError, describe_error, ran_out_of_memory
 from btxrd.evaluation.score import describe, score
 from btxrd.execution.status import LOCK, read_status
-from btxrd.html.publish import summarize
+from btxrd.html.publish import publish_run, summarize
 from btxrd.runtime.files import lock
 from btxrd.runtime.surroundings import settle_in
 
@@ -45,8 +45,7 @@ def _score_all(folders: list[Path]) -> int:
             name = folder if run_dir == folder else run_dir.relative_to(folder)
             print(f"{name}: {message}", flush=True)
             is_well &= is_scored
-        if run_dirs != [folder]:
-            is_well &= _summarize(folder)
+        is_well &= _published(folder, is_run=run_dirs == [folder])
     return 0 if is_well else 1
 
 
@@ -122,10 +121,13 @@ def _in_one_line(run_dir: Path, error: Exception) -> str:
     return " ".join(reason.removeprefix(f"{run_dir}/").split())
 
 
-def _summarize(sweep_dir: Path) -> bool:
-    """Write the summary of a sweep; return whether this succeeded."""
+def _published(folder: Path, is_run: bool) -> bool:
+    """Write the page of a run, or the summary of a sweep; return whether this succeeded."""
     try:
-        summarize([sweep_dir], sweep_dir)
+        if is_run:
+            publish_run(folder)
+        else:
+            summarize([folder], folder)
     except InputError as error:
         print(error, file=sys.stderr)
         return False

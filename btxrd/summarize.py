@@ -1,4 +1,4 @@
-"""Write the summary and the HTML report of a sweep, or of several together, from disk."""
+"""Write the summary and the page of a sweep or of several together, or the page of one run."""
 
 import argparse
 import shlex
@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from btxrd.artifacts.plan import read_usable_plan
+from btxrd.artifacts.status import STATUS
 from btxrd.config.commandline import resuming
 from btxrd.config.messages import one_line_errors
 from btxrd.config.schema import ReportConfig, check
-from btxrd.html.publish import summarize
+from btxrd.html.publish import publish_run, summarize
 from btxrd.runtime.surroundings import settle_in
 
 
@@ -22,7 +23,7 @@ def main() -> int:
         metavar="DIR",
         nargs="+",
         type=Path,
-        help="folder of a sweep, such as multirun/2026-01-31/12-00-00",
+        help="folder of a sweep, such as multirun/2026-01-31/12-00-00, or of a single run",
     )
     parser.add_argument(
         "--to", type=Path, help="folder to write into; by default that of the sweep, if it is one"
@@ -43,6 +44,8 @@ def main() -> int:
         folder = args.to or args.sweep_dirs[0]
         if args.margin is not None:
             check(ReportConfig(margin=args.margin), "report.")
+        if args.to is None and (folder / STATUS).is_file():
+            return 0 if publish_run(folder, images=not args.no_images) else 1
         if summarize(args.sweep_dirs, folder, images=not args.no_images, margin=args.margin):
             return 0
         for sweep_dir in args.sweep_dirs:

@@ -23,6 +23,7 @@ SOURCES = (
     "split.csv", "history.csv", "predictions.csv", "shortcuts.csv", "gradcam.csv",
     "lesion_maps.csv", "lesion_maps.npz", "gradcam", GALLERY, CHECKPOINTS,
 )  # fmt: skip
+RUN_PAGE = "run.html"  # is made of all of these, and can be made again; it has no hash
 RESULTS = (*SOURCES, *DERIVED)
 MAY_BE_DELETED = f"{CHECKPOINTS}/{WEIGHTS}"  # to save space; no summary needs it
 TO_BE_REMOVED = (f"{CHECKPOINTS}/{LAST}", f"{CHECKPOINTS}/{NEXT}")  # once a run is complete

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from btxrd import __version__
 from btxrd.artifacts.config import write_config
-from btxrd.artifacts.hashes import RESULTS, hash_run
+from btxrd.artifacts.hashes import RESULTS, RUN_PAGE, hash_run
 from btxrd.artifacts.status import (
     Outcome,
     RunError,
@@ -91,7 +91,7 @@ def begin(
 
 def _set_aside(run_dir: Path, name: str) -> None:
     """Move what another run left into a new folder, named by its fingerprint."""
-    left = [path for result in RESULTS if os.path.lexists(path := run_dir / result)]
+    left = [path for result in (*RESULTS, RUN_PAGE) if os.path.lexists(path := run_dir / result)]
     if left:
         aside = free_name(run_dir / f"of-{name}")
         aside.mkdir()

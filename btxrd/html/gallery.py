@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -107,26 +108,41 @@ def galleries(shown: Sequence[Shown], runs: Sequence[Run]) -> list[Gallery]:
     ]
 
 
-def gallery_of(run: ScoredRun, shown: Shown, key: str = "0", budget: int = LARGEST) -> Gallery:
-    """Return the gallery of a run, within a number of bytes."""
+def gallery_of(
+    run: ScoredRun,
+    shown: Shown,
+    key: str = "0",
+    budget: int = LARGEST,
+    *,
+    as_links: bool = False,
+) -> Gallery:
+    """Return the gallery of a run.
+
+    Args:
+        run: The run.
+        shown: How its setting and split are named.
+        key: Identifies the gallery on the page.
+        budget: Number of bytes of the pictures, beyond which they are left out.
+        as_links: Whether the page is in the folder of the run, and only names the pictures.
+    """
     try:
-        tabs = _tabs(run, budget)
+        tabs = _tabs(run, budget, as_links)
     except (InputError, OSError) as error:
         log.warning("%s: its gallery is not shown (%s)", run.path, error)
         tabs = ()
     return Gallery(key, shown.split, shown.setting, run.name, run.config.config.seed, tabs)
 
 
-def _tabs(run: ScoredRun, budget: int) -> tuple[Tab, ...]:
+def _tabs(run: ScoredRun, budget: int, as_links: bool) -> tuple[Tab, ...]:
     stored, folder = read_gallery(run.path), run.path / GALLERY
     focus = run.metrics.focus
     if stored is None:
-        return _tabs_of_older(run)
+        return _tabs_of_older(run, as_links)
     left, tabs = budget, []
     for outcome in OUTCOMES:
         films = []
         for image in (one for one in stored.images if one.outcome == outcome):
-            film = _film(folder, image, stored.classes)
+            film = _film(folder, image, stored.classes, as_links)
             left -= len(film.picture) + len(film.overlay)
             if left > 0:
                 films.append(film)
@@ -142,15 +158,15 @@ def _tabs(run: ScoredRun, budget: int) -> tuple[Tab, ...]:
     return tuple(tabs)
 
 
-def _film(folder: Path, image: GalleryImage, classes: Sequence[str]) -> Film:
+def _film(folder: Path, image: GalleryImage, classes: Sequence[str], as_links: bool) -> Film:
     probs = dict(zip(classes, image.probs, strict=True))
     shown = dict.fromkeys((image.predicted, image.label))
     chances = " · ".join(f"{name} {probs[name]:.2f}" for name in shown)
     return Film(
         image.image_id,
         f"center {image.center} · true {image.label}, predicted {image.predicted} · {chances}",
-        _uri(folder / Path(image.film).name),
-        _uri(folder / Path(image.map).name),
+        _source(folder / Path(image.film).name, as_links),
+        _source(folder / Path(image.map).name, as_links),
         path_of(image.outlines),
     )
 
@@ -163,11 +179,14 @@ def path_of(outlines: Sequence[Outline]) -> str:
     return "".join(f"M{points}z" for points in closed)
 
 
-def _uri(path: Path) -> str:
+def _source(path: Path, as_link: bool) -> str:
+    """Return where a page finds a picture: its path from the folder of the run, or its content."""
+    if as_link:
+        return quote(f"{path.parent.name}/{path.name}")
     return f"data:image/webp;base64,{b64encode(path.read_bytes()).decode()}"
 
 
-def _tabs_of_older(run: ScoredRun) -> tuple[Tab, ...]:
+def _tabs_of_older(run: ScoredRun, as_links: bool) -> tuple[Tab, ...]:
     """Return the pictures of a run that wrote no gallery: at most one of each outcome.
 
     A picture under another heading, too, is shown once.
@@ -176,7 +195,9 @@ def _tabs_of_older(run: ScoredRun) -> tuple[Tab, ...]:
     for outcome, ends in OF_OLDER.items():
         paths = [run.path / "gradcam" / f"{focus}_{end}.png" for end in ends]
         path = next((path for path in paths if path.is_file()), None)
-        picture = None if path is None else _picture(path)
+        picture = None
+        if path is not None:
+            picture = _source(path, as_link=True) if as_links else _picture(path)
         films = () if picture is None else (Film("", "Grad-CAM beside it", picture),)
         tabs.append(Tab(outcome, TITLES[outcome].format(focus), None, films))
     return tuple(tabs) if any(tab.films for tab in tabs) else ()

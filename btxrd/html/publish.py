@@ -1,16 +1,21 @@
 """Summarise sweeps: read their runs, and write the summary and its pages."""
 
+import os
 import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from btxrd.artifacts import codec
+from btxrd.artifacts.hashes import RUN_PAGE
 from btxrd.artifacts.plan import PLAN, SweepPlan, read_usable_plan
 from btxrd.artifacts.status import STATUS
-from btxrd.artifacts.summary import SUMMARY_JSON, write_summary
+from btxrd.artifacts.summary import SUMMARY_JSON, Summary, write_summary
 from btxrd.errors import InputError
-from btxrd.html.sweep import write_report
+from btxrd.html.run_page import Origin, write_run_page
+from btxrd.html.sweep import REPORT, write_report
 from btxrd.report.comparison_sets import comparison_sets
-from btxrd.report.runs import Run, read_runs
+from btxrd.report.runs import Run, read_run, read_runs
 from btxrd.report.settings import settings_of
 from btxrd.report.summary import summary_of
 from btxrd.report.terminal import as_text
@@ -55,10 +60,46 @@ def summarize(
     )
     try:
         write_summary(folder, summary)
+        if folder in sweep_dirs:
+            _write_run_pages(runs, folder, summary, images)
         write_report(folder, summary, runs, sets, images=images)
     finally:
         print(as_text(folder, summary, {run.name: run.path for run in runs}))
     return all(run.row.state == "complete" and run.row.error is None for run in runs)
+
+
+def publish_run(run_dir: Path, *, images: bool = True) -> bool:
+    """Write run.html of a run, and print where it is.
+
+    Args:
+        run_dir: Folder of the run.
+        images: Whether it may show radiographs; it does only if the config allows it, too.
+
+    Returns:
+        Whether the run is complete.
+    """
+    run = read_run(run_dir, run_dir.resolve().name)
+    sweep_dir = next((at for at in run_dir.absolute().parents if (at / PLAN).is_file()), None)
+    page = ""
+    if sweep_dir is not None and (sweep_dir / REPORT).is_file():
+        page = os.path.relpath(sweep_dir / REPORT, run_dir)
+        images = images and read_usable_plan(sweep_dir).images
+    write_run_page(run, Origin(page, images=images))
+    print(f"{run_dir / RUN_PAGE}")
+    return run.row.state == "complete" and run.row.error is None
+
+
+def _write_run_pages(runs: Sequence[Run], folder: Path, summary: Summary, images: bool) -> None:
+    """Write the page of each run that has a folder, and say which one cannot be written."""
+    of_run = {name: row for row in summary.settings for name in row.runs}
+    for run in runs:
+        if not run.path.is_dir() or (run.row.error or "").startswith("refused"):
+            continue
+        page = os.path.relpath(folder / REPORT, run.path)
+        try:
+            write_run_page(run, Origin(page, of_run.get(run.name), images))
+        except (InputError, OSError) as error:
+            print(f"{run.path}: its page is not written ({error})", file=sys.stderr)
 
 
 def _check_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Pages, from the templates in this folder."""
 
 import shlex
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -10,9 +11,15 @@ from markupsafe import Markup, escape
 
 def render(template: str, **content: Any) -> str:
     """Fill in a template; a name that it lacks is an error, and text in HTML is escaped."""
+    return _environment(".html" in template).get_template(template).render(**content)
+
+
+@cache
+def _environment(escapes: bool) -> Environment:
+    """Return what compiles the templates, once for all pages of a process."""
     environment = Environment(
         loader=PackageLoader("btxrd.pages", ""),
-        autoescape=".html" in template,
+        autoescape=escapes,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -33,7 +40,7 @@ def render(template: str, **content: Any) -> str:
         "words": lambda name: name.replace("_", " "),
         "duration": duration,
     }
-    return environment.get_template(template).render(**content)
+    return environment
 
 
 def prose(text: str) -> Markup:

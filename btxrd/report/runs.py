@@ -105,7 +105,7 @@ def read_runs(sweep_dir: Path, plan: SweepPlan | None = None, prefix: str = "") 
     names = list(dict.fromkeys([*plan.runs, *(f.relative_to(sweep_dir).as_posix() for f in found)]))
     runs = []
     for name in names:
-        run = _read_run(sweep_dir / name, prefix + name)
+        run = read_run(sweep_dir / name, prefix + name)
         if name in plan.refused:
             row = replace(run.row, error=f"refused: {plan.refused[name]}")
             run = Run(run.name, run.path, row)
@@ -113,7 +113,8 @@ def read_runs(sweep_dir: Path, plan: SweepPlan | None = None, prefix: str = "") 
     return runs
 
 
-def _read_run(run_dir: Path, name: str) -> Run:
+def read_run(run_dir: Path, name: str) -> Run:
+    """Read a run, whatever became of it; what is wrong with it is the error of its row."""
     try:
         status = read_status(run_dir)
         if status is None:
