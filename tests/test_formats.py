@@ -27,6 +27,7 @@ from btxrd.artifacts.audit import (
     SplitAudit,
 )
 from btxrd.artifacts.config import CONFIG, read_config, write_config
+from btxrd.artifacts.gallery import Gallery, GalleryImage
 from btxrd.artifacts.metrics import (
     METRICS_FILE,
     Estimate,
@@ -282,6 +283,8 @@ def test_an_audit_of_format_1_is_read_under_the_present_names(tmp_path):
     assert codec.read(tmp_path / "audit.json", AuditReport) == full_audit()
 
 
+OUTLINE = ((0.1, 0.2), (0.3, 0.2))
+FILM = GalleryImage("i", 1, "missed", "b", "a", (0.9, 0.1), "0.webp", "0.map.webp", (OUTLINE,))
 WRITTEN = {
     "status": full_status,
     "status of a run that begins": lambda: RunStatus("running", "f", "2026-01-31T12:00:00+00:00"),
@@ -291,6 +294,7 @@ WRITTEN = {
     "sidecar": lambda: read_sidecar(COMPLETE),
     "metrics": lambda: read_metrics(COMPLETE),
     "audit": full_audit,
+    "gallery": lambda: Gallery(("a", "b"), "b", {"missed": 1}, (FILM,)),
     "archive": lambda: ArchiveMarker("0" * 32, files=9, cases=3),
 }
 

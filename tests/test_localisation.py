@@ -23,8 +23,20 @@ TABLE = pd.DataFrame(
 
 def test_maps_are_summarised_by_class_center_and_outcome():
     found = summarize_localisation(TABLE, NAMES)
-    assert list(found) == ["all", "right", "wrong", "benign", "malignant", "center 1", "center 2"]
-    assert [found[name].n for name in found] == [3, 2, 1, 2, 1, 2, 1]
+    subsets = {name: one.n for name, one in found.items() if not name.startswith("lesion ")}
+    assert subsets == {"all": 3, "right": 2, "wrong": 1, "benign": 2, "malignant": 1,
+                       "center 1": 2, "center 2": 1}  # fmt: skip
+
+
+def test_lesions_are_summarised_by_their_size():
+    table = TABLE.assign(lesion_share=[0.009, 0.01, 0.05])
+    found = summarize_localisation(table, NAMES)
+    sizes = {name: one.n for name, one in found.items() if name.startswith("lesion ")}
+    assert sizes == {"lesion under 1%": 1, "lesion 1% to 5%": 1, "lesion over 5%": 1}
+
+
+def test_scores_are_of_the_usable_maps():
+    found = summarize_localisation(TABLE, NAMES)
     assert found["all"].maps == MapCounts(ok=2, empty=1, saturated=0)
     assert found["all"].peak_inside.value == 0.5
     assert found["benign"].energy_inside.value == pytest.approx(0.8)

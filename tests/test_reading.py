@@ -115,7 +115,7 @@ def test_run_of_a_newer_format_is_named_with_its_version(tmp_path):
     assert (row["state"], "btxrd 9.9" in row["error"]) == ("damaged", True)
 
 
-@pytest.mark.parametrize("name", ["benign_false_negative.png", "benign_miss.png"])
+@pytest.mark.parametrize("name", ["malignant_false_negative.png", "malignant_miss.png"])
 def test_pictures_of_the_winner_are_found_under_present_and_old_names(tmp_path, name):
     for run, skill in (("winner", 0.6), ("other", 0.2)):
         folder = write_run(tmp_path, run, backbone=run, skill=(skill, 0.5)) / "gradcam"
@@ -123,14 +123,14 @@ def test_pictures_of_the_winner_are_found_under_present_and_old_names(tmp_path, 
         Image.new("RGB", (84, 46), "teal").save(folder / name)
     summarize([tmp_path], tmp_path)
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/jpeg") == 1
-    assert "false negatives, benign" in page
+    assert page.count("data:image/webp") == 1
+    assert "Missed malignant" in page
 
 
 def test_damaged_picture_does_not_stop_the_report(tmp_path):
     folder = write_run(tmp_path, "run") / "gradcam"
     folder.mkdir()
-    (folder / "benign_false_negative.png").write_text("no picture")
+    (folder / "malignant_false_negative.png").write_text("no picture")
     assert summarize([tmp_path], tmp_path)
 
 

@@ -34,7 +34,9 @@ def sweep(tmp_path_factory):
                           skill=(skill, power), noise=place * 10 + seed, cases=(60, 150),
                           centers=(1, 2) if split == "stratified" else (2, 3))  # fmt: skip
                 (folder / run / "gradcam").mkdir()
-                Image.new("RGB", (840, 456), "teal").save(folder / run / "gradcam/malignant_hit.png")
+                Image.new("RGB", (840, 456), "teal").save(
+                    folder / run / "gradcam/malignant_hit.png"
+                )
     error = RunError("InputError", "films/a.jpeg: is broken")
     write_run(folder, "experiment=broken,seed=0,split=center", state="failed", error=error)
     names = [path.parent.name for path in folder.glob("*/status.json")]

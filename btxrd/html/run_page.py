@@ -16,6 +16,7 @@ from btxrd.artifacts.metrics import OperatingPoint
 from btxrd.config.commandline import override
 from btxrd.config.identity import identity
 from btxrd.errors import InputError
+from btxrd.evaluation.metrics import METRICS
 from btxrd.html.charts.run import class_curves, learning_curves
 from btxrd.html.charts.square import Chart
 from btxrd.html.evidence import UNIT, VARIANTS, parts_of
@@ -81,12 +82,13 @@ def _of_scored(run: ScoredRun, origin: Origin) -> dict[str, object]:
     names = metrics.class_names
     point = metrics.clinical.operating_point if metrics.clinical else None
     has_images = origin.images and config.report.images
-    shown = Shown(run.name, run.name, config.split.title)
+    shown = Shown(run.name, "", config.split.title)
     curves: Sequence[Chart] = class_curves(run)
     return {
         "metrics": metrics,
         "columns": columns_of([names]),
         "centers": [column for column in columns_of([names]) if column.metric.per_center],
+        "headings": {metric.name: metric.title for metric in METRICS},
         "spread": _spread(origin.row),
         "kind": kind_of(config.split.strategy),
         "curves": curves,
@@ -125,7 +127,9 @@ def _page(run: Run, history: pd.DataFrame | None) -> Page:
         selection="",
         conclusions=dict.fromkeys(SECTIONS, ""),
         notes=(),
-        footer="Metrics are of the test partition. They are in metrics.json beside this page.",
+        footer="Metrics are of the test partition. They are in metrics.json beside this page."
+        if isinstance(run, ScoredRun)
+        else "",
     )
 
 
