@@ -15,7 +15,13 @@ from sklearn.metrics import (
 from btxrd.artifacts.classes import ClassNames
 from btxrd.evaluation.bootstrap import bootstrap_weights
 from btxrd.evaluation.calibration import calibrate, calibration_slope
-from btxrd.evaluation.formulas import equal_priors, macro_auc, mean, with_temperature
+from btxrd.evaluation.formulas import (
+    equal_priors,
+    macro_auc,
+    macro_auc_with_equal_priors,
+    mean,
+    with_temperature,
+)
 from btxrd.evaluation.metrics import Cases, compute_metrics
 from btxrd.evaluation.selection import Validation, choose_temperature, choose_threshold
 
@@ -175,6 +181,13 @@ def test_under_equal_priors_each_class_weighs_the_same():
     even = equal_priors(LABELS, 3, bootstrap_weights(GROUPS, resamples=5))
     for label in range(3):
         assert even[:, label == LABELS].sum(axis=1) == pytest.approx(1)
+
+
+def test_both_macro_aucs_are_those_of_the_plain_and_of_the_even_weights():
+    weights = bootstrap_weights(GROUPS, resamples=20)
+    plain, even = macro_auc_with_equal_priors(LABELS, PROBS, weights)
+    np.testing.assert_allclose(plain, macro_auc(LABELS, PROBS, weights))
+    np.testing.assert_allclose(even, macro_auc(LABELS, PROBS, equal_priors(LABELS, 3, weights)))
 
 
 def test_a_resample_without_a_class_is_undefined_under_equal_priors():

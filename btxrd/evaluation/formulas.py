@@ -60,6 +60,26 @@ def macro_auc(labels: Labels, probs: Floats, weights: Floats) -> Floats:
     return np.asarray(np.mean(by_class, axis=0))
 
 
+def macro_auc_with_equal_priors(
+    labels: Labels, probs: Floats, weights: Floats
+) -> tuple[Floats, Floats]:
+    """Compute `macro_auc`, and what it is if each class has the same weight: (resamples,) each.
+
+    Both are means of the same pairs of cases of two classes, so the second is nearly free.
+    """
+    classes = np.eye(probs.shape[1])
+    sums = weights @ classes[labels]
+    plain, balanced = [], []
+    for label in range(len(classes)):
+        truth, others = labels == label, np.arange(len(classes)) != label
+        above = np.sign(probs[truth, label][:, None] - probs[~truth, label]) / 2 + 0.5
+        ordered = (weights[:, truth] @ above) * weights[:, ~truth] @ classes[labels[~truth]]
+        own, rest = sums[:, [label]], sums[:, others]
+        plain.append(ratio(ordered.sum(axis=1), own[:, 0] * rest.sum(axis=1)))
+        balanced.append(ratio(ordered[:, others], own * rest).mean(axis=1))
+    return np.asarray(np.mean(plain, axis=0)), np.asarray(np.mean(balanced, axis=0))
+
+
 def average_precision(truth: Flags, score: Floats, weights: Floats) -> Floats:
     """Area under the precision-recall curve as steps, one a distinct score."""
     positive, negative = (part[:, ::-1] for part in _by_score(truth, score, weights))

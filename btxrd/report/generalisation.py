@@ -9,7 +9,7 @@ import numpy.typing as npt
 from btxrd.artifacts.comparison import Gap, MetricGap
 from btxrd.artifacts.verdicts import GapVerdict, Skill
 from btxrd.evaluation.bootstrap import bootstrap_weights, estimate, with_sample
-from btxrd.evaluation.formulas import equal_priors, macro_auc, mean
+from btxrd.evaluation.formulas import equal_priors, macro_auc_with_equal_priors, mean
 from btxrd.evaluation.metrics import Floats
 from btxrd.report.comparison_sets import COMPARED, FEWEST_IN_CLASS, ComparisonSet
 from btxrd.report.settings import Setting
@@ -125,10 +125,10 @@ def _resampled(
     def over_seeds(values: list[Floats]) -> Floats:
         return np.asarray(np.mean(values, axis=0))
 
+    areas = [macro_auc_with_equal_priors(labels, probs, weights) for probs in by_seed]
     return {
         "macro_auc": Resampled(
-            over_seeds([macro_auc(labels, probs, weights) for probs in by_seed]),
-            over_seeds([macro_auc(labels, probs, balanced) for probs in by_seed]),
+            over_seeds([plain for plain, _ in areas]), over_seeds([even for _, even in areas])
         ),
         "accuracy": Resampled(
             over_seeds([mean(hits, weights) for hits in right]),
