@@ -411,9 +411,9 @@ OTHERS = "maps of other images reach 9%, the chance level is 5%."
         (maps((0.41, 0.35, 0.47), 268), "partly", "Above chance, minority",
          f"Above chance, in a minority: t{MAXIMUM} 41% (95% CI 35% to 47%) of 268 test tumours; "
          f"{OTHERS}"),
-        (maps((0.51, 0.45, 0.57), 268), "partly", "Above chance, about half",
-         f"Above chance, in about half: t{MAXIMUM} 51% (95% CI 45% to 57%) of 268 test tumours; "
-         f"{OTHERS}"),
+        (maps((0.51, 0.45, 0.57), 268), "partly", "Above chance, most not shown",
+         f"Above chance, but not shown for most: t{MAXIMUM} 51% (95% CI 45% to 57%) of 268 test "
+         f"tumours; {OTHERS}"),
         (maps((0.12, 0.08, 0.16), 268), "unclear", "Not shown to exceed chance",
          f"Not shown to exceed chance: t{MAXIMUM} 12% (95% CI 8% to 16%) of 268 test tumours; "
          f"{OTHERS}"),

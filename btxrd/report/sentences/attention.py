@@ -47,7 +47,7 @@ def _verdict(peak: MapScore, reference: float) -> tuple[Verdict, str]:
         return "unclear", "Not shown to exceed chance"
     if low > MOST:
         return "supported", "In most tumours"
-    return "partly", "Above chance, minority" if high < MOST else "Above chance, about half"
+    return "partly", "Above chance, minority" if high < MOST else "Above chance, most not shown"
 
 
 def _sentence(found: Localisation, short: str) -> str:
@@ -62,8 +62,8 @@ def _sentence(found: Localisation, short: str) -> str:
         "In most tumours": "The Grad-CAM maximum is on the lesion in",
         "Above chance, minority": "Above chance, in a minority: the Grad-CAM maximum is on the "
         "lesion in",
-        "Above chance, about half": "Above chance, in about half: the Grad-CAM maximum is on the "
-        "lesion in",
+        "Above chance, most not shown": "Above chance, but not shown for most: the Grad-CAM "
+        "maximum is on the lesion in",
     }.get(short, f"{short}: the Grad-CAM maximum is on the lesion in")
     text = f"{start} {shown} of {found.maps.ok:g} test tumours; {', '.join(levels)}."
     if unusable:
