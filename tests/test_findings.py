@@ -372,6 +372,8 @@ UNDER_18 = subgroup("under 18 years", "worse", -0.121, -0.2, -0.04)
          "None of 13 differs significantly. 9 of 22 have too few images to tell."),
         ([subgroup("adults", "better", 0.1, 0.05, 0.15), *SAME], "unclear", "None shown",
          "none of 14 is significantly worse", "None of 14 is significantly worse."),
+        ([*SAME, FEW[0]], "unclear", "Not enough data: 1 of 14", "none of 13 differs significantly",
+         "None of 13 differs significantly. 1 of 14 has too few images to tell."),
         (FEW, "not_assessed", "Not enough data", "9 of 9 have too few images",
          "9 of 9 have too few images to tell."),
         ([], "not_assessed", "Not computed", "no subgroups were computed",
@@ -723,6 +725,12 @@ AGAINST = "compared with annotations=none at seen centers (stratified)"
         (contrast(ALIKE, control=True),
          f"The control annotations=guided makes no difference above 0.02 in macro AUC {AGAINST}: "
          f"+0.001 (simultaneous 95% CI −0.012 to 0.014). {PAIR}"),
+        (contrast(UNCLEAR, control=True, peak=judged("not_enough_data", 0.01, -0.004, 0.024)),
+         "Not enough data to tell whether the control annotations=guided changes macro AUC "
+         f"{AGAINST}: −0.031 (simultaneous 95% CI −0.097 to 0.035). A difference of 0.094 would "
+         f"have been found with 80% power. {PAIR} Not enough data to tell whether the Grad-CAM "
+         "maximum is on the lesion more often: 1 percentage point more (simultaneous 95% CI 0 to "
+         "2)."),
         (contrast(UNCLEAR),
          f"Not enough data to tell whether annotations=guided changes macro AUC {AGAINST}: −0.031 "
          "(simultaneous 95% CI −0.097 to 0.035). A difference of 0.094 would have been found with "

@@ -17,13 +17,14 @@ def find_failures(selected: Selected) -> Finding:
         text = "no subgroups were computed"
         return not_assessed(KEY, "Not computed", f"Not computed: {text}.", text)
     few = [one for one in found if one.verdict == "too_few"]
+    have = "has" if len(few) == 1 else "have"
     tested = [one for one in found if one.verdict != "too_few" and one.difference.value is not None]
     if not tested:
-        text = f"{len(few)} of {len(found)} have too few images"
+        text = f"{len(few)} of {len(found)} {have} too few images"
         return not_assessed(KEY, "Not enough data", f"{text} to tell.", text)
     lowest = min(tested, key=lambda one: one.difference.value or 0)
     worse = [one for one in tested if one.verdict == "worse"]
-    rest = f" {len(few)} of {len(found)} have too few images to tell." if few else ""
+    rest = f" {len(few)} of {len(found)} {have} too few images to tell." if few else ""
     if worse:
         worst = min(worse, key=lambda one: one.difference.value or 0)
         sentence = f"{_of_worst(worst, worse, tested)}{rest}"

@@ -57,8 +57,9 @@ def _reason(contrast: OptionContrast, summary: Summary) -> str | None:
 
 
 def _of_auc(contrast: OptionContrast, changed: JudgedDifference, margin: str) -> str:
-    control = "The control " if contrast.is_control else ""
-    name = f"{control}{contrast.option}={contrast.one}"
+    name = f"{contrast.option}={contrast.one}"
+    name = f"the control {name}" if contrast.is_control else name
+    start = f"{name[0].upper()}{name[1:]}" if contrast.is_control else name
     place = "unseen" if contrast.strategy in UNSEEN else "seen"
     where = f"at {place} centers ({contrast.split})"
     against = f"compared with {contrast.option}={contrast.other}"
@@ -68,10 +69,12 @@ def _of_auc(contrast: OptionContrast, changed: JudgedDifference, margin: str) ->
         verb = "raises" if changed.verdict == "better" else "lowers"
         size = _size(changed)
         small = f", by less than {margin}" if changed.within_margin else ""
-        return f"{name} {verb} macro AUC by {size} {against} {where}{small}."
+        return f"{start} {verb} macro AUC by {size} {against} {where}{small}."
     shown = format_difference(changed, signed=True)
     if changed.verdict == "no_difference":
-        return f"{name} makes no difference above {margin} in macro AUC {against} {where}: {shown}."
+        return (
+            f"{start} makes no difference above {margin} in macro AUC {against} {where}: {shown}."
+        )
     text = f"Not enough data to tell whether {name} changes macro AUC {against} {where}: {shown}."
     if changed.detectable is not None:
         text += (
@@ -102,7 +105,7 @@ def _of_peak(peak: JudgedDifference) -> str:
     if peak.value is None:
         return "The change in Grad-CAM is undefined."
     one = flipped(peak) if peak.value < 0 else peak
-    points = f"{100 * (one.value or 0):.0f} percentage points"
+    points = count(round(100 * (one.value or 0)), "percentage point")
     ends = ""
     if one.low is not None and one.high is not None:
         low, high = (f"{round(100 * end)}".replace("-", MINUS) for end in (one.low, one.high))
