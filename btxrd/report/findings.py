@@ -125,7 +125,7 @@ def _selection(selected: Selected) -> str:
 
 
 def _of_unselected(one: Unselected, summary: Summary) -> SplitFindings:
-    rows = [row for row in summary.settings if row.split == one.split]
+    rows = [row for row in summary.settings if row.split_hash == one.split_hash]
     row = next((row for row in rows if row.setting == one.setting), rows[0] if rows else None)
     headline, beside, sentence = unselected_headline(one, row)
     reason = "no setting is selected"
@@ -178,5 +178,5 @@ def written(summary: Summary, section: str) -> tuple[Statement, ...]:
         if section == "attention" and selected and not chance_reason(selected.row):
             parts += of_masking(selected)
         texts += [Statement(about, part) for part in parts]
-    caveat = {"settings": one_seed, "runs": completeness}.get(section, lambda _: None)(summary)
+    caveat = completeness(summary) if section == "runs" else None
     return tuple([*texts, Statement("", caveat)] if caveat else texts)

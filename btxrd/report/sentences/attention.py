@@ -21,7 +21,7 @@ def find_localisation(selected: Selected) -> Finding:
         return not_assessed(KEY, "Maps are unusable", f"Not assessed: {reason}.", reason)
     references = [
         (label, value)
-        for label, value in (("chance", peak.by_chance), ("others", peak.of_others))
+        for label, value in (("others", peak.of_others), ("chance", peak.by_chance))
         if value is not None
     ]
     reference = max((value for _, value in references), default=0.0)
