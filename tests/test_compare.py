@@ -1,6 +1,9 @@
 """Paired comparisons of settings: which cases, units and pairs they use."""
 
 from dataclasses import replace
+from itertools import combinations
+from string import ascii_lowercase
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sweeps import NAMES, cases_of, summary_of, write_run, write_scored
 
 from btxrd.artifacts.classes import ClassNames
+from btxrd.report.compare import letters_of
 
 METRICS = ("macro_auc", "accuracy")
 
@@ -205,6 +209,20 @@ def test_letters_are_of_the_metric_beside_them(tmp_path):
         for name in METRICS:
             letters[name].append(row[name]["set"])
     assert letters == {"macro_auc": ["a", "a"], "accuracy": ["a", "b"]}
+
+
+@pytest.mark.parametrize(("number", "shown"), [(26, True), (27, False)])
+def test_more_sets_than_letters_have_none(number, shown):
+    metric = {"macro_auc": SimpleNamespace(significant=True)}
+    pairs = [
+        SimpleNamespace(runs=runs, differences=metric)
+        for runs in combinations(map(str, range(number)), 2)
+    ]
+    settings = [SimpleNamespace(runs=[SimpleNamespace(name=str(at))]) for at in range(number)]
+    values = [SimpleNamespace(resampled=[-at]) for at in range(number)]
+    compared = SimpleNamespace(settings=settings, metrics={"macro_auc": values})
+    letters = letters_of(compared, pairs, "macro_auc")
+    assert letters == (list(ascii_lowercase) if shown else [""] * number)
 
 
 def test_letters_of_other_test_images_are_other_letters(tmp_path):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, islice
 from string import ascii_lowercase
 from typing import Self
 
@@ -148,6 +148,7 @@ def letters_of(
     """Return the letters of each setting (Piepho 2004).
 
     Each letter stands for a largest set of settings of which no two are significantly different.
+    If the alphabet does not suffice, there are none: nobody could read them.
 
     Args:
         compared: The settings.
@@ -170,13 +171,11 @@ def letters_of(
     values = [-float(one.resampled[0]) for one in compared.metrics[metric]]
     rank = np.argsort(np.argsort(values, kind="stable"))
     letters = [""] * len(first)
-    cliques = sorted(nx.find_cliques(alike), key=lambda clique: sorted(rank[clique]))
-    for which, clique in enumerate(cliques):
+    found = list(islice(nx.find_cliques(alike), len(ascii_lowercase) + 1))
+    if len(found) > len(ascii_lowercase):
+        return letters
+    cliques = sorted(found, key=lambda clique: sorted(rank[clique]))
+    for letter, clique in zip(ascii_lowercase, cliques, strict=False):
         for position in clique:
-            letters[position] += _letter(which) + number
+            letters[position] += letter + number
     return letters
-
-
-def _letter(position: int) -> str:
-    more, letter = divmod(position, len(ascii_lowercase))
-    return ascii_lowercase[letter] + (str(more) if more else "")
