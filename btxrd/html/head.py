@@ -155,8 +155,10 @@ def _notes(summary: Summary) -> tuple[Note, ...]:
         text = "See the section Runs for causes and for the command that resumes them."
         if short:
             names = dict.fromkeys(row.setting for row in short)
-            text = f"{count(len(names), 'setting')} have fewer runs than planned. {text}"
-        title = f"{len(incomplete)} of {count(len(summary.runs), 'run')} are not complete."
+            verb = "has" if len(names) == 1 else "have"
+            text = f"{count(len(names), 'setting')} {verb} fewer runs than planned. {text}"
+        verb = "is" if len(incomplete) == 1 else "are"
+        title = f"{len(incomplete)} of {count(len(summary.runs), 'run')} {verb} not complete."
         found.append(Note("warn", title, text))
     if len(rows) > 1 and all(len(row.runs) == 1 for row in rows):
         text = "Another seed may change their order. Add `seed=0,1,2` to compare settings."

@@ -65,6 +65,11 @@ class Cell:
         return point.test if point else None
 
     @property
+    def is_constant(self) -> bool:
+        """Whether all its runs predict one class only, so that no threshold is of use."""
+        return len(self.row.constant) == len(self.row.runs)
+
+    @property
     def target(self) -> float | None:
         """Sensitivity on val that the threshold was chosen for."""
         clinical = self.row.clinical
