@@ -163,7 +163,7 @@ def _overlay(heat: Map) -> Image.Image:
     """Return a small picture of a map, the more opaque the higher the map."""
     small = np.clip(cv2.resize(heat, (MAP, MAP), interpolation=cv2.INTER_AREA), 0, 1)
     colours = cv2.applyColorMap((255 * small).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    opacity = (OPACITY * np.sqrt(small)).astype(np.uint8)
+    opacity = (OPACITY * np.clip(2 * small - 0.4, 0, 1)).astype(np.uint8)
     return Image.fromarray(np.dstack([colours[..., ::-1], opacity]))
 
 
