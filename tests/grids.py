@@ -56,6 +56,7 @@ class Model:
         looks: Probability that the peak of a map is on the lesion.
         constant: Class that is predicted for every case; None for a model that works.
         lr: In the config.
+        dropout: In the config; it tells settings apart that are equal otherwise.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Model:
     looks: float = 0.3
     constant: int | None = None
     lr: float = 3e-4
+    dropout: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def write_grid(folder, grid):
 def write_run(run_dir, grid, model, split, seed, table, state):
     phantom = PhantomConfig(grid.cases * 4, 0) if grid.synthetic else None
     config = Config(
-        ModelConfig(backbone=model.backbone),
+        ModelConfig(backbone=model.backbone, dropout=model.dropout),
         DataConfig(root="data", phantom=phantom),
         SplitConfig(split),
         AnnotationsConfig(
@@ -293,11 +295,15 @@ GRIDS = {
     ),
     "sixty_settings": Grid(SIXTY, ("stratified",), (0,)),
     "shuffled": Grid(FOUR, shuffled=True),
-    "constant": Grid((FOUR[0], Model("constant", constant=0)), seeds=(0,)),
+    "constant": Grid((FOUR[0], Model("constant", constant=0, dropout=0.5)), seeds=(0,)),
     "all_constant": Grid((Model("constant", constant=0),), seeds=(0,)),
     "twelve": Grid(FOUR, seeds=(0,), cases=12, shares=EVEN),
-    "no_difference": Grid(tuple(replace(PLAIN, name=f"same{k}") for k in range(4)), cases=560),
-    "real_difference": Grid((PLAIN, replace(PLAIN, name="better", seen=1.8, unseen=0.85))),
+    "no_difference": Grid(
+        tuple(replace(PLAIN, name=f"same{k}", dropout=k / 10) for k in range(4)), cases=560
+    ),
+    "real_difference": Grid(
+        (PLAIN, replace(PLAIN, name="better", seen=1.8, unseen=0.85, dropout=0.5))
+    ),
     "random": Grid(FOUR[:2], ("random", "stratified"), (0,)),
     "failed": Grid(
         FOUR[:1],
