@@ -521,6 +521,10 @@ def test_masking(lesion, border, sentences):
          "No setting is selected: A, the best on validation, is not better than chance on test. "
          "The highest macro AUC on test is 0.700 (95% CI 0.600 to 0.800); test metrics must not "
          "select."),
+        (unselected("too_few"), [setting(skill="not_known")], "Too few test images",
+         "the highest macro AUC is 0.531 (95% CI 0.488 to 0.574)",
+         "No setting is selected: there are too few test images to tell whether a setting is better "
+         "than chance."),
         (unselected("at_chance", (None, None, None)), [setting(skill="not_known")],
          "No setting is selected", "macro AUC is undefined",
          "No setting is selected: macro AUC is undefined."),

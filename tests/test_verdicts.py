@@ -179,7 +179,7 @@ def test_skill_on_twelve_films_is_not_known(tmp_path):
     write_run(tmp_path, "few", skill=(0.9, 0.9), cases=(40, 12))
     found = summary_of(tmp_path)
     assert [row["skill"] for row in found["settings"]] == ["not_known"]
-    assert len(found["winners"]) == 1
+    assert (found["winners"], found["unselected"][0]["reason"]) == ([], "too_few")
 
 
 def test_settings_on_the_same_config_have_one_key(tmp_path):

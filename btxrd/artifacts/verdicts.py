@@ -9,7 +9,7 @@ DifferenceVerdict = Literal["better", "worse", "no_difference", "not_enough_data
 GapVerdict = Literal["loss", "gain", "no_loss", "not_enough_data", "not_assessed"]
 SubgroupVerdict = Literal["worse", "better", "not_significant", "too_few"]
 Skill = Literal["above_chance", "at_chance", "not_known"]
-UnselectedReason = Literal["at_chance", "constant", "no_val"]
+UnselectedReason = Literal["at_chance", "too_few", "constant", "no_val"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Unselected:
         split_hash: Hash of split.csv.
         strategy: Of the split.
         reason: `at_chance` if the setting that is best on val is not better than chance on test;
-            `constant` if it predicts one class only; `no_val` if no setting has a val partition of
+            `too_few` if test has too few groups to tell; `constant` if it predicts one class only; `no_val` if no setting has a val partition of
             its own with a val metric.
         setting: Name of the setting that is best on val, if there is one.
         best: Highest macro AUC on test of all settings, with its interval.

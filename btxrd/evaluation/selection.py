@@ -89,7 +89,7 @@ def selection_rule(names: ClassNames) -> str:
     return (
         f"highest val macro AUC, then highest val {names.focus} sensitivity (means over seeds), of "
         "the settings on one split that predict more than one class on val; none if val is test, "
-        "or if that setting is not better than chance on test"
+        "or if that setting is not shown to be better than chance on test"
     )
 
 

@@ -36,6 +36,8 @@ class Assessed:
         """Why it cannot be a winner if it is the best on val; None if it can."""
         if is_constant(self.setting):
             return "constant"
+        if self.skill == "not_known" and self.area.value is not None:
+            return "too_few"
         return "at_chance" if self.skill == "at_chance" else None
 
 
@@ -75,9 +77,9 @@ def is_constant(setting: Setting, part: Literal["val", "test"] = "test") -> bool
 def select_winners(assessed: Sequence[Assessed]) -> tuple[list[Winner], list[Unselected]]:
     """Select a winner for each split by `selection_rule`; the first of equals.
 
-    Only val decides which setting it is. If that one turns out on test to be no better than
-    chance, or to predict one class only, the split has no winner: to take the next one would be a
-    selection on test.
+    Only val decides which setting it is. If that one is not shown on test to be better than
+    chance, or predicts one class only there, the split has no winner: to take the next one would
+    be a selection on test.
     """
     by_split: dict[object, list[Assessed]] = defaultdict(list)
     for one in assessed:

@@ -93,6 +93,9 @@ def unselected_headline(one: Unselected, row: SettingRow | None) -> tuple[str, s
     if one.reason == "constant":
         reason = "each setting predicts one class for all validation images"
         return none, reason, f"{none}: {reason}."
+    if one.reason == "too_few":
+        reason = "there are too few test images to tell whether a setting is better than chance"
+        return "Too few test images", f"the highest macro AUC is {best}", f"{none}: {reason}."
     if one.best.value is None:
         return none, "macro AUC is undefined", f"{none}: macro AUC is undefined."
     if one.best.low is not None and one.best.low > CHANCE:
