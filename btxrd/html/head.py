@@ -191,7 +191,7 @@ def _conclusions(
 
 def _of_options(changes: Options) -> list[str]:
     lines = []
-    for table in changes.tables:
+    for table in changes.contrasts:
         values = [
             f"{one.value:+.3f}".replace("-", "−") + f" ({column.short})"
             for one, column in zip(table.lines[-1].differences, changes.columns, strict=True)

@@ -8,6 +8,8 @@ from btxrd.artifacts.verdicts import JudgedDifference, OptionContrast
 from btxrd.html.axes import Axis, axis_over, ends
 from btxrd.html.splits import SplitColumn, split_columns
 
+MOST_LINES = 40  # on the page; beyond, one line stands for the pairs of a contrast
+
 
 @dataclass(frozen=True)
 class OptionLine:
@@ -40,14 +42,32 @@ class OptionTable:
     is_control: bool
     lines: tuple[OptionLine, ...]
 
+    @property
+    def in_short(self) -> OptionLine:
+        """Its last line, which stands for all of them, with the values that it compares."""
+        last = self.lines[-1]
+        pairs = f" ({len(self.lines) - 1} pairs)" if last.is_pooled else f" ({last.context})"
+        control = ", control" if self.is_control else ""
+        return OptionLine(f"{self.title}{control}{pairs}", last.differences)
+
 
 @dataclass(frozen=True)
 class Options:
-    """All contrasts, on one axis."""
+    """All contrasts, on one axis.
+
+    Attributes:
+        columns: The splits.
+        axis: Of the differences.
+        tables: A table for each contrast, or for each option if there are many pairs.
+        contrasts: Each contrast, with what stands for its pairs at the end.
+        pairs: Number of pairs that are not shown.
+    """
 
     columns: tuple[SplitColumn, ...]
     axis: Axis
     tables: tuple[OptionTable, ...]
+    contrasts: tuple[OptionTable, ...]
+    pairs: int
 
 
 def options(summary: Summary) -> Options | None:
@@ -64,11 +84,32 @@ def options(summary: Summary) -> Options | None:
             grouped.items(), key=lambda item: (item[0][0], item[0][3])
         )
     ]
-    shown = [
-        difference for table in tables for line in table.lines for difference in line.differences
+    lines = sum(len(table.lines) for table in tables)
+    shown, hidden = tables, 0
+    if lines > MOST_LINES:
+        shown, hidden = _in_short(tables), lines - len(tables)
+    axis = _axis(shown, summary.margin)
+    return Options(tuple(columns), axis, tuple(shown), tuple(tables), hidden)
+
+
+def _axis(tables: Sequence[OptionTable], margin: float) -> Axis:
+    found = [one for table in tables for line in table.lines for one in line.differences]
+    return axis_over([*ends(found), -2 * margin, 2 * margin], low=-0.5, high=0.5)
+
+
+def _in_short(tables: Sequence[OptionTable]) -> list[OptionTable]:
+    """Return a table for each option, with a line for each contrast."""
+    return [
+        OptionTable(option, "mean over the pairs", False, tuple(one.in_short for one in found))
+        for option, found in _by_option(tables).items()
     ]
-    axis = axis_over([*ends(shown), -2 * summary.margin, 2 * summary.margin], low=-0.5, high=0.5)
-    return Options(tuple(columns), axis, tuple(tables))
+
+
+def _by_option(tables: Sequence[OptionTable]) -> dict[str, list[OptionTable]]:
+    found: dict[str, list[OptionTable]] = {}
+    for table in tables:
+        found.setdefault(table.option, []).append(table)
+    return found
 
 
 def _lines(

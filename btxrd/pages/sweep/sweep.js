@@ -20,6 +20,12 @@
     button.addEventListener("click", () => openRow(button, button.getAttribute("aria-expanded") !== "true"));
   }
 
+  // A setting that is a card on a narrow screen has an axis of its own.
+  for (const table of all("table.settings")) {
+    const ticks = table.querySelector("th.forest .ticks");
+    for (const cell of all("td.forest", table)) cell.append(ticks.cloneNode(true));
+  }
+
   // Long tables are folded; on a narrow screen sections are, too.
   const tables = all("table.settings"), more = document.querySelector("p.more");
   for (const table of tables) table.classList.add("folded", "narrow");
