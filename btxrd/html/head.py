@@ -8,7 +8,7 @@ from pathlib import Path
 from btxrd.artifacts.summary import Summary
 from btxrd.html.findings_grid import Grid
 from btxrd.html.options import Options
-from btxrd.html.splits import IS_TEST, SplitColumn
+from btxrd.html.splits import SplitColumn
 from btxrd.report.generalisation import UNSEEN
 from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.wording import count
@@ -127,7 +127,7 @@ def _banners(
         text = "Some runs have images of one patient in training and in test (split.groups=none), "
         text += "so their test metrics are too high."
         found.append(Note("bad", "Groups are split across partitions.", text))
-    tested = [column.split for column in columns if column.strategy == IS_TEST]
+    tested = [column.split for column in columns if column.is_test]
     if tested:
         text = f"No setting is selected on {' and '.join(tested)}, because the images that would "
         text += "select it are those that test it."

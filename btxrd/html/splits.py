@@ -37,6 +37,11 @@ class SplitColumn:
     strategy: str
     n_test: Count
 
+    @property
+    def is_test(self) -> bool:
+        """Whether its val partition is its test partition."""
+        return self.strategy == IS_TEST
+
     def holds(self, row: SettingRow) -> bool:
         """Return whether a setting was run on it."""
         return (row.split, row.split_hash) == (self.split, self.split_hash)
