@@ -63,7 +63,8 @@ def write(path: Path, artifact: Artifact) -> None:
         ValueError: If a number is NaN or infinite, which JSON does not have.
     """
     head = {"format": artifact.FORMAT, "btxrd": __version__}
-    content = json.dumps(head | artifact.as_content(), indent=2, allow_nan=False)
+    plain = json.dumps(head | artifact.as_content(), allow_nan=False)
+    content = msgspec.json.format(plain, indent=2)  # much faster than the indent of json
     write_text(path, LIST_OF_NUMBERS.sub(_in_one_line, content) + "\n")
 
 

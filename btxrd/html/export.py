@@ -34,7 +34,8 @@ def settings_csv(summary: Summary) -> str:
         cells: list[object] = []
         for column in columns:
             found = row.metric(column.key) or Estimate(None, None, None)
-            cells += [found.value, found.low, found.high]
+            ends = (found.value, found.low, found.high)
+            cells += ["" if end is None else f"{end:.6g}" for end in ends]
         seeds = " ".join(map(str, row.seeds))
         writer.writerow([row.setting, row.split, seeds, row.n_test, *cells])
     return text.getvalue()

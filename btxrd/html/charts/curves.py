@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from btxrd.artifacts.comparison import SettingRow
 from btxrd.artifacts.curves import ClassCurves, Curve, CurveSet, Points
 from btxrd.artifacts.summary import Summary
-from btxrd.html.charts.square import Bar, Chart, Dot, Drawn, Frame, Scale, csv_of, unit
+from btxrd.html.charts.square import Bar, Chart, Dot, Drawn, Frame, Scale, csv_of, table_of, unit
 
+GREY, MANY = "grey", 20  # style of further settings, and how many curves are many
 COLOURS = 4  # of the palette for settings; further settings are grey
 THRESHOLD_TICKS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
@@ -92,11 +93,11 @@ class _Drawing:
             frame,
             (
                 Drawn("", "reference", frame.line((0, 1), (0, 1))),
-                *self._lines(frame, self.curves.grid, of_class.roc, start=(0.0, 0.0)),
+                *self._lines(frame, self.curves.grid, self._shown(name, of_class.roc), is_roc=True),
             ),
             dots=self._operating_points(frame) if name == self.curves.focus else (),
             values=self._areas(name),
-            table=table_of("1 - specificity", self.curves.grid, of_class.roc),
+            table=table_of("1 - specificity", self.curves.grid, self._shown(name, of_class.roc)),
             reason=self._reason(name, of_class),
         )
 
@@ -112,9 +113,11 @@ class _Drawing:
             frame,
             (
                 Drawn("", "reference", frame.line((0, 1), (prevalence, prevalence))),
-                *self._lines(frame, self.curves.grid, of_class.precision_recall),
+                *self._lines(frame, self.curves.grid, self._shown(name, of_class.precision_recall)),
             ),
-            table=table_of("recall", self.curves.grid, of_class.precision_recall),
+            table=table_of(
+                "recall", self.curves.grid, self._shown(name, of_class.precision_recall)
+            ),
             reason=self._reason(name, of_class),
         )
 
@@ -204,22 +207,29 @@ class _Drawing:
             reason=self._reason(curves.focus, curves.per_class[curves.focus]),
         )
 
+    def _shown(self, name: str, curves: Sequence[Curve]) -> Sequence[Curve]:
+        """Return the curves that are drawn: of other classes, those of settings in colour."""
+        if name == self.curves.focus:
+            return curves
+        return [curve for curve in curves if curve.setting in self.styles]
+
     def _lines(
-        self,
-        frame: Frame,
-        grid: Points,
-        curves: Sequence[Curve],
-        start: tuple[float, float] | None = None,
+        self, frame: Frame, grid: Points, curves: Sequence[Curve], *, is_roc: bool = False
     ) -> list[Drawn]:
-        """Draw the grey lines first, and the selected setting last."""
+        """Draw the grey lines first, and the selected setting last.
+
+        Many grey lines are drawn through every other point, so that the page stays small.
+        """
         drawn = []
         for curve in curves:
-            before = ([], []) if start is None else ([start[0]], [start[1]])
-            path = frame.line([*before[0], *grid], [*before[1], *curve.y])
+            style = self.styles.get(curve.setting, GREY)
+            step = 2 if style == GREY and len(curves) > MANY else 1
+            before = [0.0] if is_roc else []
+            path = frame.line([*before, *grid[::step]], [*before, *curve.y[::step]])
             has_band = curve.low is not None and curve.high is not None
             band = frame.band(grid, curve.low or (), curve.high or ()) if has_band else ""
-            drawn.append(Drawn(curve.setting, self.styles.get(curve.setting, "grey"), path, band))
-        return sorted(drawn, key=lambda one: one.style.replace("grey", "z"), reverse=True)
+            drawn.append(Drawn(curve.setting, style, path, band))
+        return sorted(drawn, key=lambda one: one.style.replace(GREY, "z"), reverse=True)
 
     def _operating_points(self, frame: Frame) -> tuple[Dot, ...]:
         dots = []
@@ -269,14 +279,3 @@ class _Drawing:
         if of_class.roc:
             return ""
         return f"Not computed: {'every' if of_class.prevalence else 'no'} test image is {name}."
-
-
-def table_of(axis: str, grid: Points, curves: Sequence[Curve]) -> str:
-    """Write the data of a chart as CSV: one column for each curve and each end of a band."""
-    columns: dict[str, Points] = {axis: grid}
-    for curve in curves:
-        columns[curve.setting] = curve.y
-        if curve.low is not None and curve.high is not None:
-            columns |= {f"{curve.setting} low": curve.low, f"{curve.setting} high": curve.high}
-    rows = [[f"{value:.3g}" for value in row] for row in zip(*columns.values(), strict=True)]
-    return csv_of(list(columns), rows)

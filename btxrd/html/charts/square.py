@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from btxrd.artifacts.curves import Curve, Points
+
 LEFT, RIGHT, TOP, BOTTOM = 130, 960, 25, 855  # edges of the frame
 WIDTH = 1000
 HEIGHT = 985
@@ -170,3 +172,14 @@ def csv_of(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([head, *rows])
     return text.getvalue()
+
+
+def table_of(axis: str, grid: Points, curves: Sequence[Curve]) -> str:
+    """Write the data of a chart as CSV: one column for each curve and each end of a band."""
+    columns: dict[str, Points] = {axis: grid}
+    for curve in curves:
+        columns[curve.setting] = curve.y
+        if curve.low is not None and curve.high is not None:
+            columns |= {f"{curve.setting} low": curve.low, f"{curve.setting} high": curve.high}
+    rows = [[f"{value:.3g}" for value in row] for row in zip(*columns.values(), strict=True)]
+    return csv_of(list(columns), rows)
