@@ -63,7 +63,7 @@ def runs_of(rows):
 def two_splits():
     """Four settings at seen and at unseen centers, with everything that the page can show."""
     rows = (
-        row("A", "stratified", (0.893, 0.873, 0.912)),
+        row("A", "stratified", (0.893, 0.873, 0.912), missed=(0.041, 0.01, 0.12)),
         row("B", "stratified", (0.883, 0.85, 0.91), UNCLEAR),
         row("C", "stratified", (0.848, 0.82, 0.87), WORSE, letters="b", seeds=(0, 1), planned=3),
         row("D", "stratified", (0.5, 0.48, 0.52), judged("worse", -0.393, -0.42, -0.36),
@@ -342,6 +342,23 @@ AXE = """
 def test_axe_finds_nothing_serious(page, width, tmp_path):
     with_axe = page.replace("</body>", f"<script>{axe()}</script></body>")
     assert in_browser(with_axe, AXE, tmp_path, width) == []
+
+
+def test_another_metric_takes_the_place_of_macro_auc(page, tmp_path):
+    script = """
+      const cells = () => [...document.querySelectorAll(".setting")[0].rows[0].cells].slice(2, 4)
+        .map((cell) => cell.textContent);
+      const metric = document.getElementById("metric"), shown = [cells()];
+      for (const name of ["malignant predicted normal", "macro AUC"]) {
+        metric.value = name;
+        metric.dispatchEvent(new Event("change"));
+        shown.push(cells());
+      }
+      return shown;
+    """
+    first, other, last = in_browser(page, script, tmp_path, 1280)
+    assert first == last
+    assert other == ["seen0.041 0.010 to 0.120", "unseennot computed"]
 
 
 def test_rows_open_and_the_filter_hides_others(page, tmp_path):

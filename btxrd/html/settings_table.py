@@ -11,6 +11,7 @@ from btxrd.artifacts.summary import Summary, SummaryRow
 from btxrd.artifacts.verdicts import JudgedDifference
 from btxrd.html.axes import Axis, axis_over, ends
 from btxrd.html.splits import SplitColumn, chunks, split_columns
+from btxrd.report.columns import Column
 
 METRIC = "macro_auc"  # by which settings are compared and sorted
 CHANCE = 0.5  # of this metric
@@ -158,6 +159,29 @@ class SettingsTable:
 def settings_tables(summary: Summary) -> list[SettingsTable]:
     """Return a table for every three splits; the first one is that which readers see first."""
     return [_table(summary, columns) for columns in chunks(split_columns(summary))]
+
+
+Numbers = tuple[float, float | None, float | None]  # a value and the ends of its interval
+
+
+def other_metrics(
+    table: SettingsTable, columns: Sequence[Column]
+) -> dict[str, list[list[Numbers | None]]]:
+    """Return all metrics, by their heading, for each line and each split of a table."""
+    return {
+        column.heading: [
+            [_numbers(cell.row.metric(column.key)) if cell else None for cell in line.cells]
+            for line in table.lines
+        ]
+        for column in columns
+    }
+
+
+def _numbers(found: Estimate | None) -> Numbers | None:
+    if found is None or found.value is None:
+        return None
+    low, high = (None if end is None else round(end, 4) for end in (found.low, found.high))
+    return round(found.value, 4), low, high
 
 
 def _table(summary: Summary, columns: Sequence[SplitColumn]) -> SettingsTable:

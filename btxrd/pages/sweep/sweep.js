@@ -3,7 +3,7 @@
   const narrow = matchMedia("(max-width: 600px)");
 
   // What only works with this script is shown by it.
-  for (const part of all(".tools, .filter")) part.hidden = false;
+  for (const part of all(".tools, .filter, .metric")) part.hidden = false;
   const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   document.getElementById("theme")?.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; });
   const top = document.querySelector(".top");
@@ -72,6 +72,40 @@
     if (event.key === "/" && filter && !event.target.closest("input, select, textarea")) { event.preventDefault(); filter.focus(); }
     if (event.key === "Escape" && event.target === filter) { filter.value = ""; filter.dispatchEvent(new Event("input")); filter.blur(); }
   });
+
+  // Another metric takes the place of macro AUC in the plot and in the columns of the splits.
+  const metric = document.getElementById("metric"), first = tables[0];
+  if (metric && first) {
+    const values = JSON.parse(document.getElementById("metrics").textContent), lines = all(".setting", first);
+    const parts = [...lines.flatMap((line) => all("td.forest, td.value", line.rows[0])), first.querySelector("th.forest")];
+    const before = parts.map((part) => [part.innerHTML, part.dataset.sort]);
+    const write = (value) => value.toFixed(3).replace("-", "−");
+    metric.addEventListener("change", () => {
+      parts.forEach((part, at) => { part.innerHTML = before[at][0]; if (before[at][1]) part.dataset.sort = before[at][1]; });
+      const other = metric.value !== "macro AUC";
+      for (const part of all(".references", first)) part.hidden = other;
+      if (!other) return;
+      const chosen = values[metric.value], numbers = chosen.flat(2).filter((one) => one !== null);
+      const low = Math.min(...numbers), span = Math.max(...numbers) - low || 0.1, at = (value) => 4 + 92 * (value - low) / span;
+      const ticks = [0, 0.5, 1].map((share) => `<span style="left:${4 + 92 * share}%">${(low + share * span).toFixed(2)}</span>`).join("");
+      first.querySelector("th.forest b").textContent = metric.value;
+      for (const one of all(".forest .ticks", first)) one.innerHTML = ticks;
+      lines.forEach((line, place) => {
+        const row = line.rows[0], said = [];
+        for (const one of all(".forest u, .forest s", row)) one.remove();
+        chosen[place].forEach((found, split) => {
+          const lane = all(".forest .lane", row)[split], cell = all("td.value", row)[split], label = cell.querySelector(".label").outerHTML;
+          const ends = found && found[1] !== null && found[2] !== null;
+          lane.innerHTML = found ? (ends ? `<i style="left:${at(found[1])}%;width:${at(found[2]) - at(found[1])}%"></i>` : "") + `<b style="left:${at(found[0])}%"></b>` : "";
+          const text = found ? `<b>${write(found[0])}</b>` + (ends ? ` <small>${write(found[1])} to ${write(found[2])}</small>` : "") : "not computed";
+          cell.innerHTML = label + text;
+          cell.dataset.sort = found ? found[0] : -9;
+          said.push(cell.textContent);
+        });
+        row.querySelector(".forest .plot").setAttribute("aria-label", `${metric.value}: ${said.join("; ")}`);
+      });
+    });
+  }
 
   // The section in sight is marked in the header.
   const links = new Map(all(".top nav a").map((link) => [link.hash.slice(1), link]));
