@@ -30,7 +30,8 @@ from btxrd.html.gallery import Gallery, galleries
 from btxrd.html.head import page_of_sweep
 from btxrd.html.options import options
 from btxrd.html.run_map import run_map
-from btxrd.html.settings_table import NARROW, other_metrics, settings_tables
+from btxrd.html.settings.lines import other_metrics
+from btxrd.html.settings.table import NARROW, settings_tables
 from btxrd.html.splits import split_columns
 from btxrd.pages import render
 from btxrd.report.columns import columns_of
@@ -126,7 +127,7 @@ def _decision(
         "findings": found,
         "statements": {anchor: written(summary, anchor) for anchor, _ in page.sections},
         "tables": tables,
-        "metrics": other_metrics(tables[0], metrics) if tables else {},
+        "metrics": other_metrics(tables[0].lines, metrics) if tables else {},
         "narrow": NARROW,
         "unit": Axis(0, 1),
         "options": changes,

@@ -1,105 +1,21 @@
 """The table of settings: a line for each setting on all splits, in blocks, with references."""
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from btxrd.artifacts.comparison import SettingRow
-from btxrd.artifacts.metrics import Estimate, PointMetrics
-from btxrd.artifacts.summary import Summary, SummaryRow
-from btxrd.artifacts.verdicts import JudgedDifference
+from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.summary import Summary
 from btxrd.html.axes import Axis, axis_over, ends
+from btxrd.html.settings.lines import Line, difference, lines_of, value
 from btxrd.html.splits import SplitColumn, chunks, split_columns
-from btxrd.report.columns import Column
 
-METRIC = "macro_auc"  # by which settings are compared and sorted
-CHANCE = 0.5  # of this metric
+CHANCE = 0.5  # of macro AUC
 COMPACT = 25  # settings from which the rows are compact
 OPEN = 10  # settings of the folded block that are shown
 NARROW = 5  # settings that are shown on a narrow screen
 MOST_BARS = 6  # letters that are drawn as bars
 TAIL = 0.3  # share of a long table's differences that may lie off the axis
-SHAMS = ("_shuffled", "_normals")  # endings of annotations that are a control
-
-
-@dataclass(frozen=True)
-class Seed:
-    """A run of a setting: its seed, its name, and its metric on test."""
-
-    seed: int
-    run: str
-    value: float | None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A setting on one split.
-
-    Attributes:
-        row: Its metrics.
-        value: The metric that is compared.
-        seeds: Its runs.
-        is_selected: Whether it was selected on this split.
-    """
-
-    row: SettingRow
-    value: Estimate
-    seeds: tuple[Seed, ...]
-    is_selected: bool
-
-    @property
-    def letters(self) -> str:
-        """Its compact letter display."""
-        return self.row.compared[METRIC].set
-
-    @property
-    def sd(self) -> float | None:
-        """Standard deviation over the seeds."""
-        return self.row.compared[METRIC].sd
-
-    @property
-    def point(self) -> PointMetrics | None:
-        """Test metrics at the threshold that was chosen on val."""
-        clinical = self.row.clinical
-        point = clinical.operating_point if clinical else None
-        return point.test if point else None
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether all its runs predict one class only, so that no threshold is of use."""
-        return len(self.row.constant) == len(self.row.runs)
-
-    @property
-    def target(self) -> float | None:
-        """Sensitivity on val that the threshold was chosen for."""
-        clinical = self.row.clinical
-        point = clinical.operating_point if clinical else None
-        return point.val_sensitivity_asked if point else None
-
-
-@dataclass(frozen=True)
-class Line:
-    """A setting.
-
-    Attributes:
-        name: Its name.
-        about: Model and annotations, unless the name says them.
-        cells: One for each column; None if it was not scored there.
-        tags: What must be known about it, with the kind of each.
-        bars: How each letter's bar runs through the line: `dot`, `line`, or nothing.
-    """
-
-    name: str
-    about: str
-    cells: tuple[Cell | None, ...]
-    tags: tuple[tuple[str, str], ...]
-    bars: tuple[str, ...] = ()
-
-    @property
-    def first(self) -> Cell:
-        """Its first cell."""
-        return next(cell for cell in self.cells if cell is not None)
 
 
 @dataclass(frozen=True)
@@ -161,39 +77,16 @@ def settings_tables(summary: Summary) -> list[SettingsTable]:
     return [_table(summary, columns) for columns in chunks(split_columns(summary))]
 
 
-Numbers = tuple[float, float | None, float | None]  # a value and the ends of its interval
-
-
-def other_metrics(
-    table: SettingsTable, columns: Sequence[Column]
-) -> dict[str, list[list[Numbers | None]]]:
-    """Return all metrics, by their heading, for each line and each split of a table."""
-    return {
-        column.heading: [
-            [_numbers(cell.row.metric(column.key)) if cell else None for cell in line.cells]
-            for line in table.lines
-        ]
-        for column in columns
-    }
-
-
-def _numbers(found: Estimate | None) -> Numbers | None:
-    if found is None or found.value is None:
-        return None
-    low, high = (None if end is None else round(end, 4) for end in (found.low, found.high))
-    return round(found.value, 4), low, high
-
-
 def _table(summary: Summary, columns: Sequence[SplitColumn]) -> SettingsTable:
-    lines = _lines(summary, columns)
+    lines = lines_of(summary, columns)
     compared = next(
-        (at for at in range(len(columns)) if any(_difference(line, at) for line in lines)), None
+        (at for at in range(len(columns)) if any(difference(line, at) for line in lines)), None
     )
     by = compared or 0
-    lines.sort(key=lambda line: -_value(line, by))
+    lines.sort(key=lambda line: -value(line, by))
     is_compact = len(lines) >= COMPACT
     lines, bars = _with_bars(lines, by)
-    judged = [one for line in lines if (one := _difference(line, by)) is not None]
+    judged = [one for line in lines if (one := difference(line, by)) is not None]
     references = _references(summary, columns)
     return SettingsTable(
         columns=tuple(columns),
@@ -208,71 +101,6 @@ def _table(summary: Summary, columns: Sequence[SplitColumn]) -> SettingsTable:
         tests=max((one.tests for one in judged), default=0),
         detectable=max((one.detectable for one in judged if one.detectable), default=None),
     )
-
-
-def _lines(summary: Summary, columns: Sequence[SplitColumn]) -> list[Line]:
-    runs = {row.run: row for row in summary.runs}
-    by_key: dict[str, list[SettingRow]] = defaultdict(list)
-    for row in summary.settings:
-        by_key[row.key or f"{row.setting} {row.classes}"].append(row)
-    lines = []
-    for rows in by_key.values():
-        cells = tuple(
-            next((_cell(summary, column, row, runs) for row in rows if column.holds(row)), None)
-            for column in columns
-        )
-        if any(cells):
-            row = next(cell.row for cell in cells if cell)
-            lines.append(Line(row.setting, _about(row), cells, _tags(cells)))
-    return lines
-
-
-def _cell(
-    summary: Summary, column: SplitColumn, row: SettingRow, runs: Mapping[str, SummaryRow]
-) -> Cell:
-    winner = column.winner_of(summary)
-    seeds = []
-    for seed, run in zip(row.seeds, row.runs, strict=True):
-        metric = runs[run].metrics.get(METRIC) if run in runs else None
-        seeds.append(Seed(seed, run, metric.value if metric else None))
-    is_selected = winner is not None and winner.run in row.runs
-    return Cell(row, row.compared[METRIC], tuple(seeds), is_selected)
-
-
-def _about(row: SettingRow) -> str:
-    """Return the model and annotations, if the name of the setting lacks them."""
-    parts = [part for part in (row.model, row.annotations) if part and part not in row.setting]
-    return ", ".join(parts)
-
-
-def _tags(cells: Sequence[Cell | None]) -> tuple[tuple[str, str], ...]:
-    rows = [cell.row for cell in cells if cell]
-    found: dict[str, str] = {}
-    for row in rows:
-        classes = " or ".join(f"“{name}”" for name in dict.fromkeys(row.constant.values()))
-        if len(row.constant) == len(row.runs):
-            found[f"constant: every image {classes}"] = "bad"
-        elif row.constant:
-            found[f"{len(row.constant)} of {len(row.runs)} seeds constant"] = "bad"
-        if row.skill == "at_chance" and not row.constant:
-            found["not better than chance"] = "bad"
-        if len(row.runs) < row.planned:
-            found[f"{len(row.runs)} of {row.planned} runs"] = "warn"
-    if any(row.annotations.endswith(SHAMS) for row in rows):
-        found["control"] = "plain"
-    return tuple((text, kind) for text, kind in found.items())
-
-
-def _value(line: Line, at: int) -> float:
-    cell = line.cells[at]
-    if cell is None or cell.value.value is None:
-        return -math.inf
-    return cell.value.value
-
-
-def _difference(line: Line, at: int) -> JudgedDifference | None:
-    cell = line.cells[at]
-    return cell.row.difference if cell else None
 
 
 def _axis(lines: Sequence[Line], references: Sequence[ReferenceLine]) -> Axis:
@@ -293,7 +121,7 @@ def _difference_axis(lines: Sequence[Line], at: int, margin: float) -> Axis:
         for line in lines
         if (cell := line.cells[at]) is not None and cell.row.difference is not None
     ]
-    above = [difference for skill, difference in found if skill == "above_chance"]
+    above = [one for skill, one in found if skill == "above_chance"]
     shown = [value for value in ends(above or [one for _, one in found]) if value is not None]
     reach = -math.inf
     if len(lines) >= COMPACT and shown:
@@ -350,8 +178,8 @@ def _blocks(lines: Sequence[Line], at: int, in_two: bool) -> tuple[Block, ...]:
 
 
 def _is_worse(line: Line, at: int) -> bool:
-    difference = _difference(line, at)
-    return difference is not None and difference.verdict == "worse"
+    found = difference(line, at)
+    return found is not None and found.verdict == "worse"
 
 
 REFERENCES = {

@@ -1,0 +1,186 @@
+"""The lines of the table of settings: a setting on all splits, with its runs and its tags."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.metrics import Estimate, PointMetrics
+from btxrd.artifacts.summary import Summary, SummaryRow
+from btxrd.artifacts.verdicts import JudgedDifference
+from btxrd.html.splits import SplitColumn
+from btxrd.report.columns import Column
+
+METRIC = "macro_auc"  # by which settings are compared and sorted
+SHAMS = ("_shuffled", "_normals")  # endings of annotations that are a control
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A run of a setting: its seed, its name, and its metric on test."""
+
+    seed: int
+    run: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A setting on one split.
+
+    Attributes:
+        row: Its metrics.
+        value: The metric that is compared.
+        seeds: Its runs.
+        is_selected: Whether it was selected on this split.
+    """
+
+    row: SettingRow
+    value: Estimate
+    seeds: tuple[Seed, ...]
+    is_selected: bool
+
+    @property
+    def letters(self) -> str:
+        """Its compact letter display."""
+        return self.row.compared[METRIC].set
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over the seeds."""
+        return self.row.compared[METRIC].sd
+
+    @property
+    def point(self) -> PointMetrics | None:
+        """Test metrics at the threshold that was chosen on val."""
+        clinical = self.row.clinical
+        point = clinical.operating_point if clinical else None
+        return point.test if point else None
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all its runs predict one class only, so that no threshold is of use."""
+        return len(self.row.constant) == len(self.row.runs)
+
+    @property
+    def target(self) -> float | None:
+        """Sensitivity on val that the threshold was chosen for."""
+        clinical = self.row.clinical
+        point = clinical.operating_point if clinical else None
+        return point.val_sensitivity_asked if point else None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A setting.
+
+    Attributes:
+        name: Its name.
+        about: Model and annotations, unless the name says them.
+        cells: One for each column; None if it was not scored there.
+        tags: What must be known about it, with the kind of each.
+        bars: How each letter's bar runs through the line: `dot`, `line`, or nothing.
+    """
+
+    name: str
+    about: str
+    cells: tuple[Cell | None, ...]
+    tags: tuple[tuple[str, str], ...]
+    bars: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> Cell:
+        """Its first cell."""
+        return next(cell for cell in self.cells if cell is not None)
+
+
+Numbers = tuple[float, float | None, float | None]  # a value and the ends of its interval
+
+
+def other_metrics(
+    lines: Sequence[Line], columns: Sequence[Column]
+) -> dict[str, list[list[Numbers | None]]]:
+    """Return all metrics, by their heading, for each line and each split."""
+    return {
+        column.heading: [
+            [_numbers(cell.row.metric(column.key)) if cell else None for cell in line.cells]
+            for line in lines
+        ]
+        for column in columns
+    }
+
+
+def _numbers(found: Estimate | None) -> Numbers | None:
+    if found is None or found.value is None:
+        return None
+    low, high = (None if end is None else round(end, 4) for end in (found.low, found.high))
+    return round(found.value, 4), low, high
+
+
+def lines_of(summary: Summary, columns: Sequence[SplitColumn]) -> list[Line]:
+    """Return a line for each setting; those that differ in the split alone are one."""
+    runs = {row.run: row for row in summary.runs}
+    by_key: dict[str, list[SettingRow]] = defaultdict(list)
+    for row in summary.settings:
+        by_key[row.key or f"{row.setting} {row.classes}"].append(row)
+    lines = []
+    for rows in by_key.values():
+        cells = tuple(
+            next((_cell(summary, column, row, runs) for row in rows if column.holds(row)), None)
+            for column in columns
+        )
+        if any(cells):
+            row = next(cell.row for cell in cells if cell)
+            lines.append(Line(row.setting, _about(row), cells, _tags(cells)))
+    return lines
+
+
+def _cell(
+    summary: Summary, column: SplitColumn, row: SettingRow, runs: Mapping[str, SummaryRow]
+) -> Cell:
+    winner = column.winner_of(summary)
+    seeds = []
+    for seed, run in zip(row.seeds, row.runs, strict=True):
+        metric = runs[run].metrics.get(METRIC) if run in runs else None
+        seeds.append(Seed(seed, run, metric.value if metric else None))
+    is_selected = winner is not None and winner.run in row.runs
+    return Cell(row, row.compared[METRIC], tuple(seeds), is_selected)
+
+
+def _about(row: SettingRow) -> str:
+    """Return the model and annotations, if the name of the setting lacks them."""
+    parts = [part for part in (row.model, row.annotations) if part and part not in row.setting]
+    return ", ".join(parts)
+
+
+def _tags(cells: Sequence[Cell | None]) -> tuple[tuple[str, str], ...]:
+    rows = [cell.row for cell in cells if cell]
+    found: dict[str, str] = {}
+    for row in rows:
+        classes = " or ".join(f"“{name}”" for name in dict.fromkeys(row.constant.values()))
+        if len(row.constant) == len(row.runs):
+            found[f"constant: every image {classes}"] = "bad"
+        elif row.constant:
+            found[f"{len(row.constant)} of {len(row.runs)} seeds constant"] = "bad"
+        if row.skill == "at_chance" and not row.constant:
+            found["not better than chance"] = "bad"
+        if len(row.runs) < row.planned:
+            found[f"{len(row.runs)} of {row.planned} runs"] = "warn"
+    if any(row.annotations.endswith(SHAMS) for row in rows):
+        found["control"] = "plain"
+    return tuple((text, kind) for text, kind in found.items())
+
+
+def value(line: Line, at: int) -> float:
+    """Return the metric of a line in a column; the least number if it has none."""
+    cell = line.cells[at]
+    if cell is None or cell.value.value is None:
+        return -math.inf
+    return cell.value.value
+
+
+def difference(line: Line, at: int) -> JudgedDifference | None:
+    """Return the difference of a line from the selected setting of a column."""
+    cell = line.cells[at]
+    return cell.row.difference if cell else None
