@@ -183,9 +183,8 @@ def _is_worse(line: Line, at: int) -> bool:
 
 
 REFERENCES = {
-    "table": ("Table", "age, sex, site, view, center, image size; no pixels"),
-    "style": ("Style", "grey values and borders; no lesion"),
-    "center_and_size": ("Center and size", "of the image; no pixels"),
+    "table": ("Table", "age, gender, site, region, view, center, image size"),
+    "center_and_size": ("Center and image size", ""),
 }
 
 
