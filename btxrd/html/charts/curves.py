@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from btxrd.artifacts.comparison import SettingRow
 from btxrd.artifacts.curves import ClassCurves, Curve, CurveSet, Points
 from btxrd.artifacts.summary import Summary
-from btxrd.html.charts.square import Bar, Chart, Dot, Drawn, Frame, Scale, csv_of, table_of, unit
+from btxrd.html.charts.calibration import calibration_chart
+from btxrd.html.charts.square import Chart, Dot, Drawn, Frame, Scale, table_of, unit
 
 GREY, MANY = "grey", 20  # style of further settings, and how many curves are many
 COLOURS = 4  # of the palette for settings; further settings are grey
@@ -122,64 +123,13 @@ class _Drawing:
         )
 
     def calibration(self) -> list[Chart]:
-        """Draw the calibration of the first setting in colour, before and after scaling."""
+        """Draw the calibration of the selected setting, or of the first one in colour."""
         name = self._selected()
         if name is None:
             return []
-        style = self.styles.get(name, "grey")
-        found = [one for one in self.curves.calibration if one.setting == name]
-        frame = Frame(unit("predicted probability"), unit("observed share"))
-        lines = [Drawn("", "reference", frame.line((0, 1), (0, 1)))]
-        for one in found:
-            last = one is found[-1]
-            lines.append(
-                Drawn(
-                    name if last else "",
-                    style if last else "raw",
-                    frame.line(one.predicted, one.observed),
-                    frame.band(one.predicted, one.low, one.high) if last else "",
-                )
-            )
-        most = max(found[-1].count)
-        bars = tuple(
-            Bar(frame.left(x) - 12, 24, max(math.ceil(60 * count / most), 2), f"{count:g}")
-            for x, count in zip(found[-1].predicted, found[-1].count, strict=True)
-        )
-        scaled = "after temperature scaling (dashed grey: before)" if len(found) > 1 else "raw"
-        row = self._row(name)
-        errors = row.clinical.calibration if row and row.clinical else None
-        return [
-            Chart(
-                f"calibration-{self.number}",
-                f"Calibration, {self.title}",
-                f"{name}, {scaled}. Below: images per probability.",
-                frame,
-                tuple(lines),
-                dots=tuple(
-                    Dot(name, style, frame.left(x), frame.top(y), f"{count:g} images")
-                    for x, y, count in zip(
-                        found[-1].predicted, found[-1].observed, found[-1].count, strict=True
-                    )
-                ),
-                bars=bars,
-                values=()
-                if errors is None
-                else (
-                    ("raw", f"ECE {errors.before.ece.value or 0:.3f} before"),
-                    (style, f"{errors.after.ece.value or 0:.3f} after"),
-                ),
-                table=csv_of(
-                    ["setting", "temperature-scaled", "predicted", "observed", "low", "high", "n"],
-                    [
-                        [one.setting, one.is_scaled, *values]
-                        for one in self.curves.calibration
-                        for values in zip(
-                            one.predicted, one.observed, one.low, one.high, one.count, strict=True
-                        )
-                    ],
-                ),
-            )
-        ]
+        style = self.styles.get(name, GREY)
+        key, title = f"calibration-{self.number}", f"Calibration, {self.title}"
+        return [calibration_chart(self.curves, self._row(name), name, style, key=key, title=title)]
 
     def decision(self) -> Chart:
         """Draw net benefit over the threshold probability."""
