@@ -73,15 +73,13 @@ class Subgroups:
     Attributes:
         split: Name of the split on the page.
         kind: Which sign its values are drawn with.
-        metric: What is compared.
         axis: Of all differences.
-        families: Subgroups by what they divide.
+        families: Subgroups by what they divide and by the metric that is compared.
         too_few: Number of subgroups with too few cases.
     """
 
     split: str
     kind: MarkKind
-    metric: str
     axis: Axis
     families: dict[str, list[Subgroup]]
     too_few: int
@@ -100,13 +98,13 @@ def subgroups_of(summary: Summary, columns: Sequence[SplitColumn]) -> list[Subgr
             continue
         families: dict[str, list[Subgroup]] = {}
         for one in of_split:
-            families.setdefault(one.family, []).append(one)
+            metric = one.metric.replace("_", " ").replace("auc", "AUC")
+            families.setdefault(f"{one.family.replace('_', ' ')}, {metric}", []).append(one)
         known = [one.difference for one in of_split if one.verdict != "too_few"]
         found.append(
             Subgroups(
                 column.label,
                 column.kind,
-                of_split[0].metric.replace("_", " "),
                 axis_over([0, *ends(known)]),
                 families,
                 sum(one.verdict == "too_few" for one in of_split),
