@@ -17,7 +17,6 @@ from btxrd.execution import preflight
 from btxrd.execution.preflight import check_runs, check_sweep_folder
 from btxrd.execution.stop import record_launch
 from btxrd.html.publish import summarize
-from btxrd.report import charts
 from btxrd.report.runs import read_runs
 from btxrd.score import find_runs, score_run
 
@@ -28,7 +27,6 @@ NOT_OF_A_RUN = (".lock", "run.log")
 @pytest.fixture(autouse=True)
 def without_pictures(monkeypatch):
     monkeypatch.setattr(scoring, "draw_plots", lambda *args: None)
-    monkeypatch.setattr(charts, "charts", lambda settings: [])
     for name in ("_check_models", "_check_data"):  # of the other run, whose files are whole
         monkeypatch.setattr(preflight, name, lambda *args: None)
     monkeypatch.setattr("btxrd.evaluation.bootstrap.RESAMPLES", 20)

@@ -93,6 +93,14 @@ def test_page_of_a_failed_run_says_why_and_how_to_resume_it(sweep):
     assert "one trained network" not in page
 
 
+def test_page_that_would_not_change_is_left_alone(tmp_path):
+    run_dir = write_run(tmp_path, "alone")
+    publish_run(run_dir)
+    before = (run_dir / "run.html").stat().st_mtime_ns
+    publish_run(run_dir)
+    assert (run_dir / "run.html").stat().st_mtime_ns == before
+
+
 def test_page_of_a_run_of_its_own_is_written_by_summarize(sweep, tmp_path, capsys):
     run_dir = write_run(tmp_path, "alone")
     assert publish_run(run_dir)

@@ -57,7 +57,7 @@ class Origin:
 
 
 def write_run_page(run: Run, origin: Origin) -> None:
-    """Write the page of a run, whatever became of it."""
+    """Write the page of a run, whatever became of it; one that would not change is left alone."""
     stored = _config(run)
     history = _history(run)
     content: dict[str, object] = {
@@ -67,14 +67,20 @@ def write_run_page(run: Run, origin: Origin) -> None:
         "origin": origin,
         "learning": () if history is None else learning_curves(history),
         "repeat": "" if stored is None else repeat_command(stored),
-        "files": sorted(path.name for path in run.path.iterdir() if path.name[0] != "."),
+        "files": sorted(
+            path.name
+            for path in run.path.iterdir()
+            if path.name[0] != "." and path.name != RUN_PAGE
+        ),
         "scored": isinstance(run, ScoredRun),
         "parts_of": parts_of,
         "unit": UNIT,
         "variants": VARIANTS,
     }
     content |= _of_scored(run, origin) if isinstance(run, ScoredRun) else _of_other(run)
-    write_text(run.path / RUN_PAGE, render("run.html.j2", **content))
+    page, path = render("run.html.j2", **content), run.path / RUN_PAGE
+    if not path.is_file() or path.read_text(errors="replace") != page:  # leave it as it is
+        write_text(path, page)
 
 
 def _of_scored(run: ScoredRun, origin: Origin) -> dict[str, object]:
