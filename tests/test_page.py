@@ -215,6 +215,7 @@ def test_a_setting_is_one_line_on_both_splits(page):
     assert "0.883 0.850 to 0.910" in text
     assert "0.647 0.618 to 0.675" in text
     assert "not enough data" in text
+    assert "at the threshold: sensitivity 82% 73% to 90% , specificity 85%" in text
 
 
 def test_tags_name_what_must_be_known(page):
