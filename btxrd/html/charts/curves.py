@@ -10,7 +10,7 @@ from btxrd.artifacts.summary import Summary
 from btxrd.html.charts.calibration import calibration_chart
 from btxrd.html.charts.square import Chart, Dot, Drawn, Frame, Scale, table_of, unit
 
-GREY, MANY = "grey", 20  # style of further settings, and how many curves are many
+GREY, MOST_GREY = "grey", 20  # style of further settings, and how many of them are drawn
 COLOURS = 4  # of the palette for settings; further settings are grey
 THRESHOLD_TICKS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
@@ -21,13 +21,15 @@ class Charts:
 
     Attributes:
         legend: Style and name of each setting in colour.
-        grey: Number of the other settings.
+        grey: Number of the other settings that are drawn, those that do best on val.
+        undrawn: Number of the settings that are not.
         focus: Charts of the focus class.
         others: Charts of the other classes.
     """
 
     legend: tuple[tuple[str, str], ...]
     grey: int
+    undrawn: int
     focus: tuple[Chart, ...]
     others: tuple[Chart, ...] = field(default=())
 
@@ -41,14 +43,15 @@ def charts_of(summary: Summary, titles: dict[str, str]) -> Charts:
     """
     names = list(dict.fromkeys(name for one in summary.curves for name in one.highlighted))
     styles = {name: f"h{place}" for place, name in enumerate(names[:COLOURS], 1)}
-    every = {row.setting for row in summary.settings}
+    further = len({row.setting for row in summary.settings} - set(styles))
     of_sets = [
         _Drawing(one, number, _title(titles.get(one.split, one.split)), styles, summary)
         for number, one in enumerate(summary.curves)
     ]
     return Charts(
         legend=tuple((style, name) for name, style in styles.items()),
-        grey=len(every - set(styles)),
+        grey=min(further, MOST_GREY),
+        undrawn=max(further - MOST_GREY, 0),
         focus=(
             *(drawing.roc(drawing.curves.focus) for drawing in of_sets),
             *(drawing.precision_recall(drawing.curves.focus) for drawing in of_sets),
@@ -151,31 +154,32 @@ class _Drawing:
             (
                 Drawn("", "reference", frame.line((0, 0.6), (0, 0))),
                 Drawn("", "all", frame.line(curves.thresholds, curves.refer_all)),
-                *self._lines(frame, curves.thresholds, curves.net_benefit),
+                *self._lines(
+                    frame, curves.thresholds, self._shown(self.curves.focus, curves.net_benefit)
+                ),
             ),
-            table=table_of("threshold", curves.thresholds, curves.net_benefit),
+            table=table_of(
+                "threshold", curves.thresholds, self._shown(curves.focus, curves.net_benefit)
+            ),
             reason=self._reason(curves.focus, curves.per_class[curves.focus]),
         )
 
     def _shown(self, name: str, curves: Sequence[Curve]) -> Sequence[Curve]:
         """Return the curves that are drawn: of other classes, those of settings in colour."""
-        if name == self.curves.focus:
-            return curves
-        return [curve for curve in curves if curve.setting in self.styles]
+        in_colour = [curve for curve in curves if curve.setting in self.styles]
+        if name != self.curves.focus:
+            return in_colour
+        return in_colour + [one for one in curves if one not in in_colour][:MOST_GREY]
 
     def _lines(
         self, frame: Frame, grid: Points, curves: Sequence[Curve], *, is_roc: bool = False
     ) -> list[Drawn]:
-        """Draw the grey lines first, and the selected setting last.
-
-        Many grey lines are drawn through every other point, so that the page stays small.
-        """
+        """Draw the grey lines first, and the selected setting last."""
         drawn = []
         for curve in curves:
             style = self.styles.get(curve.setting, GREY)
-            step = 2 if style == GREY and len(curves) > MANY else 1
             before = [0.0] if is_roc else []
-            path = frame.line([*before, *grid[::step]], [*before, *curve.y[::step]])
+            path = frame.line([*before, *grid], [*before, *curve.y])
             has_band = curve.low is not None and curve.high is not None
             band = frame.band(grid, curve.low or (), curve.high or ()) if has_band else ""
             drawn.append(Drawn(curve.setting, style, path, band))
