@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from btxrd.artifacts.comparison import Gap, MetricGap, SettingEstimate, SettingRow
+from btxrd.artifacts.evidence.comparison import Gap, MetricGap, SettingEstimate, SettingRow
+from btxrd.artifacts.evidence.verdicts import JudgedDifference, Subgroup, Unselected
 from btxrd.artifacts.metrics import (
     UNDEFINED,
     Calibration,
@@ -19,7 +20,6 @@ from btxrd.artifacts.metrics import (
     VariantMetrics,
 )
 from btxrd.artifacts.summary import Summary, SummaryRow, Winner
-from btxrd.artifacts.verdicts import JudgedDifference, Subgroup, Unselected
 
 CLASSES = ("normal", "benign", "malignant")
 

@@ -18,11 +18,11 @@ from summaries import (
     variant,
 )
 
-from btxrd.artifacts.comparison import PairedComparison
+from btxrd.artifacts.evidence.comparison import PairedComparison
+from btxrd.artifacts.evidence.verdicts import OptionContrast, OptionPair, Reference
 from btxrd.artifacts.metrics import UNDEFINED
 from btxrd.artifacts.summary import SummaryRow
-from btxrd.artifacts.verdicts import OptionContrast, OptionPair, Reference
-from btxrd.report.findings import (
+from btxrd.report.sentences.findings import (
     QUESTIONS,
     completeness,
     findings,
@@ -523,8 +523,8 @@ def test_masking(lesion, border, sentences):
          "select."),
         (unselected("too_few"), [setting(skill="not_known")], "Too few test images",
          "the highest macro AUC is 0.531 (95% CI 0.488 to 0.574)",
-         "No setting is selected: there are too few test images to tell whether a setting is better "
-         "than chance."),
+         "No setting is selected: there are too few test images to tell whether a setting is "
+         "better than chance."),
         (unselected("at_chance", (None, None, None)), [setting(skill="not_known")],
          "No setting is selected", "macro AUC is undefined",
          "No setting is selected: macro AUC is undefined."),

@@ -15,10 +15,10 @@ import pytest
 from summaries import clinical as clinical_of
 from summaries import est, gap, judged, point, setting, subgroup, summary, unselected
 
-from btxrd.artifacts.comparison import SettingEstimate
+from btxrd.artifacts.evidence.comparison import SettingEstimate
+from btxrd.artifacts.evidence.verdicts import OptionContrast, OptionPair, Reference
 from btxrd.artifacts.metrics import CenterMetrics
 from btxrd.artifacts.summary import SummaryRow
-from btxrd.artifacts.verdicts import OptionContrast, OptionPair, Reference
 from btxrd.html.axes import axis_over
 from btxrd.html.sweep import write_report
 from btxrd.report.runs import Run

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from btxrd.artifacts.comparison import Gap, SettingRow
+from btxrd.artifacts.evidence.comparison import Gap, SettingRow
 from btxrd.artifacts.metrics import UNDEFINED, Count, Estimate
 from btxrd.artifacts.summary import Summary
 from btxrd.html.axes import Axis, axis_over, ends

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.evidence.comparison import SettingRow
+from btxrd.artifacts.evidence.verdicts import Subgroup
 from btxrd.artifacts.metrics import Count, Estimate, Localisation, MapScore
 from btxrd.artifacts.summary import Summary
-from btxrd.artifacts.verdicts import Subgroup
 from btxrd.html.axes import Axis, axis_over, ends
 from btxrd.html.gallery import Shown
 from btxrd.html.splits import SplitColumn
-from btxrd.report.findings import MarkKind
+from btxrd.report.sentences.findings import MarkKind
 
 UNIT = Axis(0, 1, (0, 0.25, 0.5, 0.75, 1))
 PARTS = {"all": "all", "right": "predicted right", "wrong": "predicted wrong"}

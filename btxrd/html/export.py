@@ -13,7 +13,7 @@ from btxrd.evaluation.bootstrap import RESAMPLES
 from btxrd.evaluation.selection import SENSITIVITY
 from btxrd.report.columns import columns_of
 from btxrd.report.runs import Run, ScoredRun
-from btxrd.report.wording import in_words
+from btxrd.report.sentences.wording import in_words
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",

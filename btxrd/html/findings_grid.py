@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from btxrd.html.axes import Axis
 from btxrd.html.splits import SIDE_BY_SIDE
-from btxrd.report.findings import QUESTIONS, Finding, IntervalPlot, MarkKind, SplitFindings
+from btxrd.report.sentences.findings import (
+    QUESTIONS,
+    Finding,
+    IntervalPlot,
+    MarkKind,
+    SplitFindings,
+)
 
 LETTER = 2.3  # width of a letter below a plot, in percent of the plot
 SIGNS = {  # of a verdict, beside its words and its colour

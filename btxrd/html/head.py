@@ -11,7 +11,7 @@ from btxrd.html.options import Options
 from btxrd.html.splits import SplitColumn
 from btxrd.report.generalisation import UNSEEN
 from btxrd.report.runs import Run, ScoredRun
-from btxrd.report.wording import count
+from btxrd.report.sentences.wording import count
 
 STATES = ("complete", "running", "interrupted", "failed", "killed", "damaged", "missing")
 SECTIONS = {  # anchor and name in the header, in the order of the page

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from btxrd.artifacts.evidence.verdicts import JudgedDifference, OptionContrast
 from btxrd.artifacts.summary import Summary
-from btxrd.artifacts.verdicts import JudgedDifference, OptionContrast
 from btxrd.html.axes import Axis, axis_over, ends
 from btxrd.html.splits import SplitColumn, split_columns
 

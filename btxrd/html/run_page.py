@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from btxrd.artifacts.checked import read_history
-from btxrd.artifacts.comparison import SettingRow
 from btxrd.artifacts.config import CONFIG, StoredConfig, read_config
+from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.hashes import RUN_PAGE
 from btxrd.artifacts.metrics import OperatingPoint
 from btxrd.config.commandline import override

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.metrics import Count
 from btxrd.artifacts.summary import Summary, Winner
-from btxrd.report.findings import MarkKind
 from btxrd.report.generalisation import UNSEEN
+from btxrd.report.sentences.findings import MarkKind
 
 SIDE_BY_SIDE = 3  # columns; further ones are folded below
 ORDER: tuple[MarkKind, ...] = ("seen", "unseen", "other")

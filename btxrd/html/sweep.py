@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from btxrd.artifacts.comparison import PairedComparison, SettingRow
+from btxrd.artifacts.evidence.comparison import PairedComparison, SettingRow
 from btxrd.artifacts.summary import Summary, Winner
 from btxrd.html.axes import Axis
 from btxrd.html.centers import centers
@@ -36,9 +36,9 @@ from btxrd.html.splits import split_columns
 from btxrd.pages import render
 from btxrd.report.columns import columns_of
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet
-from btxrd.report.findings import findings, written
 from btxrd.report.runs import Run, short_names
 from btxrd.report.sentences.finding import Finding
+from btxrd.report.sentences.findings import findings, written
 from btxrd.report.sentences.focus import find_focus
 from btxrd.report.sentences.selected import Selected
 from btxrd.runtime.files import write_text

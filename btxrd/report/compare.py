@@ -8,7 +8,12 @@ from typing import Self
 
 import numpy as np
 
-from btxrd.artifacts.comparison import ClassDifference, Difference, McNemar, PairedComparison
+from btxrd.artifacts.evidence.comparison import (
+    ClassDifference,
+    Difference,
+    McNemar,
+    PairedComparison,
+)
 from btxrd.evaluation import paired_tests
 from btxrd.evaluation.bootstrap import Groups, estimate
 from btxrd.evaluation.paired_tests import InfluenceValues, holm, p_value

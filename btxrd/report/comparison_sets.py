@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from btxrd.artifacts.classes import ClassNames
-from btxrd.artifacts.comparison import SettingEstimate
+from btxrd.artifacts.evidence.comparison import SettingEstimate
 from btxrd.evaluation import paired_tests
 from btxrd.evaluation.bootstrap import bootstrap_weights, estimate, with_sample
 from btxrd.evaluation.formulas import macro_auc, mean

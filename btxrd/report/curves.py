@@ -5,7 +5,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from btxrd.artifacts.curves import CalibrationCurve, ClassCurves, Curve, CurveSet, Points
+from btxrd.artifacts.evidence.curves import CalibrationCurve, ClassCurves, Curve, CurveSet, Points
 from btxrd.artifacts.summary import Winner
 from btxrd.evaluation.bootstrap import COVERAGE
 from btxrd.evaluation.formulas import Flags, Floats, ratio, with_temperature

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from btxrd.artifacts.comparison import Gap, MetricGap
-from btxrd.artifacts.verdicts import GapVerdict, Skill
+from btxrd.artifacts.evidence.comparison import Gap, MetricGap
+from btxrd.artifacts.evidence.verdicts import GapVerdict, Skill
 from btxrd.evaluation.bootstrap import bootstrap_weights, estimate, with_sample
 from btxrd.evaluation.formulas import equal_priors, macro_auc_with_equal_priors, mean
 from btxrd.evaluation.metrics import Floats

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from btxrd.artifacts.verdicts import JudgedDifference, OptionContrast, OptionPair, Skill
+from btxrd.artifacts.evidence.verdicts import JudgedDifference, OptionContrast, OptionPair, Skill
 from btxrd.config.identity import flat, identity
 from btxrd.evaluation.formulas import Floats
 from btxrd.report.comparison_sets import ComparisonSet

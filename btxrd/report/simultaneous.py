@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from btxrd.artifacts.verdicts import DifferenceVerdict, JudgedDifference
+from btxrd.artifacts.evidence.verdicts import DifferenceVerdict, JudgedDifference
 from btxrd.evaluation.bootstrap import COVERAGE
 from btxrd.evaluation.formulas import Floats
 from btxrd.evaluation.paired_tests import ROUNDING

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from btxrd.artifacts.evidence.verdicts import Subgroup, SubgroupVerdict
 from btxrd.artifacts.tables import GRADCAM, read_table
-from btxrd.artifacts.verdicts import Subgroup, SubgroupVerdict
 from btxrd.errors import InputError
 from btxrd.evaluation.bootstrap import estimate, units_of
 from btxrd.evaluation.formulas import Flags, Floats, macro_auc, mean

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from btxrd.artifacts.config import NO_EVIDENCE
+from btxrd.artifacts.evidence.verdicts import Reference
 from btxrd.artifacts.plan import SweepPlan
 from btxrd.artifacts.summary import Summary
-from btxrd.artifacts.verdicts import Reference
 from btxrd.evaluation.selection import selection_rule
 from btxrd.report.columns import columns_of
 from btxrd.report.compare import compare
@@ -14,11 +14,11 @@ from btxrd.report.curves import curves_of
 from btxrd.report.generalisation import generalisation_gap
 from btxrd.report.options import option_contrasts
 from btxrd.report.runs import Run, ScoredRun
+from btxrd.report.sentences.wording import in_words
 from btxrd.report.setting_rows import setting_rows
 from btxrd.report.simultaneous import from_selected
 from btxrd.report.subgroups import subgroups
 from btxrd.report.winners import assess, select_winners
-from btxrd.report.wording import in_words
 
 WITHOUT_PIXELS = ("table", "style", "center_and_size")  # variants in shortcuts.csv
 

@@ -6,16 +6,23 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.summary import Summary, SummaryRow
 from btxrd.config.jobspec import LOG
 from btxrd.pages import duration
 from btxrd.report.columns import Column, columns_of
 from btxrd.report.comparison_sets import COMPARED
-from btxrd.report.findings import QUESTIONS, SplitFindings, completeness, findings, one_seed, tag_of
 from btxrd.report.runs import short_names
-from btxrd.report.wording import MINUS
+from btxrd.report.sentences.findings import (
+    QUESTIONS,
+    SplitFindings,
+    completeness,
+    findings,
+    one_seed,
+    tag_of,
+)
+from btxrd.report.sentences.wording import MINUS
 
 WIDTH = 20  # of a metric with its interval
 PLAIN = {MINUS: "-", "·": ",", "“": '"', "”": '"'}  # signs that a terminal may lack

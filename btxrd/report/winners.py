@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from btxrd.artifacts.evidence.verdicts import Skill, Unselected, UnselectedReason
 from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.summary import Winner
-from btxrd.artifacts.verdicts import Skill, Unselected, UnselectedReason
 from btxrd.evaluation.selection import choose_winner
 from btxrd.report.comparison_sets import FEWEST_IN_CLASS, ComparisonSet
 from btxrd.report.settings import Setting

@@ -2,8 +2,8 @@
 
 import math
 
-from btxrd.artifacts.comparison import SettingRow
-from btxrd.artifacts.curves import CalibrationCurve, CurveSet
+from btxrd.artifacts.evidence.comparison import SettingRow
+from btxrd.artifacts.evidence.curves import CalibrationCurve, CurveSet
 from btxrd.html.charts.square import Bar, Chart, Dot, Drawn, Frame, csv_of, unit
 
 HEAD = ["setting", "temperature-scaled", "predicted", "observed", "low", "high", "n"]

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from btxrd.artifacts.comparison import SettingRow
-from btxrd.artifacts.curves import ClassCurves, Curve, CurveSet, Points
+from btxrd.artifacts.evidence.comparison import SettingRow
+from btxrd.artifacts.evidence.curves import ClassCurves, Curve, CurveSet, Points
 from btxrd.artifacts.summary import Summary
 from btxrd.html.charts.calibration import calibration_chart
 from btxrd.html.charts.square import Chart, Dot, Drawn, Frame, Scale, table_of, unit

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from btxrd.artifacts.curves import Curve, Points
+from btxrd.artifacts.evidence.curves import Curve, Points
 
 LEFT, RIGHT, TOP, BOTTOM = 130, 960, 25, 855  # edges of the frame
 WIDTH = 1000

@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.evidence.comparison import SettingRow
+from btxrd.artifacts.evidence.verdicts import JudgedDifference
 from btxrd.artifacts.metrics import Estimate, PointMetrics
 from btxrd.artifacts.summary import Summary, SummaryRow
-from btxrd.artifacts.verdicts import JudgedDifference
 from btxrd.html.splits import SplitColumn
 from btxrd.report.columns import Column
 

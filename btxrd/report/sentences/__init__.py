@@ -1,1 +1,1 @@
-"""The sentences of the report, one module for each part of it; see `btxrd.report.findings`."""
+"""The sentences of the report, one module for each part of it; see `findings`."""

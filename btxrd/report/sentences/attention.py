@@ -3,7 +3,7 @@
 from btxrd.artifacts.metrics import Localisation, MapScore
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import CHANCE, Selected, mark, not_assessed
-from btxrd.report.wording import flipped, format_estimate, margin_of, percent
+from btxrd.report.sentences.wording import flipped, format_estimate, margin_of, percent
 
 KEY = "localisation"
 MOST = 0.5  # share of the tumours

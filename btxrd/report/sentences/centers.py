@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from btxrd.artifacts.comparison import Gap, MetricGap, SettingRow
+from btxrd.artifacts.evidence.comparison import Gap, MetricGap, SettingRow
 from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.summary import Summary
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Mark, MarkKind, Verdict
@@ -14,7 +14,7 @@ from btxrd.report.sentences.selected import (
     not_assessed,
     row_of,
 )
-from btxrd.report.wording import (
+from btxrd.report.sentences.wording import (
     figure,
     flipped,
     format_estimate,

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from btxrd.artifacts.verdicts import Subgroup
+from btxrd.artifacts.evidence.verdicts import Subgroup
 from btxrd.report.sentences.finding import Finding, IntervalPlot
 from btxrd.report.sentences.selected import Selected, axis, mark, not_assessed
-from btxrd.report.wording import figure, flipped, format_estimate, format_interval
+from btxrd.report.sentences.wording import figure, flipped, format_estimate, format_interval
 
 KEY = "failures"
 

@@ -1,6 +1,6 @@
 """Are tumours of the focus class found, and can the probabilities be used?"""
 
-from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.metrics import Clinical, Count, Estimate, OperatingPoint
 from btxrd.evaluation.calibration import (
     PointVerdict,
@@ -13,7 +13,7 @@ from btxrd.evaluation.calibration import (
 from btxrd.evaluation.selection import is_at_bound
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import Selected, axis, mark, not_assessed
-from btxrd.report.wording import format_estimate, percent
+from btxrd.report.sentences.wording import format_estimate, percent
 
 KEY = "focus"
 CALIBRATION = "calibration"

@@ -1,10 +1,10 @@
 """What one option changes, over all pairs of settings that differ in it alone."""
 
+from btxrd.artifacts.evidence.verdicts import JudgedDifference, OptionContrast
 from btxrd.artifacts.summary import Summary
-from btxrd.artifacts.verdicts import JudgedDifference, OptionContrast
 from btxrd.report.sentences.finding import Statement
 from btxrd.report.sentences.selected import UNSEEN, chance_reason
-from btxrd.report.wording import (
+from btxrd.report.sentences.wording import (
     MINUS,
     count,
     figure,

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.evidence.comparison import SettingRow
+from btxrd.artifacts.evidence.verdicts import JudgedDifference
 from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.summary import Summary
-from btxrd.artifacts.verdicts import JudgedDifference
 from btxrd.report.comparison_sets import FEWEST_GROUPS, FEWEST_IN_CLASS
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import Selected, axis, mark, not_assessed
-from btxrd.report.wording import (
+from btxrd.report.sentences.wording import (
     all_of,
     count,
     figure,

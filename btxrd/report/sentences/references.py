@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from btxrd.artifacts.evidence.verdicts import Reference
 from btxrd.artifacts.metrics import Estimate
-from btxrd.artifacts.verdicts import Reference
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import CHANCE, Selected, axis, mark
-from btxrd.report.wording import all_of, flipped, format_estimate, margin_of
+from btxrd.report.sentences.wording import all_of, flipped, format_estimate, margin_of
 
 KEY = "references"
 UNMODIFIED = "unmodified"  # the variant that the differences are from

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, floor
 
-from btxrd.artifacts.comparison import Gap, SettingRow
+from btxrd.artifacts.evidence.comparison import Gap, SettingRow
+from btxrd.artifacts.evidence.verdicts import Reference, Subgroup
 from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.summary import Summary, Winner
-from btxrd.artifacts.verdicts import Reference, Subgroup
 from btxrd.report.sentences.finding import Finding, Mark, MarkKind
 
 UNSEEN = ("center", "leave_one_center_out")  # strategies whose test centers are not in training

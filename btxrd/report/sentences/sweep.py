@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.evidence.comparison import SettingRow
+from btxrd.artifacts.evidence.verdicts import Unselected
 from btxrd.artifacts.summary import Summary
-from btxrd.artifacts.verdicts import Unselected
 from btxrd.report.sentences.selected import CHANCE
-from btxrd.report.wording import count, format_estimate, in_words
+from btxrd.report.sentences.wording import count, format_estimate, in_words
 
 
 def completeness(summary: Summary) -> str | None:

@@ -6,6 +6,7 @@ import msgspec
 
 from btxrd.artifacts import codec
 from btxrd.artifacts.classes import ClassNames
+from btxrd.artifacts.evidence.verdicts import GapVerdict, JudgedDifference, Skill
 from btxrd.artifacts.metrics import (
     UNDEFINED,
     CenterMetrics,
@@ -18,7 +19,6 @@ from btxrd.artifacts.metrics import (
     VariantMetrics,
     spread,
 )
-from btxrd.artifacts.verdicts import GapVerdict, JudgedDifference, Skill
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,9 @@ class Unselected:
         split: Title of the split.
         split_hash: Hash of split.csv.
         strategy: Of the split.
-        reason: `at_chance` if the setting that is best on val is not better than chance on test;
-            `too_few` if test has too few groups to tell; `constant` if it predicts one class only; `no_val` if no setting has a val partition of
-            its own with a val metric.
+        reason: Of the setting that is best on val: `at_chance` if it is not better than chance on
+            test; `too_few` if test has too few groups to tell; `constant` if it predicts one class
+            only. `no_val` if no setting has a val partition of its own with a val metric.
         setting: Name of the setting that is best on val, if there is one.
         best: Highest macro AUC on test of all settings, with its interval.
         of: Number of settings.

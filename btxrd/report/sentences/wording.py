@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from btxrd.artifacts.evidence.verdicts import JudgedDifference
 from btxrd.artifacts.metrics import Estimate
-from btxrd.artifacts.verdicts import JudgedDifference
 from btxrd.pages import percent as percent
 
 MINUS = "−"  # the sign, not a hyphen

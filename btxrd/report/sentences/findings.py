@@ -14,9 +14,9 @@ The pages and the terminal take everything that they conclude from here:
 - `option_sentences(summary)`: a `Statement` for each of `summary.options`, in the same order.
 """
 
-from btxrd.artifacts.comparison import SettingRow
+from btxrd.artifacts.evidence.comparison import SettingRow
+from btxrd.artifacts.evidence.verdicts import Unselected
 from btxrd.artifacts.summary import Summary
-from btxrd.artifacts.verdicts import Unselected
 from btxrd.report.sentences.attention import find_localisation, of_masking
 from btxrd.report.sentences.centers import find_centers
 from btxrd.report.sentences.failures import find_failures
@@ -47,7 +47,7 @@ from btxrd.report.sentences.sweep import completeness as completeness
 from btxrd.report.sentences.sweep import one_seed as one_seed
 from btxrd.report.sentences.sweep import tag_of as tag_of
 from btxrd.report.sentences.sweep import unselected_headline
-from btxrd.report.wording import count, figure, format_estimate, format_interval, in_words
+from btxrd.report.sentences.wording import count, figure, format_estimate, format_interval, in_words
 
 FIND = {
     "others": find_others,
