@@ -137,7 +137,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "references",
         "Better than chance and than models without pixels?",
-        "The table model sees age, site, view and image size, but no pixels.",
+        "The table model sees the table and the image size, but no pixels.",
         "settings",
     ),
     Question(
