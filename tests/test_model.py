@@ -71,7 +71,13 @@ def test_other_backbones_have_a_layer_that_keeps_its_place(name):
     kept = []
     model.gradcam_target_layer.register_forward_hook(lambda *hook: kept.append(hook[-1]))
     assert model(torch.randn(1, 3, 64, 64)).shape == (1, 3)
-    assert model.gradcam_activation(kept[0]).shape[2:] in [(2, 2), (4, 4)]
+    assert model.gradcam_activation(kept[0]).shape[2:] in [(4, 4), (8, 8)]
+
+
+@pytest.mark.parametrize(("size", "layer"), [(64, "layer2"), (112, "layer3"), (193, None)])
+def test_grad_cam_of_small_images_has_the_places_of_large_ones(size, layer):
+    model = create_model(backbone="resnet18", pretrained=False, image_size=size)
+    assert model.arguments["gradcam_layer"] == layer
 
 
 def test_layer_can_be_named_and_a_wrong_name_is_refused():

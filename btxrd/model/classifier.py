@@ -16,6 +16,8 @@ from btxrd.errors import InputError
 from btxrd.model.pooling import LesionPooling
 from btxrd.model.pretrained import create_backbone
 
+MAP_SIDE = 7  # places along each side of a Grad-CAM map; the last features have as many at 224 px
+
 
 class BTXRDClassifier(nn.Module):
     """A timm backbone with one raw logit per class.
@@ -166,6 +168,15 @@ class BTXRDClassifier(nn.Module):
                 f"model.gradcam_layer={name}: {self.arguments['backbone']} has no such layer"
             ) from error
 
+    def refine_gradcam(self, image_size: int) -> None:
+        """Look at finer features where those of the last layer have few places for small images.
+
+        A layer that was named stays, and from 193 pixels on a last layer of stride 32 does.
+        """
+        if self._gradcam_layer is None and self._weighted_features is None:
+            name = _finer_layer(self.backbone, image_size)
+            self._gradcam_layer = self.arguments["gradcam_layer"] = name
+
     def gradcam_activation(self, activation: Tensor) -> Tensor:
         """Bring the output of `gradcam_target_layer` to (B, C, H, W)."""
         return self._spatial(activation) if self._weighted_features is None else activation
@@ -207,6 +218,18 @@ def _stages(backbone: nn.Module, name: str, strides: tuple[int, ...]) -> dict[in
             f"model.backbone={name}: has no features of stride 16 or less to map lesions from"
         )
     return found
+
+
+def _finer_layer(backbone: nn.Module, image_size: int) -> str | None:
+    """Name the last stage of at least MAP_SIDE places a side, if the last of all has fewer."""
+    stages = getattr(backbone, "feature_info", None) or []
+    stages = stages.get_dicts() if hasattr(stages, "get_dicts") else stages
+    sides = [math.ceil(image_size / stage["reduction"]) for stage in stages]
+    fine = [number for number, side in enumerate(sides) if side >= MAP_SIDE]
+    if not fine or fine[-1] == len(sides) - 1:
+        return None
+    name: str = stages[fine[-1]]["module"]
+    return name if name in dict(backbone.named_modules()) else None
 
 
 def _last_spatial_layer(backbone: nn.Module) -> str | None:

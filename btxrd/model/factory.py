@@ -34,7 +34,7 @@ def create_model(
         dropout: before the last layer.
         attn_layer: timm's name of an attention module for each block of a ResNet, such as `cbam`.
         image_size: height and width in pixels; told to backbones that are built for one size.
-        gradcam_layer: dotted name in the backbone; None where the family is known.
+        gradcam_layer: dotted name in the backbone; None: chosen by family and image size.
         lesion_map: also map where the lesion is.
         pooling: `backbone`, or `lesion`: where the model sees one.
         test_flip: score an image with its mirror image.
@@ -64,6 +64,8 @@ def create_model(
         **kwargs,
     }
     try:
-        return BTXRDClassifier(**settings, pretrained=pretrained, weights=source)
+        model = BTXRDClassifier(**settings, pretrained=pretrained, weights=source)
     except UnbuildableError as error:
         raise explain_size(settings, error) if "img_size" in kwargs else error from error
+    model.refine_gradcam(image_size)
+    return model

@@ -33,9 +33,9 @@ class Limb:
     def draw(cls, rng: np.random.Generator, *, paired: bool) -> Self:
         """Draw a limb at random."""
         return cls(
-            radius=rng.uniform(0.042, 0.06) * (0.8 if paired else 1.0),
-            flare=rng.uniform(0.6, 1.0),
-            joint=rng.uniform(0.66, 0.8),
+            radius=rng.uniform(0.075, 0.1) * (0.8 if paired else 1.0),
+            flare=rng.uniform(0.4, 0.7),
+            joint=rng.uniform(0.72, 0.88),
             tilt=rng.uniform(-0.1, 0.1),
             bow=rng.uniform(-0.03, 0.03),
             offset=rng.uniform(-0.04, 0.04),
@@ -75,13 +75,13 @@ class Lesion:
         waves = tuple(
             (order, rng.uniform(0, roughness), rng.uniform(0, 2 * np.pi)) for order in range(2, 7)
         )
-        scale = rng.uniform(1.3, 2.0) if malignant else rng.uniform(0.75, 1.2)
+        scale = rng.uniform(1.6, 2.2) if malignant else rng.uniform(1.2, 1.7)
         aside = rng.uniform(0.2, 0.7) * side if malignant else rng.uniform(0, 0.3) * side
         if kind == "osteochondroma":
-            aside, scale = 1.15 * side, rng.uniform(0.6, 0.9)
+            aside, scale = 1.4 * side, rng.uniform(1.1, 1.4)
         return cls(
             kind=kind,
-            above=rng.uniform(0.06, 0.2),
+            above=rng.uniform(0.12, 0.42),
             aside=aside,
             radius=limb.radius * scale,
             waves=waves,
@@ -155,8 +155,8 @@ def _axis(y: npt.NDArray[np.floating], limb: Limb, ratio: float) -> npt.NDArray[
 def _half_width(y: npt.NDArray[np.floating], limb: Limb, radius: float) -> npt.NDArray[np.floating]:
     """Half the width of a bone at height `y`: a shaft that flares to a rounded end at the joint."""
     left = np.clip(limb.joint - y, 0, None)
-    flared = radius * (1 + limb.flare * np.exp(-((left / 0.085) ** 1.6)))
-    return np.asarray(flared * np.clip(left / 0.03, 0, 1) ** 0.3)
+    flared = radius * (1 + limb.flare * np.exp(-((left / 0.14) ** 1.6)))
+    return np.asarray(flared * np.clip(left / 0.05, 0, 1) ** 0.3)
 
 
 def _centre(limb: Limb, lesion: Lesion, ratio: float) -> tuple[float, float]:
@@ -187,25 +187,25 @@ def _anatomy(
     axis = _axis(y, limb, ratio)
     aside = 2.6 * limb.radius if limb.paired else 0.0
     middle = axis + aside / 2
-    thick = (3.4 if not limb.paired else 4.2) * limb.radius * (1.05 - 0.25 * np.sin(np.pi * y))
+    thick = (2.9 if not limb.paired else 3.6) * limb.radius * (1.05 - 0.25 * np.sin(np.pi * y))
     tissue = np.sqrt(np.clip(1 - ((x - middle) / thick) ** 2, 0, None))
     tissue = cv2.GaussianBlur(tissue.astype(np.float32), (0, 0), height * 0.006)
     tissue *= 1 + 0.05 * _noise(y.shape, height * 0.02, rng)
 
-    spongy = 1 + 0.09 * _noise(y.shape, height * 0.0035, rng)
-    near_joint = np.exp(-(((limb.joint - y) / 0.09) ** 2))
+    spongy = 1 + 0.06 * _noise(y.shape, height * 0.0035, rng)
+    near_joint = np.exp(-(((limb.joint - y) / 0.15) ** 2))
     half = _half_width(y, limb, limb.radius)
     t = np.asarray((x - axis) / np.clip(half, 1e-4, None), dtype=np.float32)
     bone = _tube(t, limb.cortex + (0.95 - limb.cortex) * near_joint) * (half > 0)
     if limb.paired:
-        thin = _half_width(y + 0.015, limb, limb.radius * 0.55)
+        thin = _half_width(y + 0.025, limb, limb.radius * 0.55)
         beside = (x - axis - aside) / np.clip(thin, 1e-4, None)
         bone = np.maximum(bone, 0.75 * _tube(beside, limb.cortex) * (thin > 0))
-    below = y - limb.joint - 0.018  # the next bone, past the joint space
-    wide = limb.radius * (1 + limb.flare * np.exp(-((np.clip(below, 0, None) / 0.08) ** 1.6)))
-    wide = wide * np.clip(below / 0.02, 0, 1) ** 0.3
+    below = y - limb.joint - 0.03  # the next bone, past the joint space
+    wide = limb.radius * (1 + limb.flare * np.exp(-((np.clip(below, 0, None) / 0.13) ** 1.6)))
+    wide = wide * np.clip(below / 0.035, 0, 1) ** 0.3
     other = (x - _axis(y, limb, ratio) - aside / 4) / np.clip(wide, 1e-4, None)
-    bone = np.maximum(bone, _tube(other, 0.5 + 0.42 * np.exp(-((below / 0.08) ** 2))) * (below > 0))
+    bone = np.maximum(bone, _tube(other, 0.5 + 0.42 * np.exp(-((below / 0.13) ** 2))) * (below > 0))
     bone = cv2.GaussianBlur((bone * spongy).astype(np.float32), (0, 0), height * 0.0015)
     return tissue, bone, t
 
@@ -230,34 +230,34 @@ def _with_lesion(
     if lesion.kind == "osteochondroma":
         bump = np.sqrt(np.clip(1 - d**2, 0, None))
         shell = np.exp(-(((d - 0.93) / (0.06 + pixel)) ** 2))
-        return tissue, np.maximum(bone, 0.55 * bump) + 0.3 * shell * (np.abs(t) > 0.8)
+        return tissue, np.maximum(bone, 0.7 * bump) + 0.4 * shell * (np.abs(t) > 0.8)
     if lesion.kind in ("simple bone cyst", "giant cell tumor"):
         inside = np.clip((1 - d) / (2 * pixel), 0, 1)
-        rim = np.exp(-(((d - 1.0) / (0.07 + pixel)) ** 2)) * (np.abs(t) < 1.25)
+        rim = np.exp(-(((d - 1.0) / (0.07 + pixel)) ** 2))
         septa = 0.12 * (np.abs(_noise(y.shape, lesion.radius * height * 0.25, rng)) < 0.12)
-        return tissue, bone * (1 - (0.72 - septa) * inside) + 0.3 * rim
+        return tissue, bone * (1 - (0.8 - septa) * inside) + 0.45 * rim
     fade = np.clip(1.25 - d, 0, 0.6) / 0.6
-    holes = _noise(y.shape, lesion.radius * height * 0.07, rng) > 0.0
+    holes = _noise(y.shape, lesion.radius * height * 0.09, rng) > 0.0
     eaten = cv2.GaussianBlur(holes.astype(np.float32), (0, 0), height * 0.002)
     bone = bone * (1 - 0.85 * fade * eaten)
     cloud = np.clip(_noise(y.shape, lesion.radius * height * 0.16, rng), 0, None)
-    bone = bone + 0.2 * fade * cloud * (0.5 if lesion.kind == "other mt" else 1.2)
+    bone = bone + 0.45 * fade * cloud * (0.5 if lesion.kind == "other mt" else 1.2)
     spikes = 0.5 + 0.5 * np.cos(26 * angle + 3 * d)
     outside = np.clip((np.abs(t) - 0.95) / 0.15, 0, 1)
     bone = bone + 0.22 * spikes * outside * np.clip(1.15 - d, 0, 0.5) * 2
-    mass = 0.3 * np.clip(1.3 - d, 0, 0.8) * outside
+    mass = 0.5 * np.clip(1.3 - d, 0, 0.8) * outside
     return (tissue + mass).astype(np.float32), bone.astype(np.float32)
 
 
 def _expose(attenuation: Plane, center: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Turn attenuation into the image that a center's machine and archive leave."""
     height, width = attenuation.shape
-    gamma, grain, gain = {1: (0.85, 0.012, 0.60), 2: (1.15, 0.03, 0.68), 3: (0.7, 0.045, 0.52)}[
+    gamma, grain, gain = {1: (0.85, 0.01, 0.60), 2: (1.1, 0.02, 0.66), 3: (0.72, 0.025, 0.58)}[
         center
     ]
     image = np.clip(attenuation * gain * rng.uniform(0.92, 1.08), 0, 1) ** gamma
     if center == 3:
-        image = 0.12 + 0.8 * image
+        image = 0.1 + 0.85 * image
     image = cv2.GaussianBlur(image.astype(np.float32), (0, 0), (0.6, 0.8, 1.2)[center - 1])
     image += grain * _noise((height, width), 0.8, rng)
     pixels = (np.clip(image, 0, 1) * 255).astype(np.uint8)

@@ -23,9 +23,9 @@ from btxrd.runtime.files import lock, write_json
 
 MARKER = "phantom.json"  # written last: a folder without it is not whole
 LOCK, WHOLE = "lock", "whole"  # in a folder that is being filled
-VERSION = 1  # of the drawing; raise it when an image changes
+VERSION = 2  # of the drawing; raise it when an image changes
 SHORTCUT = "shortcut"  # the kind whose images tell their class by a letter
-CENTER_SHARES = (0.5, 0.25, 0.25)
+CENTER_SHARES = (0.6, 0.2, 0.2)
 CLASS_SHARES = (0.4, 0.36, 0.24)
 BONES = {"femur": 2, "tibia": 2, "humerus": 1, "radius": 1}  # site -> index of its region + 1
 
@@ -177,7 +177,8 @@ def _patient(center: int, label: int, rng: np.random.Generator) -> Patient:
     subtype = None
     lesion = None
     if label == 1:
-        subtype = str(rng.choice(("simple bone cyst", "giant cell tumor", "osteochondroma")))
+        benign = ("simple bone cyst", "giant cell tumor", "osteochondroma")
+        subtype = str(rng.choice(benign, p=(0.4, 0.4, 0.2)))
     elif label == 2:
         subtype = str(rng.choice(("osteosarcoma", "other mt"), p=(0.8, 0.2)))
     if subtype is not None:
@@ -206,7 +207,7 @@ def _write_image(
 ) -> None:
     limb = patient.limb.turned(view, rng)
     lesion = None if patient.lesion is None else patient.lesion.turned(view, rng)
-    height, width = int(rng.integers(420, 620)), int(rng.integers(300, 460))
+    height, width = int(rng.integers(240, 360)), int(rng.integers(180, 270))
     pixels = draw_image(height, width, limb, lesion, patient.center, rng)
     if lettered:
         pixels = with_letter(pixels, patient.label)
