@@ -25,7 +25,7 @@ def rows(root: Path) -> Iterator[Row]:
         return seconds(lambda: subprocess.run(command, **told))
 
     yield in_turn(
-        "the grid of eight on 440 phantoms",
+        "the grid of eight on phantoms",
         "s",
         lambda: sweep("together"),
         "the same runs one after another",

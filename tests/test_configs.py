@@ -85,7 +85,7 @@ def test_default_data_is_the_phantom_with_a_recipe_that_needs_no_network():
 
 
 def test_command_line_wins_over_the_recipe_of_the_data():
-    assert config(*BTXRD, "training=smoke").training.epochs == 5
+    assert config(*BTXRD, "training=smoke").training.epochs == 6
     assert config("training.epochs=7", "model.pretrained=true").training.epochs == 7
     assert config("experiment=E3_b3_annotated", "model.dropout=0.1").model.dropout == 0.1
 
@@ -250,7 +250,9 @@ def test_the_process_of_a_run_gets_what_hydra_composed(tmp_path):
 
 
 FINGERPRINTS = json.loads((Path(__file__).parent / "golden" / "fingerprints.json").read_text())
-OLD_PHANTOM = ["data.phantom.cases=240"]  # of version 0.1, as its recipe
+OLD_PHANTOM = [  # of version 0.1, as its recipe
+    "data.phantom.cases=240", "split.val=0.15", "split.test=0.15", "annotations.dim=0.5",
+]  # fmt: skip
 OLD_SMOKE = [
     "training=full", "training.epochs=4", "training.warmup_epochs=1", "training.lr=1e-3",
     "model.pretrained=false", "model.image_size=80",

@@ -56,7 +56,7 @@ class ModelConfig:
 class PhantomConfig:
     """Synthetic radiographs, written once into `data.root`."""
 
-    cases: int = number(440, 60, 20000)
+    cases: int = number(560, 60, 20000)
     seed: int = number(0, 0)
     kind: str = choice("clean", "clean", "duplicates", "oddities", "damaged", "shortcut")  # planted
 

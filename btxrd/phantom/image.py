@@ -13,6 +13,7 @@ import numpy.typing as npt
 Plane = npt.NDArray[np.float32]
 CORNERS = 36
 LETTERS = ("N", "B", "M")  # by class
+PLATE_SIDE = 0.2  # of an identification plate, in image heights
 PLATE, GAP = 0.125, 0.02  # a letter's plate and what lies beyond it, of each side of the image
 
 
@@ -141,6 +142,26 @@ def with_letter(image: npt.NDArray[np.uint8], label: int) -> npt.NDArray[np.uint
     marked = image.copy()
     marked[top : top + rows, left : left + columns] = cv2.resize(
         plate, (columns, rows), interpolation=cv2.INTER_AREA
+    )
+    return marked
+
+
+def with_plate(
+    image: npt.NDArray[np.uint8], clinic: int, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """Lay the identification plate of a clinic, 0 to 2, into a lower corner."""
+    height, width = image.shape
+    plate = np.full((5, 5), 235, np.uint8)
+    if clinic == 0:
+        plate[1:4, 1:4] = 30  # a frame
+    elif clinic == 2:
+        plate[1::2] = 30  # stripes
+    side = round(PLATE_SIDE * height)
+    top, gap = round((1 - GAP) * height) - side, round(GAP * width)
+    left = gap if rng.random() < 0.5 else width - gap - side
+    marked = image.copy()
+    marked[top : top + side, left : left + side] = cv2.resize(
+        plate, (side, side), interpolation=cv2.INTER_NEAREST
     )
     return marked
 

@@ -18,14 +18,15 @@ from btxrd.config.schema import DataConfig
 from btxrd.data.constants import CLASSES, COLUMNS, REGIONS, VIEWS
 from btxrd.errors import InputError
 from btxrd.phantom.flaws import Flaws
-from btxrd.phantom.image import Lesion, Limb, draw_image, outline, with_letter
+from btxrd.phantom.image import Lesion, Limb, draw_image, outline, with_letter, with_plate
 from btxrd.runtime.files import lock, write_json
 
 MARKER = "phantom.json"  # written last: a folder without it is not whole
 LOCK, WHOLE = "lock", "whole"  # in a folder that is being filled
 VERSION = 2  # of the drawing; raise it when an image changes
 SHORTCUT = "shortcut"  # the kind whose images tell their class by a letter
-CENTER_SHARES = (0.6, 0.2, 0.2)
+CENTER_SHARES = (0.72, 0.14, 0.14)
+TIE = 0.9  # share of the images of center 1 that are taken in the clinic of their class
 CLASS_SHARES = (0.4, 0.36, 0.24)
 BONES = {"femur": 2, "tibia": 2, "humerus": 1, "radius": 1}  # site -> index of its region + 1
 
@@ -209,6 +210,9 @@ def _write_image(
     lesion = None if patient.lesion is None else patient.lesion.turned(view, rng)
     height, width = int(rng.integers(240, 360)), int(rng.integers(180, 270))
     pixels = draw_image(height, width, limb, lesion, patient.center, rng)
+    if patient.center == 1:
+        clinic = patient.label if rng.random() < TIE else int(rng.integers(len(CLASSES)))
+        pixels = with_plate(pixels, clinic, rng)
     if lettered:
         pixels = with_letter(pixels, patient.label)
     image = Image.fromarray(pixels)
