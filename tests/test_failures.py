@@ -123,7 +123,7 @@ def test_a_folder_of_another_config_is_refused_untouched_and_the_others_are_done
     printed, errors = sweep.communicate(timeout=60)
     assert sweep.returncode == 1
     assert files_of(tmp_path / "out" / "seed-0") == before
-    cause = "out/seed-0: holds a complete run of another config (training.lr=0.001 there, 0.5 now)"
+    cause = "out/seed-0: holds a complete run of another config (training.lr=0.002 there, 0.5 now)"
     assert errors.startswith(cause)
     rows = rows_of(tmp_path / "out")
     assert rows["seed-0"]["error"] == f"refused: {cause}"
@@ -282,7 +282,7 @@ def test_summarize_tells_of_a_sweep_that_runs(start, tmp_path):
     shown = subprocess.run(
         command, cwd=tmp_path, env=environment(), capture_output=True, text=True
     ).stdout
-    assert "epoch 0 of 4" in shown
+    assert "epoch 0 of 6" in shown
     assert "2 runs: 1 missing, 1 running" in shown
     sweep.terminate()
     sweep.communicate(timeout=60)

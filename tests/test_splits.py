@@ -1,25 +1,35 @@
 import hashlib
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import make_once
 
 from btxrd.artifacts.tables import SPLIT, table_content
 from btxrd.config.schema import SplitConfig
+from btxrd.data.cases import load_cases
 from btxrd.data.constants import COLUMNS, VIEWS
 from btxrd.data.groups import join_groups, likely_patients, odd_genders, respelt
 from btxrd.data.leakage import check_split, leakage, proportions
 from btxrd.data.splits import assign_partitions, split_hash, split_rows
 from btxrd.errors import InputError
+from btxrd.phantom.write import write_phantom
 
 NO_PAIRS = pd.DataFrame({"one": [], "other": []}, dtype=str)
 ALL = ["stratified", "center", "leave_one_center_out", "kfold", "random"]
 
 
+@pytest.fixture(scope="session")
+def many(shared):
+    """Cases of a phantom that has each class several times at each center."""
+    return load_cases(make_once(shared / "many", partial(write_phantom, cases=160, seed=0)))
+
+
 @pytest.fixture(params=["phantom", "real"])
 def grouped(request):
     """The cases of a phantom, and BTXRD's own table."""
-    table = request.getfixturevalue("cases" if request.param == "phantom" else "real_table")
+    table = request.getfixturevalue("many" if request.param == "phantom" else "real_table")
     table = table.assign(patient=likely_patients(table))
     return table.assign(group=table["patient"])
 
@@ -49,7 +59,7 @@ def test_groups_none_parts_patients_and_says_so(grouped, strategy):
 
 def test_stratified_keeps_shares_and_classes(grouped):
     cases = dealt(grouped, "stratified")
-    slack = 2.5 / len(cases) + 0.003  # a phantom's group has up to three of its 72 cases
+    slack = 2.5 / len(cases) + 0.003  # a phantom's group has up to three of its 160 cases
     sizes = cases["partition"].value_counts(normalize=True)
     assert sizes["val"] == pytest.approx(0.15, abs=slack)
     assert sizes["test"] == pytest.approx(0.15, abs=slack)

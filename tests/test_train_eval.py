@@ -40,7 +40,9 @@ def test_all_files_are_there_and_nothing_else(guided_run):
     }
     pictures = {name for name in found if name.startswith("gradcam/")}
     assert 2 <= len(pictures) <= 9
-    assert found - pictures == {
+    of_gallery = {name for name in found if name.startswith("gallery/")}
+    assert "gallery/gallery.json" in of_gallery
+    assert found - pictures - of_gallery == {
         "status.json", "config.yaml", "split.csv", "history.csv", "predictions.csv", "metrics.json",
         "gradcam.csv", "shortcuts.csv", "card.md", "checkpoints/best.safetensors",
         "checkpoints/best.json",
