@@ -634,7 +634,7 @@ def test_column_of_a_selected_setting():
         "macro AUC 0.893 (95% CI 0.873 to 0.912)"
     )
     assert unseen.sentence.startswith(
-        "It is the only setting; its macro AUC on validation is 0.910."
+        "Its macro AUC on validation is 0.910; it is the only setting."
     )
 
 
@@ -787,3 +787,38 @@ def test_undefined_metric_is_no_number():
     assert (column.headline, column.beside) == ("not known", "macro AUC")
     found = replace(setting(), calibration_slope=UNDEFINED, clinical=clinical((None, None, None)))
     assert finding(summary(found), "calibration").sentence == "Not computed: ECE is undefined."
+
+
+def test_only_the_settings_that_predict_several_classes_took_part_in_the_selection():
+    rows = [setting(), setting("flat", constant={"flat,stratified,0": "normal"})]
+    found = summary(*rows)
+    (column,) = findings(replace(found, winners=(replace(found.winners[0], of=1),)))
+    assert column.sentence.startswith(
+        "Its macro AUC on validation is 0.910; it is the only setting that predicts more than one "
+        "class there."
+    )
+
+
+def test_best_on_test_is_not_shown_as_at_chance_where_that_is_another_setting():
+    rows = [setting(skill="at_chance"), setting("B")]
+    one = unselected("at_chance", (0.7, 0.6, 0.8))
+    (column,) = findings(summary(*rows, selected=None, unselected=[one]))
+    (found,) = (one for one in column.findings if one.key == "references")
+    assert (found.verdict, found.plot) == ("not_assessed", None)
+
+
+def test_seeds_that_predict_different_classes_are_told_apart():
+    constant = {"A,stratified,0": "benign", "A,stratified,1": "malignant"}
+    one = unselected("constant")
+    row = setting(skill="at_chance", seeds=(0, 1), constant=constant)
+    (column,) = findings(summary(row, selected=None, unselected=[one]))
+    assert column.headline == "Constant predictors"
+    assert column.beside.endswith("one class for all 562 test images (benign or malignant)")
+    assert tag_of(row, "A,stratified,0") == "constant: every image “benign”"
+
+
+def test_a_gap_of_zero_is_a_gap():
+    none = gap("no_loss", 0.0, -0.01, 0.01)
+    (column,) = findings(summary(setting(), generalisation_gap=(none,)))
+    (found,) = (one for one in column.findings if one.key == "centers")
+    assert found.short == "No loss above 0.02"

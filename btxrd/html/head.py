@@ -117,12 +117,17 @@ def _place(state: str) -> int:
     return STATES.index(state) if state in STATES else len(STATES)
 
 
+def without_mark(synthetic: str) -> str:
+    """Return the sentence about synthetic data without its beginning, which a banner prints."""
+    return synthetic.removeprefix("Synthetic data: ")
+
+
 def _banners(
     summary: Summary, runs: Sequence[Run], columns: Sequence[SplitColumn]
 ) -> tuple[Note, ...]:
     found = []
     if summary.synthetic is not None:
-        found.append(Note("synthetic", "Synthetic data.", summary.synthetic))
+        found.append(Note("synthetic", "Synthetic data.", without_mark(summary.synthetic)))
     if any(isinstance(run, ScoredRun) and run.config.config.split.groups == "none" for run in runs):
         text = "Some runs have images of one patient in training and in test (split.groups=none), "
         text += "so their test metrics are too high."

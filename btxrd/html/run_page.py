@@ -21,7 +21,7 @@ from btxrd.html.charts.run import class_curves, learning_curves
 from btxrd.html.charts.square import Chart
 from btxrd.html.evidence import UNIT, VARIANTS, parts_of
 from btxrd.html.gallery import Gallery, Shown, gallery_of
-from btxrd.html.head import Note, Page
+from btxrd.html.head import Note, Page, without_mark
 from btxrd.html.run_map import LOG, resume_command
 from btxrd.html.splits import kind_of
 from btxrd.pages import render
@@ -119,7 +119,7 @@ def _page(run: Run, history: pd.DataFrame | None) -> Page:
     absent = {"learning"} if history is None or history.empty else set()
     if not isinstance(run, ScoredRun):
         absent |= {"errors", "focus", "attention"}
-    banner = (Note("synthetic", "Synthetic data.", synthetic),) if synthetic else ()
+    banner = (Note("synthetic", "Synthetic data.", without_mark(synthetic)),) if synthetic else ()
     return Page(
         title=run.name,
         synthetic=synthetic is not None,

@@ -54,7 +54,7 @@ def _table(summary: Summary) -> list[str]:
         if column.metric.in_terminal
     ]
     rows = summary.runs
-    tags = {run: tag_of(setting) for setting in summary.settings for run in setting.runs}
+    tags = {run: tag_of(setting, run) for setting in summary.settings for run in setting.runs}
     common, names = short_names([row.run for row in rows])
     titles = [row.split or "-" for row in rows]
     width, splits = (max(map(len, ["split", *texts])) for texts in (names, titles))
@@ -96,7 +96,7 @@ def _progress(rows: Sequence[SummaryRow], at_once: int) -> str:
     states = [row.state for row in rows]
     counts = {state: states.count(state) for state in dict.fromkeys(states)}
     text = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    text = f"{len(rows)} runs: {text}"
+    text = f"{len(rows)} {'run' if len(rows) == 1 else 'runs'}: {text}"
     took = [row.seconds or 0 for row in rows if row.state == "complete"]
     if "running" not in counts or not took:
         return text

@@ -36,9 +36,9 @@ class Assessed:
         """Why it cannot be a winner if it is the best on val; None if it can."""
         if is_constant(self.setting):
             return "constant"
-        if self.skill == "not_known" and self.area.value is not None:
-            return "too_few"
-        return "at_chance" if self.skill == "at_chance" else None
+        if self.skill == "above_chance":
+            return None
+        return "too_few" if self.skill == "not_known" and self.area.value else "at_chance"
 
 
 def assess(sets: Sequence[ComparisonSet]) -> list[Assessed]:
@@ -94,7 +94,7 @@ def select_winners(assessed: Sequence[Assessed]) -> tuple[list[Winner], list[Uns
         elif problem := best.problem if able else "constant":
             unselected.append(_unselected(members, problem, best))
         else:
-            winners.append(_winner(best.setting, ranked, members))
+            winners.append(_winner(best.setting, able, members))
     return winners, unselected
 
 

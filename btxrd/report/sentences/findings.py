@@ -115,13 +115,13 @@ def _selection(selected: Selected) -> str:
     unranked = ""
     if winner.unranked:
         unranked = f" {in_words(winner.unranked)} lacked a metric on validation and took no part."
-    text = f"It has the highest macro AUC on validation ({figure(winner.val_macro_auc)}) of "
+    val, others = figure(winner.val_macro_auc), len(selected.others) + 1 - len(winner.unranked)
+    predicts = "predicts" if winner.of == 1 else "predict"
+    able = f" that {predicts} more than one class there" if winner.of < others else ""
+    text = f"It has the highest macro AUC on validation ({val}) of {count(winner.of, 'setting')}"
     if winner.of == 1:
-        text = (
-            f"It is the only setting; its macro AUC on validation is {figure(winner.val_macro_auc)}"
-        )
-        return f"{text}.{unranked} On {row.n_test:g} test images: {shown}."
-    return f"{text}{count(winner.of, 'setting')}.{unranked} On {row.n_test:g} test images: {shown}."
+        text = f"Its macro AUC on validation is {val}; it is the only setting"
+    return f"{text}{able}.{unranked} On {row.n_test:g} test images: {shown}."
 
 
 def _of_unselected(one: Unselected, summary: Summary) -> SplitFindings:
@@ -134,7 +134,7 @@ def _of_unselected(one: Unselected, summary: Summary) -> SplitFindings:
     found = {
         key: not_assessed(key, "Not assessed", f"Not assessed: {reason}.", reason) for key in FIND
     }
-    if one.reason == "at_chance" and one.best.value is not None:
+    if one.reason == "at_chance" and one.best.value is not None and (one.best.low or 0) <= CHANCE:
         found["references"] = _at_chance(one, sentence)
     return SplitFindings(
         split=one.split,

@@ -6,7 +6,7 @@ from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.evidence.verdicts import Unselected
 from btxrd.artifacts.summary import Summary
 from btxrd.report.sentences.selected import CHANCE
-from btxrd.report.sentences.wording import count, format_estimate, in_words
+from btxrd.report.sentences.wording import count, format_estimate
 
 
 def completeness(summary: Summary) -> str | None:
@@ -50,10 +50,12 @@ def constant_of(row: SettingRow) -> str | None:
     return classes.pop() if len(classes) == 1 and len(row.constant) == len(row.runs) else None
 
 
-def tag_of(row: SettingRow) -> str:
-    """Return what marks a setting in a table; empty if it is better than chance."""
-    if row.constant:
-        classes = in_words([f"“{name}”" for name in sorted(set(row.constant.values()))])
+def tag_of(row: SettingRow, run: str | None = None) -> str:
+    """Return what marks a setting, or one run of it, in a table; empty if it is above chance."""
+    if run in row.constant:
+        return f"constant: every image “{row.constant[run]}”"
+    if row.constant and run is None:
+        classes = " or ".join(f"“{name}”" for name in sorted(set(row.constant.values())))
         text = f"constant: every image {classes}"
         few = len(row.constant) < len(row.runs)
         return f"{text} ({len(row.constant)} of {count(len(row.runs), 'seed')})" if few else text
@@ -71,10 +73,12 @@ def constant_sentence(row: SettingRow) -> str:
         return f"Constant predictor: all {row.n_test:g} test images are predicted {name}."
     if not row.constant:
         return ""
-    return (
-        f"{len(row.constant)} of {len(row.runs)} seeds are constant predictors: all "
-        f"{row.n_test:g} test images are predicted {in_words(sorted(set(row.constant.values())))}."
-    )
+    classes = " or ".join(sorted(set(row.constant.values())))
+    of_all = f"one class for all {row.n_test:g} test images ({classes})"
+    if len(row.constant) == len(row.runs):
+        return f"Constant predictors: each seed predicts {of_all}."
+    predict = "predicts" if len(row.constant) == 1 else "predict"
+    return f"{len(row.constant)} of {len(row.runs)} seeds {predict} {of_all}."
 
 
 def unselected_headline(one: Unselected, row: SettingRow | None) -> tuple[str, str, str]:
@@ -86,10 +90,9 @@ def unselected_headline(one: Unselected, row: SettingRow | None) -> tuple[str, s
         if one.strategy == "random":
             reason = "validation and test are the same images"
         return none, reason, f"{none}: {reason}."
-    constant = "" if row is None else constant_sentence(row)
-    if one.reason == "constant" and row is not None and constant:
-        reason = constant.rpartition(": ")[2].removesuffix(".")
-        return "Constant predictor", reason, f"{constant} {none}."
+    if one.reason == "constant" and row is not None and len(row.constant) == len(row.runs):
+        headline, _, reason = constant_sentence(row).removesuffix(".").partition(": ")
+        return headline, reason, f"{headline}: {reason}. {none}."
     if one.reason == "constant":
         reason = "each setting predicts one class for all validation images"
         return none, reason, f"{none}: {reason}."
@@ -106,4 +109,6 @@ def unselected_headline(one: Unselected, row: SettingRow | None) -> tuple[str, s
         text = f"The setting is not better than chance: its macro AUC is {best}. {none}."
         return "Not better than chance", f"macro AUC {best}", text
     text = f"No setting is better than chance: the highest macro AUC is {best}. {none}."
+    if one.best.high is not None and one.best.high < CHANCE:
+        text += " That is below chance: check the labels and the order of the classes."
     return "No setting is better than chance", f"the highest macro AUC is {best}", text
