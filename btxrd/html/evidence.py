@@ -162,11 +162,11 @@ def _share(part: float, other: float) -> float | None:
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:
-    """Return the operating points of the settings that have one."""
+    """Return the operating points of the settings that have one and are no constant predictor."""
     found = []
     for one in rows:
         row, point = one.row, one.row.clinical.operating_point if one.row.clinical else None
-        if point is None:
+        if point is None or len(row.constant) == len(row.runs):
             continue
         support = row.per_class[row.focus].support
         found.append(
