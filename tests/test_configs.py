@@ -85,7 +85,7 @@ def test_default_data_is_the_phantom_with_a_recipe_that_needs_no_network():
 
 
 def test_command_line_wins_over_the_recipe_of_the_data():
-    assert config(*BTXRD, "training=smoke").training.epochs == 6
+    assert config(*BTXRD, "training=smoke").training.epochs == 5
     assert config("training.epochs=7", "model.pretrained=true").training.epochs == 7
     assert config("experiment=E3_b3_annotated", "model.dropout=0.1").model.dropout == 0.1
 

@@ -282,7 +282,7 @@ def test_summarize_tells_of_a_sweep_that_runs(start, tmp_path):
     shown = subprocess.run(
         command, cwd=tmp_path, env=environment(), capture_output=True, text=True
     ).stdout
-    assert "epoch 0 of 6" in shown
+    assert "epoch 0 of 5" in shown
     assert "2 runs: 1 missing, 1 running" in shown
     sweep.terminate()
     sweep.communicate(timeout=60)
