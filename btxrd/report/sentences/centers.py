@@ -32,9 +32,7 @@ def find_centers(selected: Selected) -> Finding:
     if not gaps:
         return not_assessed(KEY, "Not run", "Not run: add `split=stratified,center`.", "one split")
     judged = [
-        gap
-        for gap in gaps
-        if gap.verdict != "not_assessed" and _metric(gap).gap.value is not None
+        gap for gap in gaps if gap.verdict != "not_assessed" and _metric(gap).gap.value is not None
     ]
     if not judged:
         reason = _reason(selected.summary, gaps[0])
