@@ -82,7 +82,9 @@ def setting(name="A", auc=(0.893, 0.873, 0.912), *, support=107, missed=None, **
         lesion_maps=None,
         shortcuts={},
         ensemble=None,
+        key=name,
         split_hash=split,
+        constant={},
         planned=len(seeds),
         skill="above_chance",
     )

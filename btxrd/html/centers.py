@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from btxrd.artifacts.evidence.comparison import Gap, SettingRow
+from btxrd.artifacts.evidence.comparison import Gap
 from btxrd.artifacts.metrics import UNDEFINED, Count, Estimate
 from btxrd.artifacts.summary import Summary
 from btxrd.html.axes import Axis, axis_over, ends
@@ -78,17 +78,13 @@ def centers(summary: Summary, sets: Sequence[ComparisonSet]) -> Centers | None:
         gaps=tuple(gaps),
         gap_axis=axis_over([-summary.margin, summary.margin, *ends(parts)], low=-1, high=1),
         selected=frozenset(
-            run for row in summary.settings if _key(row) in chosen for run in row.runs[:1]
+            run for row in summary.settings if row.key in chosen for run in row.runs[:1]
         ),
     )
 
 
 def _gap(gap: Gap) -> Estimate:
     return gap.metrics[METRIC].gap
-
-
-def _key(row: SettingRow) -> str:
-    return row.key or row.setting
 
 
 def _chosen(summary: Summary, columns: Sequence[SplitColumn]) -> dict[str, tuple[str, str]]:
@@ -98,8 +94,8 @@ def _chosen(summary: Summary, columns: Sequence[SplitColumn]) -> dict[str, tuple
         winner = column.winner_of(summary)
         for row in summary.settings:
             if winner is not None and winner.run in row.runs and column.kind != "other":
-                name, where = found.get(_key(row), (row.setting, ""))
-                found[_key(row)] = name, f"{where}, {column.short}".removeprefix(", ")
+                name, where = found.get(row.key, (row.setting, ""))
+                found[row.key] = name, f"{where}, {column.short}".removeprefix(", ")
     return found
 
 
@@ -117,7 +113,7 @@ def _line(
     counts: dict[tuple[str, str, str], str],
 ) -> CenterLine:
     rows = [row for row in summary.settings if column.holds(row)]
-    by_key = {_key(row): row.per_center[center] for row in rows if center in row.per_center}
+    by_key = {row.key: row.per_center[center] for row in rows if center in row.per_center}
     values = tuple(
         by_key[key].values.get(METRIC, UNDEFINED) if key in by_key else None for key in keys
     )
@@ -139,5 +135,4 @@ def _class_counts(sets: Sequence[ComparisonSet]) -> dict[tuple[str, str, str], s
                 for label, name in enumerate(test.names.names)
             )
             found[setting.split, setting.split_hash, str(center)] = text
-            found.setdefault((setting.split, "", str(center)), text)
     return found

@@ -166,7 +166,7 @@ def points_of(rows: Sequence[Row]) -> list[Point]:
     found = []
     for one in rows:
         row, point = one.row, one.row.clinical.operating_point if one.row.clinical else None
-        if point is None or len(row.constant) == len(row.runs):
+        if point is None or row.is_constant:
             continue
         support = row.per_class[row.focus].support
         found.append(

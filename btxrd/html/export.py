@@ -135,7 +135,7 @@ def _training(configs: Sequence[Config]) -> str:
         f"{every(lambda one: one.batch_size)}, {every(lambda one: one.warmup_epochs)} warm-up "
         f"epochs and at most {every(lambda one: one.epochs)} epochs. It stopped after "
         f"{every(lambda one: one.patience)} epochs without a lower validation loss, and the epoch "
-        "with the lowest validation loss was kept. The seeds were "
+        "with the lowest validation loss was kept. Random seeds: "
         f"{_each(configs, lambda one: one.seed)}."
     )
 
@@ -147,8 +147,8 @@ def _statistics(summary: Summary, runs: Sequence[ScoredRun]) -> str:
     )
     used = in_words(versions or [__version__])
     return (
-        f"Settings were selected by: {summary.selection_rule}. Test metrics played no part in the "
-        f"selection. 95% confidence intervals are percentiles of {RESAMPLES:,} bootstrap resamples "
+        f"Settings were selected by: {summary.selection_rule}. Test metrics selected no "
+        f"setting. 95% confidence intervals are percentiles of {RESAMPLES:,} bootstrap resamples "
         "of groups of likely patients and near-duplicates. Macro AUC is the mean one-vs-rest area "
         "under the ROC curve. Probabilities were calibrated by a temperature fitted on "
         "validation, and the operating point is the highest threshold that finds "

@@ -141,13 +141,13 @@ def _banners(
 
 
 def _selection(summary: Summary) -> str:
-    settings = {row.key or row.setting for row in summary.settings}
+    settings = {row.key for row in summary.settings}
     seeds = {len(row.runs) for row in summary.settings}
     text = count(len(settings), "setting")
     if len(seeds) == 1:
         text += f", {count(seeds.pop(), 'seed')} each"
     if summary.winners:
-        text += ". Selected on validation macro AUC; test metrics played no part"
+        text += ". Selected on validation macro AUC, not on test metrics"
     return text + "."
 
 
@@ -168,7 +168,7 @@ def _notes(summary: Summary) -> tuple[Note, ...]:
     if len(rows) > 1 and all(len(row.runs) == 1 for row in rows):
         text = "Another seed may change their order. Add `seed=0,1,2` to compare settings."
         found.append(Note("warn", "One seed: these are trained networks, not settings.", text))
-    if len({row.key or row.setting for row in rows}) == 1:
+    if len({row.key for row in rows}) == 1:
         text = "To compare it, name values of an option, such as `annotations=none,guided`."
         found.append(Note("plain", "One setting.", text))
     if rows and not set(UNSEEN) & {row.strategy for row in rows}:

@@ -49,7 +49,7 @@ class SplitColumn:
     def winner_of(self, summary: Summary) -> Winner | None:
         """Return what was selected on it."""
         for winner in summary.winners:
-            if winner.split == self.split and self.split_hash in ("", winner.split_hash):
+            if (winner.split, winner.split_hash) == (self.split, self.split_hash):
                 return winner
         return None
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from btxrd.artifacts.evidence.comparison import PairedComparison, SettingRow
-from btxrd.artifacts.summary import Summary, Winner
+from btxrd.artifacts.hashes import RUN_PAGE
+from btxrd.artifacts.summary import Summary
 from btxrd.html.axes import Axis
 from btxrd.html.centers import centers
 from btxrd.html.charts.curves import Charts, charts_of
@@ -39,8 +40,7 @@ from btxrd.report.comparison_sets import COMPARED, ComparisonSet
 from btxrd.report.runs import Run, short_names
 from btxrd.report.sentences.finding import Finding
 from btxrd.report.sentences.findings import findings, written
-from btxrd.report.sentences.focus import find_focus
-from btxrd.report.sentences.selected import Selected
+from btxrd.report.sentences.focus import of_point
 from btxrd.runtime.files import write_text
 
 REPORT = "report.html"
@@ -93,7 +93,8 @@ def write_report(
     """
     content = {
         **_decision(folder, summary, runs, sets),
-        **_evidence(summary, runs, images),
+        "evidence": _evidence(summary, runs, images),
+        "parts_of": parts_of,
         **_surroundings(folder, summary, runs),
     }
     write_text(folder / REPORT, render("sweep/report.html.j2", **content))
@@ -140,12 +141,7 @@ def _decision(
     }
 
 
-def _evidence(summary: Summary, runs: Sequence[Run], images: bool) -> dict[str, Any]:
-    """Return what the sections on errors, curves and Grad-CAM need."""
-    return {"evidence": _evidence_of(summary, runs, images), "parts_of": parts_of}
-
-
-def _evidence_of(summary: Summary, runs: Sequence[Run], images: bool) -> Evidence:
+def _evidence(summary: Summary, runs: Sequence[Run], images: bool) -> Evidence:
     """Return the evidence of a summary; `images` says whether radiographs may be shown."""
     columns = split_columns(summary)
     rows = rows_of(summary, columns)
@@ -155,22 +151,11 @@ def _evidence_of(summary: Summary, runs: Sequence[Run], images: bool) -> Evidenc
         galleries=galleries(shown_runs(summary, rows), runs) if images else None,
         charts=charts_of(summary, {one.split: one.label for one in columns}),
         points=points_of(rows),
-        verdicts=_verdicts(summary),
+        verdicts={row.runs[0]: of_point(row) for row in summary.settings},
         background=next((one.row.background or "" for one in rows), ""),
         variants=VARIANTS,
         unit=UNIT,
     )
-
-
-def _verdicts(summary: Summary) -> dict[str, Finding]:
-    """Judge the operating point of every setting, in the words of the main findings."""
-    found = {}
-    for row in summary.settings:
-        as_selected = Winner(
-            row.split, row.split_hash, row.setting, row.runs[0], row.focus, 0.0, 0.0, 1, ()
-        )
-        found[row.runs[0]] = find_focus(Selected(summary, as_selected, row))
-    return found
 
 
 def _surroundings(folder: Path, summary: Summary, runs: Sequence[Run]) -> dict[str, Any]:
@@ -193,7 +178,7 @@ def _surroundings(folder: Path, summary: Summary, runs: Sequence[Run]) -> dict[s
 def _link(run: Run, folder: Path) -> str:
     """Return the relative path of the page of a run; of its folder, if it has no page."""
     place = os.path.relpath(run.path, folder)
-    return f"{place}/run.html" if (run.path / "run.html").is_file() else f"{place}/"
+    return f"{place}/{RUN_PAGE}" if (run.path / RUN_PAGE).is_file() else f"{place}/"
 
 
 def _chance_levels(rows: Sequence[SettingRow]) -> dict[str, dict[str, float | None]]:

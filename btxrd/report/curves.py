@@ -7,8 +7,8 @@ import numpy as np
 
 from btxrd.artifacts.evidence.curves import CalibrationCurve, ClassCurves, Curve, CurveSet, Points
 from btxrd.artifacts.summary import Winner
-from btxrd.evaluation.bootstrap import COVERAGE
-from btxrd.evaluation.formulas import Flags, Floats, ratio, with_temperature
+from btxrd.evaluation.bootstrap import COVERAGE, Groups, estimate, units_of
+from btxrd.evaluation.formulas import Flags, Floats, ratio
 from btxrd.report.comparison_sets import ComparisonSet
 from btxrd.report.generalisation import UNSEEN
 from btxrd.report.settings import Setting
@@ -52,7 +52,9 @@ def _curve_set(compared: ComparisonSet, in_colour: Sequence[str]) -> CurveSet:
     highlighted = [by_name[name] for name in in_colour if name in by_name]
     weights = compared.weights[: 1 + RESAMPLES]
     truth = labels == names.focus_label
-    scaled = {id(one): [probs[:, names.focus_label] for probs in _scaled(one)] for one in settings}
+    scaled = {
+        id(one): [run.calibrated[:, names.focus_label] for run in one.runs] for one in settings
+    }
     return CurveSet(
         split=first.split,
         split_hash=first.split_hash,
@@ -164,32 +166,22 @@ def _found(truth: Flags, score: Floats, weights: Floats) -> tuple[Floats, Floats
     )  # type: ignore[return-value]
 
 
-def _scaled(setting: Setting) -> list[Floats]:
-    """Return the probabilities of each seed after temperature scaling, if it has one."""
-    return [
-        run.probs
-        if run.metrics.clinical is None
-        else with_temperature(run.probs, run.metrics.clinical.temperature)
-        for run in setting.runs
-    ]
-
-
 def _calibration(
     setting: Setting, scaled: Sequence[Floats], label: int, weights: Floats
 ) -> list[CalibrationCurve]:
-    truth = setting.test.labels == label
-    raw = _binned([probs[:, label] for probs in setting.probs], truth, weights)
+    truth, groups = setting.test.labels == label, setting.test.groups
+    raw = _binned([probs[:, label] for probs in setting.probs], truth, weights, groups)
     if any(run.metrics.clinical is None for run in setting.runs):
         return [CalibrationCurve(setting.name, False, *raw)]
     return [
         CalibrationCurve(setting.name, False, *raw),
-        CalibrationCurve(setting.name, True, *_binned(scaled, truth, weights)),
+        CalibrationCurve(setting.name, True, *_binned(scaled, truth, weights, groups)),
     ]
 
 
 def _binned(
-    scores: Sequence[Floats], truth: Flags, weights: Floats
-) -> tuple[Points, Points, Points, Points, Points]:
+    scores: Sequence[Floats], truth: Flags, weights: Floats, groups: Groups
+) -> tuple[Points, ...]:
     """Return the predicted and the observed share with its interval, and the count, by bin."""
     edges = np.linspace(0, 1, BINS + 1)[1:-1]
     places = [np.digitize(score, edges) for score in scores]
@@ -198,11 +190,14 @@ def _binned(
     members = np.asarray(sum(np.eye(BINS)[place] for place in places)) @ bins
     sums = sum(np.bincount(place, score, BINS) for place, score in zip(places, scores, strict=True))
     observed = ratio(weights @ (members * truth[:, None]), weights @ members)
-    low, high = _band(observed)
-    assert low is not None and high is not None
+    ends = [
+        estimate(observed[:, place], units_of(groups, [members[:, place] > 0]))
+        for place in range(members.shape[1])
+    ]
+    low, high = (np.array([getattr(one, end) for one in ends], float) for end in ("low", "high"))
     predicted = np.asarray(sums) @ bins / members.sum(axis=0)
     counted = members.sum(axis=0) / len(scores)
-    return _rounded(predicted), _rounded(observed[0]), low, high, _rounded(counted)
+    return tuple(map(_rounded, (predicted, observed[0], low, high, counted)))
 
 
 def _merged(counts: Floats) -> Floats:

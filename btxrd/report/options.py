@@ -63,7 +63,7 @@ def _contrasts(
     margin: float,
     peaks_of: Callable[[Setting], Peaks | None],
 ) -> Iterator[OptionContrast]:
-    settings = compared.settings
+    settings, panel = compared.settings, panel_of(compared)
     values = dict(zip(members, options_of([settings[at] for at in members]), strict=True))
     found: dict[tuple[str, str, str], list[_Pair]] = defaultdict(list)
     for pair in combinations(members, 2):
@@ -80,7 +80,7 @@ def _contrasts(
         key = option, values[one][option], values[other][option]
         found[key].append(_Pair(one, other, ", ".join(shared)))
     for (option, of_one, of_other), pairs in found.items():
-        areas, pooled = _family(panel_of(compared), pairs, margin)
+        areas, pooled = _family(panel, pairs, margin)
         peaks, pooled_peak = _peaks(peaks_of, settings, pairs if option in GROUPS else ())
         yield OptionContrast(
             option=option,

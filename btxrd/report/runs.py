@@ -17,6 +17,7 @@ from btxrd.artifacts.summary import SummaryRow
 from btxrd.artifacts.tables import HISTORY, labels_and_probs
 from btxrd.errors import DamagedError, InputError, ran_out_of_memory
 from btxrd.evaluation.bootstrap import Groups
+from btxrd.evaluation.formulas import with_temperature
 from btxrd.evaluation.metrics import Floats, Labels
 from btxrd.evaluation.selection import Candidate
 from btxrd.execution.status import read_status
@@ -87,6 +88,14 @@ class ScoredRun(Run):
     val: Candidate | None
     test: TestSet
     probs: Floats
+
+    @property
+    def calibrated(self) -> Floats:
+        """(n, k) of the test cases after temperature scaling, if there is a temperature."""
+        clinical = self.metrics.clinical
+        return (
+            self.probs if clinical is None else with_temperature(self.probs, clinical.temperature)
+        )
 
 
 def read_runs(sweep_dir: Path, plan: SweepPlan | None = None, prefix: str = "") -> list[Run]:

@@ -12,12 +12,11 @@ from btxrd.artifacts.evidence.verdicts import JudgedDifference, Skill
 from btxrd.artifacts.metrics import Estimates
 from btxrd.evaluation.bootstrap import estimate, units_of
 from btxrd.evaluation.calibration import calibration_slope
-from btxrd.evaluation.formulas import with_temperature
 from btxrd.evaluation.metrics import Cases, Floats, denominators, headline_metrics
 from btxrd.report.columns import columns_of
 from btxrd.report.compare import letters_of
 from btxrd.report.comparison_sets import COMPARED, ComparisonSet
-from btxrd.report.runs import Run, ScoredRun
+from btxrd.report.runs import Run
 from btxrd.report.settings import Setting, merged
 from btxrd.report.winners import constant_runs
 
@@ -50,13 +49,10 @@ def setting_rows(
                 metric: compared.estimate(metric, position, letters[metric][position])
                 for metric in COMPARED
             }
-            row = replace(
-                _row(setting, estimates, compared.weights),
-                planned=max(len(setting.runs), _planned(setting, planned)),
-                skill=skills[setting],
-                difference=differences.get(setting),
+            row = _row(
+                setting, estimates, compared.weights, _planned(setting, planned), skills[setting]
             )
-            rows.append(row)
+            rows.append(replace(row, difference=differences.get(setting)))
     return rows
 
 
@@ -66,10 +62,17 @@ def _without_seed(name: str) -> str:
 
 def _planned(setting: Setting, planned: Mapping[str, int]) -> int:
     """Return the number of runs whose names differ from those of the setting in the seed alone."""
-    return sum(planned[name] for name in {_without_seed(run.name) for run in setting.runs})
+    found = sum(planned[name] for name in {_without_seed(run.name) for run in setting.runs})
+    return max(found, len(setting.runs))
 
 
-def _row(setting: Setting, compared: dict[str, SettingEstimate], weights: Floats) -> SettingRow:
+def _row(
+    setting: Setting,
+    compared: dict[str, SettingEstimate],
+    weights: Floats,
+    planned: int,
+    skill: Skill,
+) -> SettingRow:
     first, metrics = setting.runs[0].row, merged([run.metrics for run in setting.runs])
     values = metrics.test.values
     keys = [column.key for column in columns_of([setting.names]) if column.key not in COMPARED]
@@ -99,18 +102,14 @@ def _row(setting: Setting, compared: dict[str, SettingEstimate], weights: Floats
         ensemble=_ensemble(setting, weights),
         key=sha256(setting.without_split.encode()).hexdigest()[:12],
         split_hash=setting.split_hash,
+        planned=planned,
+        skill=skill,
         constant=constant_runs(setting),
         calibration_slope=calibration_slope(
-            setting.test.labels, [_calibrated(run) for run in setting.runs], setting.test.groups
+            setting.test.labels, [run.calibrated for run in setting.runs], setting.test.groups
         ),
         n_val=None if metrics.clinical is None else metrics.val.n,
     )
-
-
-def _calibrated(run: ScoredRun) -> Floats:
-    """Return the test probabilities after temperature scaling, if there is a temperature."""
-    clinical = run.metrics.clinical
-    return run.probs if clinical is None else with_temperature(run.probs, clinical.temperature)
 
 
 def _ensemble(setting: Setting, weights: Floats) -> Estimates | None:

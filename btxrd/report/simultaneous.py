@@ -13,7 +13,7 @@ import numpy as np
 
 from btxrd.artifacts.evidence.verdicts import DifferenceVerdict, JudgedDifference
 from btxrd.evaluation.bootstrap import COVERAGE
-from btxrd.evaluation.formulas import Floats
+from btxrd.evaluation.formulas import Flags, Floats
 from btxrd.evaluation.paired_tests import ROUNDING
 from btxrd.report.comparison_sets import FEWEST_GROUPS, FEWEST_IN_CLASS, ComparisonSet
 from btxrd.report.settings import Setting
@@ -79,7 +79,8 @@ def judge(panel: Panel, contrasts: Floats, margin: float | None) -> list[JudgedD
         largest = np.abs((spread + noise)[:, varies] / error[varies]).max(axis=1)
         critical = float(np.quantile(largest, COVERAGE))
         critical *= _of_few_groups(critical, int(varies.sum()), panel.fewest)
-    half = np.where(varies, critical * error, _of_no_variance(values, panel.fewest))
+    at_bound = np.abs(contrasts) @ (panel.resampled == 1).all(axis=0) > 0
+    half = np.where(varies, critical * error, _of_no_variance(values, at_bound, panel.fewest))
     reach = half + np.where(varies, POWER_80 * error, 0)
     return [
         _judged(value, half, reach, margin, len(values))
@@ -99,14 +100,15 @@ def _of_few_groups(critical: float, tests: int, fewest: int) -> float:
     return float(special.stdtrit(fewest - 1, tail) / special.ndtri(tail))
 
 
-def _of_no_variance(value: Floats, fewest: int) -> Floats:
+def _of_no_variance(value: Floats, at_bound: Flags, fewest: int) -> Floats:
     """Return half the width of the interval of differences that are equal in every resample.
 
-    It is 0 for equal predictions. Otherwise one model is perfect, say, and the other constant:
-    then it is what Clopper and Pearson leave for the groups of the smallest class.
+    It is 0 for equal predictions. Otherwise one model is perfect, say, and the other constant, or
+    both are perfect on these cases: then it is what Clopper and Pearson leave for the groups of
+    the smallest class.
     """
     width = 1 - ((1 - COVERAGE) / 2 / len(value)) ** (1 / max(fewest, 1))
-    return np.where(np.abs(value) > ROUNDING, width, 0)
+    return np.where(at_bound | (np.abs(value) > ROUNDING), width, 0)
 
 
 def _judged(

@@ -1,6 +1,6 @@
 """The parts of summary.json about settings: their metrics, comparisons and generalisation gaps."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -100,11 +100,11 @@ class SettingRow:
     lesion_maps: dict[str, Localisation] | None
     shortcuts: dict[str, VariantMetrics]
     ensemble: Estimates | None
-    key: str = ""
-    split_hash: str = ""
-    planned: int = 1
-    skill: Skill = "not_known"
-    constant: dict[str, str] = field(default_factory=dict)
+    key: str
+    split_hash: str
+    planned: int
+    skill: Skill
+    constant: dict[str, str]
     difference: JudgedDifference | None = None
     calibration_slope: Estimate = UNDEFINED
     n_val: Count | None = None
@@ -113,6 +113,11 @@ class SettingRow:
     def class_names(self) -> ClassNames:
         """The classes that the metrics are about."""
         return ClassNames(self.classes, self.focus, self.background)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether each of its runs predicts one class only."""
+        return len(self.constant) == len(self.runs)
 
     def metric(self, name: str) -> Estimate | None:
         """Return a headline metric; None if the runs do not have it."""

@@ -224,7 +224,7 @@ class _Drawing:
             (
                 row
                 for row in self.summary.settings
-                if row.setting == name and (row.split, row.split_hash or of_split[1]) == of_split
+                if row.setting == name and (row.split, row.split_hash) == of_split
             ),
             None,
         )

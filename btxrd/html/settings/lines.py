@@ -59,11 +59,6 @@ class Cell:
         return point.test if point else None
 
     @property
-    def is_constant(self) -> bool:
-        """Whether all its runs predict one class only, so that no threshold is of use."""
-        return len(self.row.constant) == len(self.row.runs)
-
-    @property
     def target(self) -> float | None:
         """Sensitivity on val that the threshold was chosen for."""
         clinical = self.row.clinical
@@ -123,7 +118,7 @@ def lines_of(summary: Summary, columns: Sequence[SplitColumn]) -> list[Line]:
     runs = {row.run: row for row in summary.runs}
     by_key: dict[str, list[SettingRow]] = defaultdict(list)
     for row in summary.settings:
-        by_key[row.key or f"{row.setting} {row.classes}"].append(row)
+        by_key[row.key].append(row)
     lines = []
     for rows in by_key.values():
         cells = tuple(
@@ -159,7 +154,7 @@ def _tags(cells: Sequence[Cell | None]) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for row in rows:
         classes = " or ".join(f"“{name}”" for name in dict.fromkeys(row.constant.values()))
-        if len(row.constant) == len(row.runs):
+        if row.is_constant:
             found[f"constant: every image {classes}"] = "bad"
         elif row.constant:
             found[f"{len(row.constant)} of {len(row.runs)} seeds constant"] = "bad"

@@ -131,7 +131,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "others",
         "Better than the other settings?",
-        "Difference from each other setting. Hollow: not enough data.",
+        "Difference from the other settings (the twelve closest). Hollow: not enough data.",
         "settings",
     ),
     Question(

@@ -17,6 +17,7 @@ The pages and the terminal take everything that they conclude from here:
 from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.evidence.verdicts import Unselected
 from btxrd.artifacts.summary import Summary
+from btxrd.report.generalisation import UNSEEN
 from btxrd.report.sentences.attention import find_localisation, of_masking
 from btxrd.report.sentences.centers import find_centers
 from btxrd.report.sentences.failures import find_failures
@@ -35,7 +36,6 @@ from btxrd.report.sentences.others import find_others
 from btxrd.report.sentences.references import find_references
 from btxrd.report.sentences.selected import (
     CHANCE,
-    UNSEEN,
     Selected,
     axis,
     chance_reason,

@@ -12,7 +12,7 @@ from btxrd.evaluation.calibration import (
 )
 from btxrd.evaluation.selection import is_at_bound
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
-from btxrd.report.sentences.selected import Selected, axis, mark, not_assessed
+from btxrd.report.sentences.selected import Selected, axis, kind_of, mark, not_assessed
 from btxrd.report.sentences.wording import format_estimate, percent
 
 KEY = "focus"
@@ -22,8 +22,12 @@ CLOSE = 0.05  # ECE that an interval must not exceed if the probabilities are ca
 
 
 def find_focus(selected: Selected) -> Finding:
+    """Conclude from the operating point of the selected setting."""
+    return of_point(selected.row)
+
+
+def of_point(row: SettingRow) -> Finding:
     """Conclude from the sensitivity on test at the threshold that was chosen on val."""
-    row = selected.row
     point = row.clinical.operating_point if row.clinical else None
     if point is None:
         reason = f"no validation image is {row.focus}"
@@ -40,7 +44,7 @@ def find_focus(selected: Selected) -> Finding:
     beside = f"{share(found, against=asked)}{_of(row)}"
     if point.test.specificity.value is not None:
         beside += f", specificity {percent(point.test.specificity.value)}"
-    one = mark(found, selected.kind, "sensitivity")
+    one = mark(found, kind_of(row), "sensitivity")
     target = (f"target {percent(asked)}", asked)
     plot = IntervalPlot(0.0, 1.0, (one,), (target,), as_percent=True)
     sentence = " ".join(part for part in (_sentence(outcome, point, row), missed) if part)

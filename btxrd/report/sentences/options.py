@@ -2,8 +2,9 @@
 
 from btxrd.artifacts.evidence.verdicts import JudgedDifference, OptionContrast
 from btxrd.artifacts.summary import Summary
+from btxrd.report.generalisation import UNSEEN
 from btxrd.report.sentences.finding import Statement
-from btxrd.report.sentences.selected import UNSEEN, chance_reason
+from btxrd.report.sentences.selected import chance_reason
 from btxrd.report.sentences.wording import (
     MINUS,
     count,

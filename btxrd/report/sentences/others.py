@@ -22,6 +22,7 @@ from btxrd.report.sentences.wording import (
 )
 
 KEY = "others"
+CLOSEST = 12  # settings that the plot shows
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ def _of_unclear(found: Sorted, margin: str) -> str:
 
 
 def _plot(found: Sorted) -> IntervalPlot:
-    tested = sorted(found.tested, key=lambda one: one.ahead.value or 0)
+    tested = sorted(found.tested, key=lambda one: one.ahead.value or 0)[:CLOSEST]
     hollow = {id(one) for one in found.unclear}
     marks = tuple(
         mark(one.ahead, "other", one.row.setting, is_hollow=id(one) in hollow) for one in tested

@@ -9,9 +9,9 @@ from btxrd.artifacts.evidence.comparison import Gap, SettingRow
 from btxrd.artifacts.evidence.verdicts import Reference, Subgroup
 from btxrd.artifacts.metrics import Estimate
 from btxrd.artifacts.summary import Summary, Winner
+from btxrd.report.generalisation import UNSEEN
 from btxrd.report.sentences.finding import Finding, Mark, MarkKind
 
-UNSEEN = ("center", "leave_one_center_out")  # strategies whose test centers are not in training
 CHANCE = 0.5  # macro AUC
 SMALLEST = 1e-9  # so that rounding does not add a step to an axis
 
@@ -69,12 +69,17 @@ class Selected:
     @property
     def kind(self) -> MarkKind:
         """The sign of its marks."""
-        return "unseen" if self.is_unseen else "seen"
+        return kind_of(self.row)
 
     @property
     def about(self) -> str:
         """The setting and its split in a few words."""
         return f"{self.row.setting}, {self.row.split}"
+
+
+def kind_of(row: SettingRow) -> MarkKind:
+    """Return the sign of the marks of a setting."""
+    return "unseen" if row.strategy in UNSEEN else "seen"
 
 
 def selected_settings(summary: Summary) -> list[Selected]:
@@ -90,7 +95,7 @@ def row_of(summary: Summary, run: str) -> SettingRow | None:
 
 def chance_reason(row: SettingRow) -> str | None:
     """Say why nothing is concluded about a setting; None if it is better than chance."""
-    if row.constant and len(row.constant) == len(row.runs):
+    if row.is_constant:
         return "it is a constant predictor"
     auc = row.metric("macro_auc")
     if row.skill == "not_known" and (auc is None or auc.value is None):

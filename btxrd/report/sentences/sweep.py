@@ -47,7 +47,7 @@ def one_seed(summary: Summary) -> str | None:
 def constant_of(row: SettingRow) -> str | None:
     """Return the class that every run of a setting predicts for every case; None if none does."""
     classes = set(row.constant.values())
-    return classes.pop() if len(classes) == 1 and len(row.constant) == len(row.runs) else None
+    return classes.pop() if len(classes) == 1 and row.is_constant else None
 
 
 def tag_of(row: SettingRow, run: str | None = None) -> str:
@@ -75,7 +75,7 @@ def constant_sentence(row: SettingRow) -> str:
         return ""
     classes = " or ".join(sorted(set(row.constant.values())))
     of_all = f"one class for all {row.n_test:g} test images ({classes})"
-    if len(row.constant) == len(row.runs):
+    if row.is_constant:
         return f"Constant predictors: each seed predicts {of_all}."
     predict = "predicts" if len(row.constant) == 1 else "predict"
     return f"{len(row.constant)} of {len(row.runs)} seeds {predict} {of_all}."
@@ -90,7 +90,7 @@ def unselected_headline(one: Unselected, row: SettingRow | None) -> tuple[str, s
         if one.strategy == "random":
             reason = "validation and test are the same images"
         return none, reason, f"{none}: {reason}."
-    if one.reason == "constant" and row is not None and len(row.constant) == len(row.runs):
+    if one.reason == "constant" and row is not None and row.is_constant:
         headline, _, reason = constant_sentence(row).removesuffix(".").partition(": ")
         return headline, reason, f"{headline}: {reason}. {none}."
     if one.reason == "constant":
