@@ -54,10 +54,8 @@ def roc_auc(truth: Flags, score: Floats, weights: Floats) -> Floats:
 
 def macro_auc(labels: Labels, probs: Floats, weights: Floats) -> Floats:
     """One-vs-rest area under the ROC curve, averaged over the classes: (resamples,)."""
-    by_class = [
-        roc_auc(labels == label, probs[:, label], weights) for label in range(probs.shape[1])
-    ]
-    return np.asarray(np.mean(by_class, axis=0))
+    ordered, sums = _ordered_pairs(labels, probs, weights)
+    return _one_vs_rest(ordered, sums)
 
 
 def macro_auc_with_equal_priors(
@@ -67,17 +65,37 @@ def macro_auc_with_equal_priors(
 
     Both are means of the same pairs of cases of two classes, so the second is nearly free.
     """
-    classes = np.eye(probs.shape[1])
-    sums = weights @ classes[labels]
-    plain, balanced = [], []
-    for label in range(len(classes)):
-        truth, others = labels == label, np.arange(len(classes)) != label
-        above = np.sign(probs[truth, label][:, None] - probs[~truth, label]) / 2 + 0.5
-        ordered = (weights[:, truth] @ above) * weights[:, ~truth] @ classes[labels[~truth]]
-        own, rest = sums[:, [label]], sums[:, others]
-        plain.append(ratio(ordered.sum(axis=1), own[:, 0] * rest.sum(axis=1)))
-        balanced.append(ratio(ordered[:, others], own * rest).mean(axis=1))
-    return np.asarray(np.mean(plain, axis=0)), np.asarray(np.mean(balanced, axis=0))
+    ordered, sums = _ordered_pairs(labels, probs, weights)
+    classes = sums.shape[1]
+    shares = ratio(ordered, sums[:, :, None] * sums[:, None, :])
+    others = ~np.eye(classes, dtype=bool)
+    return _one_vs_rest(ordered, sums), np.asarray(shares[:, others].mean(axis=1))
+
+
+def _one_vs_rest(ordered: Floats, sums: Floats) -> Floats:
+    rest = sums.sum(axis=1, keepdims=True) - sums
+    return np.asarray(ratio(ordered.sum(axis=2), sums * rest).mean(axis=1))
+
+
+def _ordered_pairs(labels: Labels, probs: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Weigh the pairs of cases of two classes that are in the right order.
+
+    Returns:
+        (resamples, k, k): the weight of the pairs of a case of class i and one of class j in which
+        the former has the higher probability of class i, ties counted half; 0 for i = j. And
+        (resamples, k): the weight of each class.
+    """
+    order, classes = np.argsort(labels, kind="stable"), probs.shape[1]
+    edges = np.searchsorted(labels[order], np.arange(1, classes))
+    of_class = np.split(weights[:, order], edges, axis=1)  # views, so nothing is copied per class
+    scores = np.split(probs[order], edges)
+    ordered = np.zeros((len(weights), classes, classes))
+    for i in range(classes):
+        for j in range(classes):
+            if i != j:
+                above = np.sign(scores[i][:, i, None] - scores[j][:, i]) / 2 + 0.5
+                ordered[:, i, j] = np.einsum("rn,rn->r", of_class[i] @ above, of_class[j])
+    return ordered, np.stack([part.sum(axis=1) for part in of_class], axis=1)
 
 
 def average_precision(truth: Flags, score: Floats, weights: Floats) -> Floats:
