@@ -1,6 +1,7 @@
 """Metrics with bootstrap confidence intervals over groups."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +36,14 @@ def bootstrap_weights(groups: Groups, resamples: int = RESAMPLES, seed: int = SE
         (resamples, n): how often each case is in each resample.
     """
     names, group = np.unique(groups, return_inverse=True)
+    return _drawn(len(names), resamples, seed)[:, group].astype(float)
+
+
+@lru_cache(maxsize=8)
+def _drawn(names: int, resamples: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return how often each name is drawn; the draw depends on their number alone."""
     draw = np.random.default_rng(seed)
-    counts = draw.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    return counts[:, group].astype(float)
+    return draw.multinomial(names, np.full(names, 1 / names), size=resamples)
 
 
 def interval(value: float, resampled: Floats) -> tuple[float | None, float | None]:
