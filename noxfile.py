@@ -29,7 +29,7 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the slow tests."""
     session.install("-e", ".[dev]")
-    session.run("pytest", "-m", "slow", *session.posargs)
+    session.run("pytest", "-m", "slow", *PARALLEL, *session.posargs)
 
 
 @nox.session(reuse_venv=True)
