@@ -1,11 +1,4 @@
-"""Fetch BTXRD from its public archive, and unpack it for `data=btxrd data.root=FOLDER`.
-
-Usage:
-  python -m btxrd.download data.root=FOLDER [data.archive.url=URL data.archive.md5=MD5]
-
-The archive lies beside FOLDER, as FOLDER.zip.part until it is whole. The same command goes on where
-it was cut off, and does nothing where FOLDER is whole.
-"""
+"""Fetch BTXRD from its public archive, and unpack it (`btxrd download`)."""
 
 import hashlib
 import math
@@ -20,6 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from btxrd.artifacts import codec
 from btxrd.artifacts.archive import MARKER, ArchiveMarker
+from btxrd.config import parsers
 from btxrd.data.archive import need_room, unpack
 from btxrd.errors import InputError
 from btxrd.runtime.files import lock
@@ -30,11 +24,10 @@ TIMEOUT = (15, 60)  # seconds to connect, and between two answers
 
 
 def main() -> int:
-    """Answer the command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     settle_in()
-    typed = sys.argv[1:]
-    if {"-h", "--help"} & set(typed):
-        print(__doc__)
+    parser, typed = parsers.download(), sys.argv[1:]
+    if parser.answer_help(typed):
         return 0
     from btxrd.config.commandline import override
     from btxrd.config.messages import one_line_errors
@@ -42,6 +35,7 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with one_line_errors():
+        typed = parser.parse_args(typed).overrides
         if not any(argument.startswith("data=") for argument in typed):
             typed = ["data=btxrd", *typed]
         (config,) = compose_one(typed).runs.values()
@@ -49,7 +43,7 @@ def main() -> int:
             raise InputError("data.archive: has no url and md5; is data=btxrd what you mean?")
         download(Path(config.data.root), config.data.archive.url, config.data.archive.md5)
         given = f"data=btxrd {shlex.quote(override('data.root', config.data.root))}"
-        print(f"Next: python -m btxrd.audit {given}\nThen: python -m btxrd.run {given}")
+        print(f"Next: btxrd audit {given}\nThen: btxrd run {given}")
     return 0
 
 

@@ -1,9 +1,4 @@
-"""Train and evaluate classifiers of bone-tumour radiographs: one run, or a sweep of runs (-m).
-
-Usage:
-  python -m btxrd.run [KEY=VALUE ...]
-  python -m btxrd.run -m [KEY=VALUE,VALUE ...]
-"""
+"""Train and evaluate models: one run, or a sweep of runs (`btxrd run`)."""
 
 import shlex
 import signal
@@ -11,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from btxrd.config import parsers
 from btxrd.runtime.surroundings import settle_in
 
 if TYPE_CHECKING:
@@ -22,10 +18,7 @@ if TYPE_CHECKING:
 def main() -> int:
     """Run the command; return the exit status."""
     settle_in()
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        from btxrd.config.choices import help_text
-
-        print(help_text(__doc__ or ""))
+    if parsers.run().answer_help(sys.argv[1:]):
         return 0
     from btxrd.config.messages import one_line_errors
 

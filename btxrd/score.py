@@ -1,6 +1,5 @@
 """Score runs again from their CSV files: write metrics.json, plots and model card anew."""
 
-import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from btxrd.artifacts.hashes import DERIVED, Hashes, hash_files, is_derived, veri
 from btxrd.artifacts.metrics import RunMetrics
 from btxrd.artifacts.plan import PLAN, read_usable_plan
 from btxrd.artifacts.status import STATUS, RunStatus, write_status
+from btxrd.config import parsers
 from btxrd.config.messages import one_line_errors
 from btxrd.errors import InputError, describe_error, ran_out_of_memory
 from btxrd.evaluation.score import describe, score
@@ -24,14 +24,9 @@ from btxrd.runtime.surroundings import settle_in
 def main() -> int:
     """Run the command line; return 0 if all runs were scored, 1 if one was not, 2 on bad input."""
     settle_in()
-    parser = argparse.ArgumentParser(prog="python -m btxrd.score", description=__doc__)
-    parser.add_argument(
-        "folders",
-        metavar="DIR",
-        nargs="+",
-        type=Path,
-        help="folder of a run or of a sweep; the summary of a sweep is written anew, too",
-    )
+    parser = parsers.score()
+    if parser.answer_help(sys.argv[1:]):
+        return 0
     with one_line_errors(2):
         return _score_all(parser.parse_args().folders)
 

@@ -40,6 +40,8 @@ def configs(tmp_path):
 WRONG_OPTIONS = {
     "--config-path x": "--config-path: is no option",
     "-cp x": "--config-path: is no option",
+    "--hydra-help": "--hydra-help: is no option; see btxrd run --help",
+    "-sc install=bash": "--shell-completion: is no option; btxrd has a completion of its own",
     "--experimental-rerun x": "--experimental-rerun: is no option",
     "--resolve": "--resolve: is an option of --cfg",
     "-p model": "--package: is an option of --cfg",

@@ -542,7 +542,7 @@ def test_folder_that_lost_files_is_not_called_whole(server, tmp_path):
     [
         ("data.archive.md5=xyz", "data.archive.md5=xyz: must be 32 hexadecimal digits"),
         ("data.archive.url=ftp://x", "data.archive.url=ftp://x: must begin with http:// or"),
-        ("-m", "-m: no such option; must be KEY=VALUE, or --help"),
+        ("-m", "unrecognized arguments: -m; see btxrd download --help"),
     ],
 )
 def test_wrong_address_is_said_before_anything_is_fetched(tmp_path, given, line):

@@ -1,30 +1,22 @@
-"""Write a page on a data set: what is in it, what is wrong with it, what leaks in each split.
-
-Usage:
-  python -m btxrd.audit [KEY=VALUE ...]
-
-  python -m btxrd.audit data=btxrd data.root=FOLDER
-  python -m btxrd.audit data=btxrd data.root=FOLDER split=manifest split.manifest=FILE
-
-The page, audit.html, and the same as audit.json go into hydra.run.dir, outputs/DATE/TIME.
-"""
+"""Check a data set (`btxrd audit`)."""
 
 import sys
 
+from btxrd.config import parsers
 from btxrd.runtime.surroundings import settle_in
 
 
 def main() -> int:
-    """Answer the command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     settle_in()
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
+    parser = parsers.audit()
+    if parser.answer_help(sys.argv[1:]):
         return 0
     from btxrd.config.messages import one_line_errors
     from btxrd.execution.planning import compose_one
 
     with one_line_errors():
-        plan = compose_one(sys.argv[1:])
+        plan = compose_one(parser.parse_args().overrides)
         (config,) = plan.runs.values()
 
         from btxrd.audit.findings import audit

@@ -1,13 +1,12 @@
-"""The arguments of `python -m btxrd.run`: overrides, and a few of Hydra's options."""
+"""The arguments of `btxrd run`: overrides, and the options of Hydra that make sense here."""
 
-import argparse
 import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
+from btxrd.config import parsers
 from btxrd.errors import InputError
 
 
@@ -38,16 +37,11 @@ def parse_arguments(arguments: Sequence[str]) -> CommandLine:
     Raises:
         InputError: If one is unknown, or two of them contradict each other.
     """
-    args = _Parser(prog="btxrd.run", add_help=False, allow_abbrev=False).parse(arguments)
-    if args.config_path is not None:
-        raise InputError(
-            "--config-path: is no option, btxrd has a config of its own; add a folder of configs "
-            "with --config-dir FOLDER, and choose a primary config in it with --config-name NAME"
-        )
-    if args.experimental_rerun is not None:
-        raise InputError(
-            "--experimental-rerun: is no option; give the same command again, which resumes"
-        )
+    for argument in arguments:
+        for option, instead in NO_OPTIONS.items():
+            if argument.split("=")[0] in option.split():
+                raise InputError(f"{option.split()[0]}: is no option; {instead}")
+    args = parsers.run().parse_intermixed_args(arguments)
     if args.cfg and args.multirun:
         raise InputError("--cfg shows the config of one run: leave out -m")
     if (args.resolve or args.package) and not args.cfg:
@@ -68,33 +62,14 @@ def parse_arguments(arguments: Sequence[str]) -> CommandLine:
     )
 
 
-SHOWS = ("cfg", "info", "hydra_help", "shell_completion", "version")
-
-
-class _Parser(argparse.ArgumentParser):
-    """The options of Hydra that make sense here; a wrong one is one line."""
-
-    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        add = self.add_argument
-        add("overrides", nargs="*", metavar="KEY=VALUE")
-        add("-m", "--multirun", action="store_true")
-        add("-r", "--run", action="store_true")
-        add("-cn", "--config-name", default="config")
-        add("-cd", "--config-dir")
-        # Hydra answers these, with `--package` and `--resolve` as further options of `--cfg`.
-        add("-c", "--cfg", choices=("job", "hydra", "all"))
-        add("-p", "--package")
-        add("-i", "--info", nargs="?", const="all")
-        for option in ("--resolve", "--hydra-help", "--version"):
-            add(option, action="store_true")
-        add("-sc", "--shell-completion", action="store_true")
-        # These two are only named in a message.
-        add("-cp", "--config-path")
-        add("--experimental-rerun")
-        return self.parse_intermixed_args(arguments)
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see python -m btxrd.run --help")
+SHOWS = ("cfg", "info")
+NO_OPTIONS = {  # Hydra's
+    "--config-path -cp": "btxrd has a config of its own; add a folder of configs with "
+    "--config-dir FOLDER, and choose a primary config in it with --config-name NAME",
+    "--experimental-rerun": "give the same command again, which resumes",
+    "--hydra-help": "see btxrd run --help",
+    "--shell-completion -sc": "btxrd has a completion of its own; see btxrd completion --help",
+}
 
 
 def override(key: str, value: str) -> str:

@@ -200,14 +200,7 @@ def plan_sweep(
     return plan(CommandLine(overrides, config_name, config_dir, is_sweep=True))
 
 
-def compose_one(arguments: list[str]) -> Plan:
-    """Compose one run from a command line that has no options.
-
-    Raises:
-        InputError: For an option, and see `plan`.
-    """
-    for argument in arguments:
-        if argument.startswith("-"):
-            raise InputError(f"{argument}: no such option; must be KEY=VALUE, or --help")
+def compose_one(overrides: list[str]) -> Plan:
+    """Compose one run from its overrides; see `plan`."""
     register_schema()
-    return plan_run(arguments)
+    return plan_run(overrides)
