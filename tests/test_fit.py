@@ -14,6 +14,7 @@ from btxrd.evaluation.gradcam import gradcam_maps
 from btxrd.execution.preflight import Findings, _check_models
 from btxrd.model import factory, preflight
 from btxrd.model.fit import check_fit, without_draws
+from btxrd.model.hub import UnavailableError
 from btxrd.model.preflight import Candidate
 
 create_model = partial(factory.create_model, num_classes=3, pretrained=False)
@@ -96,18 +97,43 @@ CANDIDATE = Candidate(ModelConfig(backbone="test_vit", image_size=48, pretrained
 @pytest.fixture
 def in_process(monkeypatch):
     """Check models here, where torch is loaded already."""
-    monkeypatch.setattr(preflight, "_ask", lambda models: [preflight._fault(it) for it in models])
+    monkeypatch.setattr(preflight, "_ask", preflight.check_here)
 
 
 def test_sound_models_are_remembered_and_others_are_asked_again(in_process, tmp_path, monkeypatch):
     wrong = replace(CANDIDATE, config=replace(CANDIDATE.config, backbone="resnt18"))
     for _ in range(2):
-        sound, fault = preflight.faults([CANDIDATE, wrong], tmp_path)
-        assert sound is None
-        assert fault.startswith("model.backbone=resnt18: timm has no such model")
+        sound, failed = preflight.check_models([CANDIDATE, wrong], tmp_path)
+        assert sound.fault is None
+        assert failed.fault.startswith("model.backbone=resnt18: timm has no such model")
     assert len(json.loads((tmp_path / "models.json").read_text())) == 1
     monkeypatch.setattr(preflight, "_ask", None)
-    assert preflight.faults([CANDIDATE], tmp_path) == [None]
+    assert preflight.check_models([CANDIDATE], tmp_path) == [sound]
+
+
+def test_size_of_a_model_is_that_of_its_weights(in_process, tmp_path):
+    (checked,) = preflight.check_models([CANDIDATE], tmp_path)
+    weights = built("test_vit", 48).state_dict().values()
+    assert checked.size == sum(4 * tensor.numel() for tensor in weights)
+
+
+def test_list_of_sound_models_of_an_earlier_version_is_replaced(in_process, tmp_path):
+    (tmp_path / "models.json").write_text(json.dumps([CANDIDATE.name]))
+    assert preflight.check_models([CANDIDATE], tmp_path)[0].size > 0
+
+
+def test_hub_that_cannot_be_reached_is_one_fault_that_names_all_models(monkeypatch):
+    def unavailable(backbone, **_):
+        raise UnavailableError(backbone, "huggingface.co cannot be reached")
+
+    monkeypatch.setattr(factory, "create_model", unavailable)
+    models = [replace(CANDIDATE, config=ModelConfig(backbone=it)) for it in ("resnet18", "vgg11")]
+    faults = {checked.fault for checked in preflight.check_here(models)}
+    assert len(faults) == 1
+    assert faults.pop().startswith(
+        "model.backbone=resnet18,vgg11: the ImageNet weights cannot be downloaded "
+        "(huggingface.co cannot be reached); "
+    )
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="the device is there")

@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import threading
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -207,17 +208,26 @@ def test_hub_that_does_not_answer_is_asked_once_and_named_with_three_ways_out(
     assert len(asked) == 1
 
 
+def test_hub_that_does_not_answer_in_time_is_given_up(no_cache, monkeypatch):
+    is_over = threading.Event()
+    monkeypatch.setattr(hub, "SECONDS", 0.05)
+    monkeypatch.setattr(hub.requests, "head", lambda *_, **__: is_over.wait(60) and answer(200))
+    with pytest.raises(InputError, match=r"huggingface\.co cannot be reached"):
+        create_model(backbone="resnet18")
+    is_over.set()
+
+
 def test_repository_without_weights_is_named(no_cache, monkeypatch):
     monkeypatch.setattr(
         hub.requests, "head", lambda url, **_: answer(404 if "resolve" in url else 200)
     )
-    with pytest.raises(InputError, match=r"cannot be fetched .*no weights in timm/resnet18"):
+    with pytest.raises(InputError, match=r"cannot be downloaded .*no weights in timm/resnet18"):
         create_model(backbone="resnet18")
 
 
 def test_backbone_that_was_never_pretrained_is_named():
     name = next(name for name in timm.list_models("resnet*") if not timm.is_model_pretrained(name))
-    with pytest.raises(InputError, match="timm has no pretrained weights of it"):
+    with pytest.raises(InputError, match="timm has no pretrained weights for this model"):
         create_model(backbone=name)
 
 

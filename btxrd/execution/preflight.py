@@ -12,7 +12,7 @@ from btxrd.artifacts.status import STATUS
 from btxrd.config.schema import Config, DataConfig
 from btxrd.errors import DamagedError, InputError
 from btxrd.execution.status import LOCK, is_complete, remove_resume_state
-from btxrd.model.preflight import Candidate, faults
+from btxrd.model.preflight import Candidate, check_models
 from btxrd.runtime.files import remove_leftovers_of_cache
 from btxrd.runtime.folders import inside, refuse_foreign, refuse_readonly
 
@@ -33,12 +33,14 @@ class Findings:
         refused: Why a folder must not be touched, by folder: it contains the run of another config.
         faults: What is wrong with the model, data or split of a run, by folder; it will fail.
         cases: Number of cases of each other run, by folder.
+        sizes: Size of the weights of each run in bytes, by folder; 0 if unknown.
     """
 
     complete: list[Path] = field(default_factory=list)
     refused: dict[Path, str] = field(default_factory=dict)
     faults: dict[Path, list[str]] = field(default_factory=dict)
     cases: dict[Path, int] = field(default_factory=dict)
+    sizes: dict[Path, int] = field(default_factory=dict)
 
     @property
     def lines(self) -> list[str]:
@@ -122,9 +124,11 @@ def _check_models(runs: dict[Path, Config], found: Findings, is_local: bool) -> 
         return
     asked = _distinct(list(models.values()))
     cache = next(iter(runs.values())).data.cache
-    for model, fault in zip(asked, faults(asked, Path(cache)), strict=True):
-        if fault is not None:
-            found.add_fault([it for it in models if models[it] == model], fault)
+    for model, checked in zip(asked, check_models(asked, Path(cache)), strict=True):
+        of_model = [folder for folder in models if models[folder] == model]
+        if checked.fault is not None:
+            found.add_fault(of_model, checked.fault)
+        found.sizes |= dict.fromkeys(of_model, checked.size)
 
 
 def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> None:

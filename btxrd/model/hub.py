@@ -1,7 +1,9 @@
-"""Published weights of timm's models, from the cache of a hub or from the hub itself."""
+"""Published weights of timm's models, from the local cache of a model hub or from the hub."""
 
 import logging
-from collections.abc import Iterator
+import queue
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,22 +16,45 @@ from timm.models import get_pretrained_cfg
 
 from btxrd.errors import InputError, ran_out_of_memory
 
-FILES = "model.safetensors", "pytorch_model.bin"  # of a repository, the first that is there
-SECONDS = 5.0  # until a hub that does not answer is given up; its own library tries for a minute
+FILES = "model.safetensors", "pytorch_model.bin"  # names in a repository, in order of preference
+SECONDS = 5.0  # time for a hub to answer; the hub's own library would try for a minute
+
+
+class UnavailableError(InputError):
+    """Published weights that are not in the cache and cannot be downloaded.
+
+    Attributes:
+        backbone: Name of the timm model.
+        reason: Why the download is not possible.
+    """
+
+    def __init__(self, backbone: str, reason: str) -> None:
+        super().__init__(describe_unavailable([backbone], reason))
+        self.backbone, self.reason = backbone, reason
+
+
+def describe_unavailable(backbones: Sequence[str], reason: str) -> str:
+    """Return one line about models whose weights cannot be downloaded for the same reason."""
+    return (
+        f"model.backbone={','.join(backbones)}: the ImageNet weights cannot be downloaded "
+        f"({reason}); set model.weights=FILE or model.pretrained=false, or use "
+        "model=efficientnet_lite0, whose weights are installed"
+    )
 
 
 def fetch(name: str) -> tuple[Path, str]:
     """Return the file of a model's published weights, and the name of its repository or its URL.
 
     Raises:
-        InputError: If there are none, or if they are not in the cache and cannot be downloaded.
+        InputError: If timm publishes no weights of this model.
+        UnavailableError: If the weights are not in the cache and cannot be downloaded.
     """
     config = get_pretrained_cfg(name)
     repository: str | None = config.hf_hub_id if config is not None else None
     url: str | None = config.url if config is not None else None
     if not repository and not url:
         raise InputError(
-            f"model.backbone={name}: timm has no pretrained weights of it; use "
+            f"model.backbone={name}: timm has no pretrained weights for this model; set "
             "model.pretrained=false or model.weights=FILE"
         )
     try:
@@ -38,14 +63,10 @@ def fetch(name: str) -> tuple[Path, str]:
                 return _of_hub(repository), repository
             assert url
             return _of_url(url), url
-    except Exception as error:  # each library under the hub's has errors of its own
+    except Exception as error:  # the libraries below the hub's have exception types of their own
         if ran_out_of_memory(error):
             raise
-        raise InputError(
-            f"model.backbone={name}: its ImageNet weights cannot be fetched "
-            f"({_reason(error)}); use model.weights=FILE, or model.pretrained=false, "
-            "or model=efficientnet_lite0, whose weights are installed"
-        ) from error
+        raise UnavailableError(name, _reason(error)) from error
 
 
 def _of_hub(repository: str) -> Path:
@@ -54,7 +75,7 @@ def _of_hub(repository: str) -> Path:
         if isinstance(cached, str):
             return Path(cached)
     if constants.HF_HUB_OFFLINE:
-        raise ConnectionError("HF_HUB_OFFLINE is set, and they are not in the cache")
+        raise ConnectionError("HF_HUB_OFFLINE is set, and the weights are not in the cache")
     for file in FILES:
         if _is_there(hf_hub_url(repository, file)):
             return Path(hf_hub_download(repository, file))
@@ -65,17 +86,17 @@ def _of_url(url: str) -> Path:
     path = Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(url).path).name)
     if not path.is_file():
         if not _is_there(url):
-            raise FileNotFoundError(f"there is nothing at {url}")
+            raise FileNotFoundError(f"there is no file at {url}")
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), progress=False)
     return path
 
 
 def _is_there(url: str) -> bool:
-    """Ask for a file, once.
+    """Return whether a host has a file; the host is asked once.
 
     Raises:
-        OSError: If its host does not answer, or refuses.
+        OSError: If the host does not answer, or refuses.
     """
     parts = urlsplit(url)
     if error := _unreachable(f"{parts.scheme}://{parts.netloc}"):
@@ -89,12 +110,25 @@ def _is_there(url: str) -> bool:
 
 @cache
 def _unreachable(host: str) -> requests.RequestException | None:
-    """Return why a host does not answer; asked once, however many models it has."""
+    """Return why a host does not answer, None if it does. It is asked once for all models.
+
+    The timeout of `requests` applies to each address of a host, and not to the lookup of its name.
+    So the question is asked in a thread, which is abandoned after SECONDS.
+    """
+    answers: queue.SimpleQueue[requests.RequestException | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            requests.head(host, timeout=SECONDS).close()
+            answers.put(None)
+        except requests.RequestException as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
     try:
-        requests.head(host, timeout=SECONDS).close()
-    except requests.RequestException as error:
-        return error
-    return None
+        return answers.get(timeout=SECONDS)
+    except queue.Empty:
+        return requests.Timeout(request=requests.Request("HEAD", host).prepare())
 
 
 def _reason(error: Exception) -> str:
@@ -108,7 +142,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the hub's library logs off the terminal: what results is said in one line."""
+    """Keep the log of the hub's library off the terminal; the result is reported in one line."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Whether models can be built, started and used as asked, before any of them is trained."""
+"""Check, before any run, that models can be built, initialised and used as configured."""
 
 import contextlib
 import hashlib
@@ -14,9 +14,9 @@ from pathlib import Path
 from btxrd import __version__
 from btxrd.config.schema import ModelConfig
 from btxrd.errors import InputError, describe_error, ran_out_of_memory
-from btxrd.runtime.files import write_json
+from btxrd.runtime.files import read_json, write_json
 
-SOUND = "models.json"  # names of the models that were found sound, in the cache of the data
+MODELS = "models.json"  # file in `data.cache`: the models that passed the check
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Candidate:
 
     Attributes:
         config: The `model` group of their configs.
-        lesion_map: Whether it is to map lesions.
-        device: Device that it is trained on; `auto` if that of another machine.
+        lesion_map: Whether the model predicts a lesion map.
+        device: Device of the training; `auto` if the training is on another machine.
     """
 
     config: ModelConfig
@@ -35,7 +35,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Hash of everything that the answer of `faults` depends on."""
+        """Hash of everything that the result of the check depends on."""
         content = asdict(self) | {name: version(name) for name in ("torch", "timm")}
         content["btxrd"] = __version__
         if self.config.weights is not None:
@@ -45,41 +45,76 @@ class Candidate:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def faults(models: Sequence[Candidate], cache: Path) -> list[str | None]:
-    """Return what is wrong with each model, None if nothing is.
+@dataclass(frozen=True)
+class Checked:
+    """Result of the check of a model.
 
-    A process of its own finds out, so that what plans a sweep loads no torch. Models that were
-    sound before are not checked again.
+    Attributes:
+        fault: What is wrong with the model, None if nothing is.
+        size: Size of its weights in bytes; 0 if unknown.
+    """
+
+    fault: str | None = None
+    size: int = 0
+
+
+def check_models(models: Sequence[Candidate], cache: Path) -> list[Checked]:
+    """Check each model in a separate process, so that planning a sweep does not load torch.
+
+    Models that passed before are not checked again.
 
     Args:
         models: Models that runs will train.
-        cache: Folder that remembers which models are sound.
+        cache: Folder of the file that lists the models that passed.
     """
-    index = cache / SOUND
+    index = cache / MODELS
     try:
-        sound = set(json.loads(index.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        sound = set()
-    asked = [model for model in models if model.name not in sound]
-    if not asked:
-        return [None] * len(models)
-    found = dict(zip((model.name for model in asked), _ask(asked), strict=True))
-    with contextlib.suppress(OSError, InputError):  # it only saves time
-        write_json(index, sorted(sound | {name for name, fault in found.items() if not fault}))
-    return [found.get(model.name) for model in models]
+        known = {name: Checked(size=int(size)) for name, size in read_json(index).items()}
+    except (OSError, ValueError, TypeError, AttributeError, InputError):
+        known = {}
+    asked = [model for model in models if model.name not in known]
+    if asked:
+        found = dict(zip((model.name for model in asked), _ask(asked), strict=True))
+        known |= found
+        passed = {name: it.size for name, it in sorted(known.items()) if it.fault is None}
+        with contextlib.suppress(OSError, InputError):  # the file only saves time
+            write_json(index, passed)
+    return [known[model.name] for model in models]
 
 
-def _ask(models: list[Candidate]) -> list[str | None]:
+def _ask(models: list[Candidate]) -> list[Checked]:
     command = [sys.executable, "-m", "btxrd.model.preflight"]
     done = subprocess.run(command, input=pickle.dumps(models), capture_output=True)
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().split("\n")[-1]
-        return [f"model: cannot be checked; exit status {done.returncode} ({last})"] * len(models)
-    found: list[str | None] = json.loads(done.stdout)
-    return found
+        fault = f"model: cannot be checked; exit status {done.returncode} ({last})"
+        return [Checked(fault)] * len(models)
+    return [Checked(**found) for found in json.loads(done.stdout)]
 
 
-def _fault(model: Candidate) -> str | None:
+def check_here(models: Sequence[Candidate]) -> list[Checked]:
+    """Check models in this process.
+
+    Models whose weights cannot be downloaded for the same reason share one message.
+    """
+    from btxrd.model.hub import UnavailableError, describe_unavailable
+
+    found = [_check(model) for model in models]
+    unavailable: dict[str, list[str]] = {}
+    for error in found:
+        if isinstance(error, UnavailableError):
+            unavailable.setdefault(error.reason, []).append(error.backbone)
+
+    def describe(error: InputError) -> str:
+        if not isinstance(error, UnavailableError):
+            return str(error)
+        names = list(dict.fromkeys(unavailable[error.reason]))
+        return describe_unavailable(names, error.reason)
+
+    return [Checked(describe(it)) if isinstance(it, InputError) else it for it in found]
+
+
+def _check(model: Candidate) -> Checked | InputError:
     from btxrd.model.factory import create_model
     from btxrd.model.fit import check_fit, without_draws
     from btxrd.runtime.device import choose_device
@@ -91,24 +126,24 @@ def _fault(model: Candidate) -> str | None:
             built = create_model(**settings, num_classes=3, lesion_map=model.lesion_map)
         check_fit(built, model.config.image_size)
     except InputError as error:
-        return str(error)
-    except Exception as error:  # of whatever kind: the run would end with it
+        return error
+    except Exception as error:  # any exception here would end the run too
         name = f"model.backbone={model.config.backbone}"
         reason = (
             describe_error(error) if ran_out_of_memory(error) else f"cannot be used ({error!r})"
         )
-        return str(InputError(f"{name}: {reason}"))
-    return None
+        return InputError(f"{name}: {reason}")
+    return Checked(size=sum(tensor.nbytes for tensor in built.state_dict().values()))
 
 
 def main() -> None:
-    """Check the models on stdin, and write what is wrong with each to stdout."""
+    """Check the models on stdin, and write the results to stdout as JSON."""
     models: list[Candidate] = pickle.load(sys.stdin.buffer)
-    stdout, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints
-    json.dump([_fault(model) for model in models], stdout)
+    stdout, sys.stdout = sys.stdout, sys.stderr  # libraries may print
+    json.dump([asdict(found) for found in check_here(models)], stdout)
 
 
 if __name__ == "__main__":
-    from btxrd.model.preflight import main as imported_main  # which unpickles `Candidate`
+    from btxrd.model.preflight import main as imported_main  # the module that `Candidate` is of
 
     imported_main()
