@@ -59,7 +59,7 @@ def touch(folder, *names):
 def test_a_folder_that_btxrd_did_not_make_is_refused(check, name, tmp_path):
     if (check, name) == (check_run, ".hydra/config.yaml"):
         pytest.skip("a run that was killed as it began has it, too")
-    with pytest.raises(InputError, match="holds files that btxrd did not make there, such as "):
+    with pytest.raises(InputError, match="contains files that btxrd did not create, such as "):
         check(touch(tmp_path, name))
     assert (tmp_path / name).read_text() == "mine"
 
@@ -122,6 +122,17 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
         refuse_readonly(tmp_path / "a" / "b", "x=1")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_a_folder_in_which_even_root_cannot_create_a_file_is_one_line():
+    with pytest.raises(InputError, match=r"^x=1: cannot be written \(/proc: .*\); name another"):
+        refuse_readonly(Path("/proc/nonesuch/run"), "x=1")
+
+
+def test_a_folder_that_was_checked_is_as_before(tmp_path):
+    refuse_readonly(tmp_path / "a", "x=1")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_phantom_removes_what_killed_processes_left_and_nothing_else(tmp_path):
     touch(tmp_path, ".p-abcdefgh/whole/images/a", ".p-abcdefgi/lock", ".p-settings/a")
     touch(tmp_path, ".p-settinga/lock", ".p-settinga/mine", "p/phantom.json")
@@ -144,7 +155,7 @@ def test_the_current_folder_with_files_of_the_user_is_refused_untouched(command,
         text=True,
     )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "holds files that btxrd did not make there, such as config.yaml" in done.stderr
+    assert "contains files that btxrd did not create, such as config.yaml" in done.stderr
     assert sorted(
         path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
     ) == sorted(names)

@@ -72,11 +72,16 @@ def _reason_of(error: Exception, path: Path, temporary: Path) -> str | None:
     if isinstance(error, OSError) and error.errno is not None:
         named = Path(os.fsdecode(error.filename or path))
         if named in (path, temporary, *path.parents):
-            return REASONS.get(error.errno, str(error.strerror))
+            return describe_os_error(error)
     is_full = os.strerror(errno.ENOSPC) in str(error) or (
         path.parent.is_dir() and shutil.disk_usage(path.parent).free < FULL
     )
     return REASONS[errno.ENOSPC] if is_full else None
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return why the system refused an operation, without the name of the file."""
+    return REASONS.get(error.errno or 0, error.strerror or str(error))
 
 
 def is_temporary(path: Path) -> bool:

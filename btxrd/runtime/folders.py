@@ -1,11 +1,11 @@
-"""Folders that the commands write into: only empty ones, and those that they made themselves."""
+"""Checks of the folders that the commands write into."""
 
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from btxrd.errors import InputError
-from btxrd.runtime.files import is_temporary
+from btxrd.runtime.files import TEMPORARY, describe_os_error, is_temporary
 
 OF_SYSTEM = {".DS_Store", "lost+found"}
 
@@ -13,16 +13,17 @@ OF_SYSTEM = {".DS_Store", "lost+found"}
 def refuse_foreign(
     folder: Path, place: str, is_made: Callable[[], bool], begun: Collection[str] = ()
 ) -> None:
-    """Refuse a folder that is not empty and that btxrd did not make.
+    """Refuse a folder that contains files and was not created by btxrd.
 
     Args:
         folder: Folder that is to be written into; it need not exist.
-        place: Begins the message, such as `hydra.run.dir=FOLDER`.
-        is_made: Whether the folder holds the file that tells that btxrd made it.
+        place: Start of the message, such as `hydra.run.dir=FOLDER`.
+        is_made: Function that returns whether the folder contains the file that marks it as
+            created by btxrd.
         begun: Names of the files that btxrd writes before that file.
 
     Raises:
-        InputError: If the folder is foreign, cannot be read, or is a file.
+        InputError: If btxrd did not create the folder, if it cannot be read, or if it is a file.
     """
     try:
         names = {path.name for path in folder.iterdir()}
@@ -37,13 +38,13 @@ def refuse_foreign(
     )
     if foreign and not is_made():
         raise InputError(
-            f"{place}: holds files that btxrd did not make there, such as {foreign[0]}; "
+            f"{place}: contains files that btxrd did not create, such as {foreign[0]}; "
             "name a new or an empty folder"
         )
 
 
 def inside(folder: Path, *paths: str) -> set[str]:
-    """Return the names in a folder under which these paths lie, such as that of a cache."""
+    """Return the names of the entries of a folder that contain any of the paths."""
     found = set()
     for path in map(Path, paths):
         if path.absolute().is_relative_to(folder.absolute()):
@@ -52,10 +53,13 @@ def inside(folder: Path, *paths: str) -> set[str]:
 
 
 def refuse_readonly(folder: Path, place: str) -> None:
-    """Refuse a folder that cannot be written into, or cannot be made.
+    """Refuse a folder that cannot be written into or cannot be created.
+
+    Permissions do not tell everything: root may write anywhere except on a read-only file system,
+    or in a folder such as /proc. So a file is created, and removed again.
 
     Raises:
-        InputError: If that is so.
+        InputError: If the folder cannot be written into.
     """
     at = folder.absolute()
     while not os.path.lexists(at) and at != at.parent:
@@ -64,3 +68,11 @@ def refuse_readonly(folder: Path, place: str) -> None:
         raise InputError(f"{place}: {at} is not a folder; name another one")
     if not os.access(at, os.W_OK | os.X_OK):
         raise InputError(f"{place}: cannot be written ({at} is read-only); name another folder")
+    trial = at / f"writable.{os.getpid()}{TEMPORARY}"
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise InputError(
+            f"{place}: cannot be written ({at}: {describe_os_error(error)}); name another folder"
+        ) from error
