@@ -13,9 +13,10 @@ nox.options.default_venv_backend = (
 nox.options.sessions = ["tests", "lint", "types"]
 
 
-# A worker of pytest-xdist for each core that this process may use. A worker that has no test left
-# takes some from another one.
-PARALLEL = ("-n", str(len(os.sched_getaffinity(0))), "--dist", "worksteal")
+# pytest-xdist starts one worker per core that this process may use. A worker that has no tests left
+# takes some from another worker. macOS and Windows do not tell a process its cores.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+PARALLEL = ("-n", str(CORES), "--dist", "worksteal")
 
 
 @nox.session(reuse_venv=True)

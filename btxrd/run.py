@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from btxrd.config import parsers
+from btxrd.runtime.interruption import signals
 from btxrd.runtime.surroundings import settle_in
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def main() -> int:
         return 0
     from btxrd.config.messages import one_line_errors
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in signals("SIGTERM", "SIGHUP", "SIGBREAK"):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, lambda got, _: sys.exit(128 + got))
     with one_line_errors():

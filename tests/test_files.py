@@ -168,6 +168,23 @@ def test_what_cannot_be_written_is_one_line_with_the_reason(tmp_path, number, re
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_another_process_has_open_on_windows_is_replaced_once_it_is_closed(
+    tmp_path, monkeypatch
+):
+    refusals = iter([PermissionError("in use"), PermissionError("in use")])
+    rename = Path.replace
+
+    def refuse_twice(self, target):
+        for error in refusals:
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(files, "IN_USE_SECONDS", 30)
+    monkeypatch.setattr(Path, "replace", refuse_twice)
+    write_text(tmp_path / "a", "text")
+    assert (tmp_path / "a").read_text() == "text"
+
+
 def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(InputError, match="a: cannot be written, Is a directory"):
@@ -237,10 +254,10 @@ def test_text_that_utf_8_does_not_have_is_written_escaped(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_without_locks_is_one_line(number, tmp_path, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    monkeypatch.setattr("filelock.lock_descriptor", refuse)
     with (
         pytest.raises(InputError, match=r"lock: the file system of this folder has no locks"),
         lock(tmp_path / "lock"),

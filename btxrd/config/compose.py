@@ -239,6 +239,7 @@ def _logging(hydra: Any, prefix: str) -> dict[str, Any]:
     for handler in (found.get("handlers") or {}).values():
         if "filename" in handler:
             handler.setdefault("delay", True)  # no log in a folder without a run
+            handler.setdefault("encoding", "utf-8")
         if handler.get("filename") == str(by_name):
             handler["filename"] = str(by_name.with_name(LOG))
     return found

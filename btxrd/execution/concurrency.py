@@ -18,7 +18,7 @@ from btxrd.artifacts.plan import PLAN, read_plan
 from btxrd.config.schema import Config
 from btxrd.errors import DamagedError
 from btxrd.execution.placement import Placement, share_of, visible_gpus
-from btxrd.runtime.cores import cores, threads
+from btxrd.runtime.cores import cores, memory, threads
 from btxrd.runtime.files import read_json, read_or_build, write_json
 
 VERSION = 2  # of the measurement; raise it when that changes
@@ -95,21 +95,13 @@ def _images(config: Config, cases: int) -> float:
 
 def _recall_or_measure(config: Config, gpus: int, candidates: list[int]) -> dict[str, float]:
     parts = [VERSION, asdict(config.model), config.training.batch_size, config.device, candidates]
-    parts += [platform.node(), cores(), threads(), gpus, memory_here(), version("torch")]
+    parts += [platform.node(), cores(), threads(), gpus, memory(), version("torch")]
     key = hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
     target = Path(config.data.cache) / f"pace-{key}.json"
     found: dict[str, float] = read_or_build(
         target, read_json, lambda beside: write_json(beside, measure(config, candidates, gpus))
     )
     return found
-
-
-def memory_here() -> int:
-    """Return the memory of this machine, or of this container, in bytes."""
-    of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    given = limit.read_text().strip() if limit.is_file() else "max"
-    return min(of_machine, int(given)) if given.isdigit() else of_machine
 
 
 def measure(config: Config, candidates: list[int], gpus: int = 0) -> dict[int, float]:
@@ -123,13 +115,13 @@ def measure(config: Config, candidates: list[int], gpus: int = 0) -> dict[int, f
     """
     print("Measuring how many parallel runs have the highest throughput", flush=True)
     found: dict[int, float] = {}
-    memory = on_gpu = 0.0
+    in_memory = on_gpu = 0.0
     for count in candidates:
         on_one_gpu = math.ceil(count / gpus) if gpus else 0
-        if memory * count > MEMORY or on_gpu * on_one_gpu > MEMORY:
+        if in_memory * count > MEMORY or on_gpu * on_one_gpu > MEMORY:
             break
         trials = try_out(config, count)
-        memory = max(trial.memory for trial in trials)
+        in_memory = max(trial.memory for trial in trials)
         on_gpu = max(trial.on_gpu for trial in trials)
         before = max(found.values(), default=0.0)
         found[count] = sum(trial.images_per_second for trial in trials)

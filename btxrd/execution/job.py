@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -116,10 +116,17 @@ def do_runs(works: Sequence[Work], sweep: Sweep, *, use_gpus: bool) -> list[str]
 
     with ThreadPoolExecutor(sweep.at_once) as pool:
         try:
-            return list(pool.map(do, works))
+            return [_wait(future) for future in [pool.submit(do, work) for work in works]]
         except BaseException:
             sweep.killing.set()
             raise
+
+
+def _wait(future: Future[str]) -> str:
+    """Return the result of a future. Wait in short steps, between which Windows handles signals."""
+    while not future.done():
+        wait([future], POLL_SECONDS)
+    return future.result()
 
 
 def _do(work: Work, sweep: Sweep, placement: Placement) -> str:

@@ -1,10 +1,12 @@
 """A sweep from its checks to its exit status, however it ends."""
 
+import _thread
 import logging
 import os
 import shutil
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,11 +26,12 @@ from btxrd.execution.status import LOCK
 from btxrd.execution.stop import STOP, record_launch, request_stop
 from btxrd.execution.supervisor import PATIENCE
 from btxrd.runtime.files import atomic_write, lock, remove_abandoned, write_text
+from btxrd.runtime.interruption import signals
 
 log = logging.getLogger(__name__)
 
 MOMENT = 5  # seconds until a process that was killed is gone
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = signals("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 def check(runs: dict[Path, Config], *, fail_fast: bool, is_local: bool = True) -> Findings:
@@ -180,16 +183,18 @@ def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
             "Stopping: active runs are saving their state. Interrupt again to quit immediately.",
             file=sys.stderr,
         )
-        signal.alarm(PATIENCE + 30)
+        alarm.start()
 
-    for number in (*ENDING, signal.SIGALRM):
-        under_nohup = number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
+    alarm = threading.Timer(PATIENCE + 30, _thread.interrupt_main)  # as a second signal
+    alarm.daemon = True
+    for number in ENDING:
+        under_nohup = number in signals("SIGHUP") and signal.getsignal(number) is signal.SIG_IGN
         if not under_nohup:
             signal.signal(number, receive)
     try:
         yield
     finally:
-        signal.alarm(0)
+        alarm.cancel()
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)  # the summary is being written
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,12 @@ from btxrd.execution.concurrency import choose_at_once
 from btxrd.execution.placement import runs_at_once
 from btxrd.execution.preflight import Findings
 
-LONGEST_NAME = 240  # bytes; file systems allow 255
+IS_WINDOWS = sys.platform == "win32"
+LONGEST_NAME = 100 if IS_WINDOWS else 240  # bytes; a name has at most 255, a Windows path 260
+FORBIDDEN = re.compile(  # in a name on Windows; elsewhere all characters are allowed
+    r'[<>:"|?*\\\x01-\x1f]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)' if IS_WINDOWS else "(?!)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,8 @@ def folder_of(sweep_dir: Path, point: Point, constant: Collection[str] = ()) -> 
     """Name the folder of a run: one folder directly under its sweep.
 
     A slash in its name becomes a dot. Up to version 0.1 it made nested folders; a run that is in
-    such folders stays there. A name that is too long is shortened.
+    such folders stays there. A name that is too long is shortened, and a character that Windows
+    forbids is replaced there.
 
     Args:
         sweep_dir: Folder of the sweep.
@@ -166,8 +173,8 @@ def folder_of(sweep_dir: Path, point: Point, constant: Collection[str] = ()) -> 
         raise InputError(f"hydra.sweep.subdir={point.subdir}: must be the name of a folder")
     if "\0" in name:
         raise InputError(f"hydra.sweep.subdir={name!r}: is no name of a folder")
-    is_long = len(os.fsencode(name)) > LONGEST_NAME
-    return sweep_dir / (_shortened(name, constant) if is_long else name)
+    is_usable = len(os.fsencode(name)) <= LONGEST_NAME and FORBIDDEN.search(name) is None
+    return sweep_dir / (name if is_usable else _shortened(name, constant))
 
 
 def _shortened(name: str, constant: Collection[str]) -> str:
@@ -182,7 +189,8 @@ def _shortened(name: str, constant: Collection[str]) -> str:
         kept = re.sub(f"(^|,){part}(?=,|$)", "", kept)
     kept = re.sub(r"\d+\.\d{5,}(e-?\d+)?", lambda found: f"{float(found[0]):.4g}", kept)
     digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:12]
-    start = os.fsencode(kept.lstrip(","))[: LONGEST_NAME - len(digest) - 1].decode(errors="ignore")
+    kept = FORBIDDEN.sub("_", kept.lstrip(","))
+    start = os.fsencode(kept)[: LONGEST_NAME - len(digest) - 1].decode(errors="ignore")
     return f"{start},{digest}".lstrip(",")
 
 

@@ -39,12 +39,13 @@ from btxrd.execution.status import (
     stamp,
 )
 from btxrd.runtime.files import free_name, remove_leftovers, write_bytes
+from btxrd.runtime.interruption import signals
 
 log = logging.getLogger(__name__)
 
 RESERVED = 256 * 1024  # bytes
 CRASH = "Fatal Python error"  # how faulthandler begins
-OF_USERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)  # interrupt, not failure
+OF_USERS = signals("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2", "SIGBREAK")  # interrupt, not failure
 
 
 def begin(
@@ -171,7 +172,7 @@ def settle(run_dir: Path, code: int, seconds: float, log_from: int = 0) -> State
         reason = RunError(name, "was asked to end")
         finalize_status(run_dir, ended_status(status, "interrupted", seconds, reason))
         return "interrupted"
-    if -code == signal.SIGKILL:
+    if -code in signals("SIGKILL"):
         message = "the process was killed, by a user or by the system for lack of memory"
     else:
         message = "the process crashed without recording the cause"

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from btxrd.config.jobspec import LOG, JobSpec
 from btxrd.execution.placement import Placement
@@ -17,6 +19,7 @@ from btxrd.execution.slurm import is_job
 from btxrd.execution.status import LOCK, is_complete
 from btxrd.execution.stop import Stop
 from btxrd.runtime.files import lock, write_text
+from btxrd.runtime.interruption import ASKING
 
 POLL_SECONDS = 0.2
 PATIENCE = 60  # seconds that a run has to save and end; and to wait for another that is ending
@@ -89,7 +92,7 @@ def _start(
         [sys.executable, "-m", "btxrd.execution.worker", str(run_dir)],
         stdin=subprocess.PIPE,  # stays open: the worker ends when it closes
         env=os.environ | job.environment | placement.environment,
-        pass_fds=[handle],
+        **_options(handle),
     )
     assert process.stdin is not None
     try:
@@ -100,6 +103,16 @@ def _start(
     return process
 
 
+def _options(handle: int) -> dict[str, Any]:
+    """Return the options of the process of a run that depend on the system.
+
+    On Windows, a process cannot inherit a lock, and needs a group of its own to receive ASKING.
+    """
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"pass_fds": [handle]}
+
+
 def _poll(process: "subprocess.Popen[bytes]") -> int | None:
     try:
         return process.wait(POLL_SECONDS)
@@ -108,11 +121,12 @@ def _poll(process: "subprocess.Popen[bytes]") -> int | None:
 
 
 def _end(process: "subprocess.Popen[bytes]", stop: Callable[[], Stop]) -> int:
-    """Ask a run to save and end; return its exit status, or SIGTERM's if it had to be killed.
+    """Ask a run to save its state and end. Return its exit status, or -SIGTERM if it was killed.
 
-    It is killed if it takes too long, if it is to stop at once, and by an exception.
+    It is killed if it takes too long, if it must stop at once, or if an exception occurs here.
     """
-    process.terminate()
+    with suppress(OSError):  # Windows cannot send ASKING without a console
+        process.send_signal(ASKING)
     deadline = time.monotonic() + PATIENCE
     try:
         while time.monotonic() < deadline and stop() != Stop.AT_ONCE:

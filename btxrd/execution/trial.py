@@ -1,22 +1,23 @@
-"""Time some training steps: `python -m btxrd.execution.trial`, started by `concurrency.py`.
+"""Measure the throughput of training steps; `concurrency.py` runs this module as a program.
 
-Stdin gives the config of a run, pickled, and then a line to start. Stdout takes `Trial` as JSON.
+It reads the pickled config of a run from stdin, and starts when it reads a line. It prints the
+fields of `Trial` as JSON.
 """
 
 import json
 import pickle
-import resource
 import sys
 import time
 
 from btxrd.config.schema import Config
-from btxrd.execution.concurrency import READY, memory_here
+from btxrd.execution.concurrency import READY
+from btxrd.runtime.cores import memory, peak_memory
 
 STEPS, SECONDS = 6, 4.0  # minimum number and duration
 
 
 def main() -> None:
-    """Train on one batch in memory, as a run does."""
+    """Train repeatedly on one batch in memory, with the training step of a run."""
     config: Config = pickle.load(sys.stdin.buffer)
     import numpy as np
     import torch
@@ -60,8 +61,7 @@ def main() -> None:
         steps += 1
         if steps % LOSS_READ_INTERVAL == 0 or device.type == "cpu":
             loss.item()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    share = peak * (1 if sys.platform == "darwin" else 1024) / memory_here()
+    share = peak_memory() / memory()
     on_gpu = 0.0
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory

@@ -1,10 +1,9 @@
-"""The process of one run, started by `supervisor.py` as `btxrd.execution.worker RUN_DIR`."""
+"""The process of one run; `supervisor.py` starts it as `btxrd.execution.worker RUN_DIR`."""
 
 import faulthandler
 import logging
 import os
 import pickle
-import signal
 import sys
 import threading
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from btxrd.runtime.surroundings import settle_in
 
 
 def main() -> int:
-    """Do the run specified on stdin; return 0 if it completes."""
+    """Execute the run specified on stdin. Return 0 if it completes."""
     settle_in()
     interruption = Interruption()
     interruption.listen()
@@ -37,7 +36,7 @@ def main() -> int:
         except (ValueError, TypeError, AttributeError) as error:
             reason = error.__cause__ or error
             raise InputError(f"hydra.job_logging: cannot be used ({reason})") from error
-        logging.getLogger("torch").setLevel(logging.WARNING)  # it logs statistics at its end
+        logging.getLogger("torch").setLevel(logging.WARNING)  # torch logs statistics at exit
         from btxrd.train_eval import train_eval
 
         build_model = instantiate(asdict(job.config.model), _partial_=True)
@@ -49,10 +48,10 @@ def main() -> int:
 
     with (run_dir / LOG).open("a") as log:
         faulthandler.enable(log)
-        logging.raiseExceptions = False  # a log that cannot be written must not end a run
+        logging.raiseExceptions = False  # an error in writing the log must not end the run
         try:
             return 0 if record(run_dir, work) == "complete" else 1
-        except InputError as error:  # the last status cannot be written
+        except InputError as error:  # the final status cannot be written
             print(error, file=sys.stderr)
             return 1
         finally:
@@ -60,10 +59,10 @@ def main() -> int:
 
 
 def _end_with_parent() -> None:
-    """Wait until stdin is closed, then end at once: the process that supervises the run is gone."""
+    """End at once when stdin is closed, because the supervising process has then ended."""
     while os.read(sys.stdin.fileno(), 1):
         pass
-    os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(1)
 
 
 if __name__ == "__main__":

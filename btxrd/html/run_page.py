@@ -79,7 +79,7 @@ def write_run_page(run: Run, origin: Origin) -> None:
     }
     content |= _of_scored(run, origin) if isinstance(run, ScoredRun) else _of_other(run)
     page, path = render("run.html.j2", **content), run.path / RUN_PAGE
-    if not path.is_file() or path.read_text(errors="replace") != page:  # leave it as it is
+    if not path.is_file() or path.read_text("utf-8", "replace") != page:  # leave it as it is
         write_text(path, page)
 
 
@@ -206,7 +206,7 @@ def _history(run: Run) -> pd.DataFrame | None:
 
 def _last_lines(log: Path) -> str:
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        lines = log.read_text("utf-8", "replace").splitlines()
     except OSError:
         return ""
     return "\n".join(lines[-LINES:])

@@ -130,7 +130,7 @@ def _remove_leftovers(root: Path) -> None:
                     continue  # it begins just now, or is not ours
                 with lock(place / LOCK) as handle:
                     if handle is not None:
-                        shutil.rmtree(place)
+                        shutil.rmtree(place, ignore_errors=True)  # Windows keeps its open lock file
 
 
 def _write_images(root: Path, cases: int, seed: int, kind: str) -> dict[str, list[Any]]:

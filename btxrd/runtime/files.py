@@ -1,7 +1,6 @@
 """Atomic writes, lock files and caches."""
 
 import errno
-import fcntl
 import itertools
 import json
 import logging
@@ -9,6 +8,7 @@ import math
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,8 +30,9 @@ OF_OLDER = frozenset((  # files that versions up to 0.2 wrote as NAME.PID.tmp
 ))  # fmt: skip
 OF_PICTURES = {"figures", "gradcam"}  # folders of a run
 WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+IN_USE_SECONDS = 2.0 if sys.platform == "win32" else 0.0  # Windows replaces no file that is open
 FULL = 64 * 1024  # bytes free, below which a file system counts as full
-REASONS = {  # why a file cannot be written; any other error of the system is said in its own words
+REASONS = {  # why a file cannot be written; the system describes any other error itself
     errno.ENOSPC: "the file system is full",
     errno.EDQUOT: "the quota of this user or folder is used up",
     errno.EFBIG: "it would be larger than the limit on the size of files (ulimit -f)",
@@ -53,7 +54,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _replace(temporary, path)
     except Exception as error:
         reason = _reason_of(error, path, temporary)
         if reason is not None:
@@ -64,10 +65,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _reason_of(error: Exception, path: Path, temporary: Path) -> str | None:
-    """Return why `path` cannot be written; None if the error is about something else.
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename a file to `path`. On Windows, wait for other processes to close the old one."""
+    deadline = time.monotonic() + IN_USE_SECONDS
+    while True:
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.05)
 
-    Libraries report a full disk in different ways, and some remove what they wrote.
+
+def _reason_of(error: Exception, path: Path, temporary: Path) -> str | None:
+    """Return why `path` cannot be written, or None if the error is about something else.
+
+    Libraries report a full disk in different ways, and some of them delete the file.
     """
     if isinstance(error, OSError) and error.errno is not None:
         named = Path(os.fsdecode(error.filename or path))
@@ -85,7 +99,7 @@ def describe_os_error(error: OSError) -> str:
 
 
 def is_temporary(path: Path) -> bool:
-    """Return whether a file is one that `atomic_write` leaves if its process is killed."""
+    """Return whether `atomic_write` made a file, which remains if its process is killed."""
     left = re.fullmatch(r"(.+)\.\d+(\.btxrd)?\.tmp", path.name)
     if left is None:
         return False
@@ -94,21 +108,21 @@ def is_temporary(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed; the caller locks the folder."""
+    """Remove the temporary files of killed processes. The caller holds the lock of the folder."""
     for path in folder.rglob("*.tmp"):
         if is_temporary(path):
             path.unlink(missing_ok=True)
 
 
 def _remove_leftovers_of(target: Path) -> None:
-    """Remove the temporary files of one file of a cache; the caller locks it."""
+    """Remove the temporary files of one file of a cache. The caller holds the lock of that file."""
     for path in target.parent.glob("*.tmp"):
         if re.fullmatch(re.escape(target.name) + r"\.\d+(\.btxrd)?\.tmp", path.name):
             path.unlink(missing_ok=True)
 
 
 def remove_leftovers_of_cache(cache: Path) -> None:
-    """Remove the temporary files of a cache that no process writes any more."""
+    """Remove the temporary files of a cache that no running process is writing."""
     for path in list(cache.glob("*.tmp")) if cache.is_dir() else []:
         target = path.with_name(re.sub(r"\.\d+(\.btxrd)?\.tmp$", "", path.name))
         guard = target.with_name(target.name + ".lock")
@@ -120,14 +134,16 @@ def remove_leftovers_of_cache(cache: Path) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files that lie in a folder, unless their process is alive.
+    """Remove the temporary files in a folder whose processes have ended.
 
-    This is for files that are written without a lock.
+    Use this for files that are written without a lock.
     """
+    import psutil
+
     for path in folder.glob(f"*{TEMPORARY}"):
         pid = path.name.removesuffix(TEMPORARY).rpartition(".")[2]
         with suppress(OSError):
-            if pid.isdecimal() and not Path("/proc", pid).exists() and Path("/proc/self").exists():
+            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
                 path.unlink()
 
 
@@ -137,18 +153,18 @@ def lock(
 ) -> Iterator[int | None]:
     """Hold a lock file.
 
-    The lock belongs to the open file. A process that inherits the descriptor keeps it, and it is
-    released when the last of them ends, in whatever way. A program that another thread starts at
-    the same moment holds it too, for some milliseconds, until that program closes what it does not
-    inherit. So a lock that was just released may be taken, and a caller that needs it waits.
+    The lock belongs to the open file, and the system releases it when the process ends, in whatever
+    way. Except on Windows, a child process that inherits the descriptor holds the lock too. While
+    another thread starts a program, that program also holds it for some milliseconds. A lock that
+    was just released may therefore still be taken, so a caller that needs it has to wait.
 
     Args:
         path: Path to the lock file, which is not removed.
         timeout: Number of seconds to wait for another holder.
-        give_up: Whether not to wait any longer; asked again and again.
+        give_up: Function that is called repeatedly, and ends the wait by returning True.
 
     Yields:
-        The descriptor; None if another process holds the lock.
+        The descriptor, or None if another process holds the lock.
 
     Raises:
         InputError: If the file system has no locks.
@@ -167,24 +183,23 @@ def lock(
 
 
 def _try_lock(descriptor: int, path: Path) -> bool:
+    from filelock import lock_descriptor
+
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return lock_descriptor(descriptor, blocking=False)
     except OSError as error:
         if error.errno not in WITHOUT_LOCKS:
             raise
         raise InputError(
             f"{path}: the file system of this folder has no locks ({error.strerror}), so two "
-            "commands could spoil each other's files; name a folder on another one"
+            "commands could damage each other's files; choose a folder on another file system"
         ) from error
-    return True
 
 
 def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path], None]) -> T:
     """Read a file of a cache. If it is missing or damaged, `build` writes it first.
 
-    Only one process at a time does so.
+    A lock ensures that one process at a time builds it, and that the others wait.
 
     Raises:
         InputError: If the cache cannot be written.
@@ -200,7 +215,7 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
             try:
                 return read(target)
             except Exception as error:  # each kind of damage raises a type of its own
-                log.warning("%s is damaged (%s), and is built again", target, error)
+                log.warning("%s is damaged (%s) and will be rebuilt", target, error)
         _remove_leftovers_of(target)
         with atomic_write(target) as temporary:
             build(temporary)
@@ -208,7 +223,7 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
 
 
 def free_name(path: Path) -> Path:
-    """Return a path that nothing has yet: this one, or one with a number after it."""
+    """Return a path at which nothing exists: this one, or one with a number appended."""
     for number in itertools.count(2):
         if not os.path.lexists(path):
             return path
@@ -217,10 +232,10 @@ def free_name(path: Path) -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether there is anything at a path, if only a broken link.
+    """Return whether anything exists at a path. A broken link counts.
 
     Raises:
-        OSError: If that cannot be told, as in a folder that cannot be read.
+        OSError: If the folder cannot be read.
     """
     try:
         os.lstat(path)
@@ -233,7 +248,7 @@ def read_file(path: Path) -> bytes:
     """Return the content of a file.
 
     Raises:
-        DamagedError: If there is something else in its place, such as a folder or a pipe.
+        DamagedError: If it is not a regular file but, for example, a folder or a pipe.
         OSError: If it is missing or cannot be read.
     """
     if path.exists() and not path.is_file():
@@ -253,15 +268,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON. Raise ValueError for NaN and infinity, which JSON does not have."""
+    """Write `content` as JSON. Raise ValueError for NaN or infinity, which JSON cannot express."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that this package wrote.
+    """Return the content of a JSON file that this package wrote.
 
     Raises:
-        DamagedError: If it is damaged.
+        DamagedError: If it is not valid JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -1,11 +1,19 @@
-"""Signals that end a run, handled at points where nothing is lost."""
+"""Signals that end a command or a run, by the names that this system has."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-TERMINATING = (signal.SIGTERM, signal.SIGUSR2)  # SIGUSR2: Slurm's, shortly before the time limit
+
+def signals(*names: str) -> tuple[signal.Signals, ...]:
+    """Return the signals of these names; Windows does not have all of them."""
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+# SIGUSR2: Slurm sends it shortly before the time limit. SIGBREAK: ASKING, as Windows delivers it.
+TERMINATING = signals("SIGTERM", "SIGUSR2", "SIGBREAK")
+(ASKING,) = signals("CTRL_BREAK_EVENT") or (signal.SIGTERM,)  # asks a run to save its state and end
 
 
 class Interruption:
@@ -19,13 +27,13 @@ class Interruption:
         self._is_held = False
 
     def listen(self) -> None:
-        """Handle the signals of this process; Ctrl-C is handled by the process that started it."""
+        """Handle the termination signals. Ignore Ctrl-C, which the parent process handles."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in TERMINATING:
             signal.signal(number, self.receive)
 
     def receive(self, number: int, _: FrameType | None = None) -> None:
-        """Record the first signal, and exit at once unless held. Later ones are ignored."""
+        """Record the first signal, and exit at once unless held. Ignore any further signal."""
         if self._received is not None:
             return
         self._received = number
@@ -33,12 +41,12 @@ class Interruption:
             self._exit_if_received()
 
     def end(self) -> None:
-        """Ignore further signals: what remains is short, and must not be interrupted."""
+        """Ignore further signals, because the work that remains is short and must complete."""
         self._is_held = True
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Handle a signal at the end of the block only."""
+        """Defer the handling of a signal to the end of the block."""
         self._is_held = True
         try:
             yield
