@@ -66,6 +66,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(reuse_venv=True)
+def docs(session: nox.Session) -> None:
+    """Build the site into site/; a broken link or anchor is an error. `-- serve` shows it."""
+    session.install("-e", ".[docs]")
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
+
+
+@nox.session(reuse_venv=True)
 def grid(session: nox.Session) -> None:
     """Run the grid of eight on synthetic films, in a folder of its own; takes minutes."""
     session.install("-e", ".")
