@@ -6,9 +6,10 @@ import sys
 from btxrd.artifacts.plan import read_usable_plan
 from btxrd.artifacts.status import STATUS
 from btxrd.config import parsers
+from btxrd.config.checks import check
 from btxrd.config.commandline import resuming
 from btxrd.config.messages import one_line_errors
-from btxrd.config.schema import ReportConfig, check
+from btxrd.config.schema import ReportConfig
 from btxrd.errors import InputError
 from btxrd.html.publish import publish_run, summarize
 from btxrd.runtime.surroundings import settle_in

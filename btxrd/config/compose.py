@@ -24,11 +24,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from btxrd.config.checks import check
 from btxrd.config.choices import conf_dir
 from btxrd.config.commandline import CommandLine
 from btxrd.config.jobspec import LOG, JobSpec
 from btxrd.config.messages import nearest, why_unreadable
-from btxrd.config.schema import Config, check
+from btxrd.config.schema import Config
 from btxrd.errors import InputError
 
 OURS = "hydra_plugins.btxrd_launcher.BatchLauncher"

@@ -1,14 +1,13 @@
-"""What a config may hold: the keys, their types, ranges and choices.
+"""The keys of a config, with their types, ranges, choices and meanings.
 
 Plain dataclasses. Hydra composes the YAML files under `conf/` onto them, so an unknown key or a
-wrong type fails while composing; `check` adds what a type cannot say.
+wrong type fails while composing. `btxrd.config.checks` checks what a type cannot say. The
+configuration reference of the documentation is generated from this file: from the declarations
+and from the `Attributes` in the docstrings.
 """
 
-import re
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
-
-from btxrd.errors import InputError
 
 REQUIRED: Any = "???"  # OmegaConf's sign for a value that must be given
 
@@ -17,10 +16,10 @@ def setting(default: Any, **declared: Any) -> Any:
     """Declare a setting of a run.
 
     Args:
-        default: Its value where no YAML file gives one.
+        default: Value if no YAML file gives one.
         declared: `identity=False` for a setting that cannot change a metric. `neutral=VALUE` for
-            the value at which a run is what it was before the setting existed. Every setting that
-            is added to this file needs one of the two: without them, runs that were done before
+            the value at which a run is what it was before the setting existed. A setting that is
+            added to this file needs one of the two. Otherwise, the runs that were done before it
             would count as runs of another config.
     """
     return field(default=default, metadata=declared)
@@ -38,66 +37,118 @@ def choice(default: Any, *choices: str, **declared: Any) -> Any:
 
 @dataclass
 class ModelConfig:
-    """A classifier: a timm backbone, and how it starts."""
+    """The classifier: a timm backbone, its input size and its initial weights.
+
+    Attributes:
+        _target_: Function that Hydra calls to build the model. It cannot be changed.
+        backbone: Name of a timm model.
+        pretrained: `true` starts from pretrained weights, `false` from random ones.
+        weights: Local file of pretrained weights. `null` takes timm's, from its hub or a package.
+        dropout: Dropout probability before the last layer.
+        attn_layer: Attention module of timm in each block of a ResNet, such as `cbam` or `se`.
+        image_size: Height and width of the input, in pixels.
+        gradcam_layer: Layer for Grad-CAM, as a dotted name in the backbone. `null` chooses it by
+            the family.
+        pooling: `lesion` replaces the pooling of the backbone by attention over a lesion map.
+        test_flip: In evaluation, average the probabilities of an image and of its mirror image.
+    """
 
     _target_: str = choice("btxrd.model.factory.create_model", "btxrd.model.factory.create_model")
-    backbone: str = REQUIRED  # a timm model name
-    pretrained: bool = True  # start from ImageNet weights
-    weights: str | None = None  # a local file to take them from
+    backbone: str = REQUIRED
+    pretrained: bool = True
+    weights: str | None = None
     dropout: float = number(0.2, 0, 0.95)
-    attn_layer: str | None = None  # timm attention inside a ResNet's blocks: cbam, se, eca, ...
-    image_size: int = number(224, 32, 1024)  # pixels, height and width
-    gradcam_layer: str | None = None  # dotted name in the backbone; null: chosen by its family
-    pooling: str = choice("backbone", "backbone", "lesion")  # lesion: where the model sees one
-    test_flip: bool = False  # probabilities are the mean of the image's and its mirror image's
+    attn_layer: str | None = None
+    image_size: int = number(224, 32, 1024)
+    gradcam_layer: str | None = None
+    pooling: str = choice("backbone", "backbone", "lesion")
+    test_flip: bool = False
 
 
 @dataclass
 class PhantomConfig:
-    """Synthetic radiographs, written once into `data.root`."""
+    """Synthetic radiographs, which are written once into `data.root`.
+
+    Attributes:
+        cases: Number of images.
+        seed: Seed of everything that is drawn.
+        kind: What is planted in the images or files, such as copies or a letter on each image.
+    """
 
     cases: int = number(560, 60, 20000)
     seed: int = number(0, 0)
-    kind: str = choice("clean", "clean", "duplicates", "oddities", "damaged", "shortcut")  # planted
+    kind: str = choice("clean", "clean", "duplicates", "oddities", "damaged", "shortcut")
 
 
 @dataclass
 class ArchiveConfig:
-    """Where `python -m btxrd.download` takes the images from."""
+    """The archive that `btxrd download` fetches.
+
+    Attributes:
+        url: Address of the archive.
+        md5: MD5 checksum of the archive.
+    """
 
     url: str = REQUIRED
-    md5: str = REQUIRED  # of the whole file
+    md5: str = REQUIRED
 
 
 @dataclass
 class DataConfig:
-    """A folder in BTXRD's layout, and how its images are prepared."""
+    """The folder of a data set in BTXRD's layout, and the preprocessing of its images.
 
-    root: str = setting(REQUIRED, identity=False)  # the content of the folder counts instead
-    cache: str = setting("outputs/cache", identity=False)  # decoded images, shared by all runs
+    Attributes:
+        root: Folder of the data set. Its content identifies a run, and its path does not.
+        cache: Folder of decoded images, which all runs share. It can be deleted at any time.
+        phantom: Synthetic radiographs to write into `root`. `null` if the folder has its own
+            images.
+        archive: Source of the download. `null` if there is none.
+        contradictions: `drop` excludes near-duplicates that have different labels.
+        clahe_clip: Contrast limit of CLAHE, the local histogram equalisation. 0 disables it.
+        clahe_tiles: Number of CLAHE tiles along each side of an image.
+        aspect: `stretch` resizes an image to a square. `keep` pads it with black to a square.
+    """
+
+    root: str = setting(REQUIRED, identity=False)
+    cache: str = setting("outputs/cache", identity=False)
     phantom: PhantomConfig | None = None
     archive: ArchiveConfig | None = setting(None, identity=False)
-    contradictions: str = choice("keep", "keep", "drop")  # copies of one image with two labels
-    clahe_clip: float = number(2.0, 0, 40)  # contrast limit; 0 leaves the image as it is
+    contradictions: str = choice("keep", "keep", "drop")
+    clahe_clip: float = number(2.0, 0, 40)
     clahe_tiles: int = number(8, 1, 64)
-    aspect: str = choice("stretch", "stretch", "keep")  # keep: black fills the square
+    aspect: str = choice("stretch", "stretch", "keep")
 
 
 @dataclass
 class SplitConfig:
-    """How cases are dealt to train, val and test."""
+    """The assignment of cases to train, val and test.
+
+    Attributes:
+        strategy: Rule that assigns cases to partitions.
+        groups: `whole` keeps each group in one partition. `none` assigns images one by one.
+        val: Share of the validation cases. With `stratified`, it is a share of all cases. With
+            `center`, `leave_one_center_out` and `kfold`, it is a share of the cases outside test.
+        test: `stratified` and `random` only: share of the test cases.
+        held_out: `center` only: test centers.
+        test_center: `leave_one_center_out` only: test center.
+        folds: `kfold` only: number of folds.
+        fold: `kfold` only: number of the test fold, from 0.
+        manifest: `manifest` only: CSV file with the columns `image_id` and `partition`. Its content
+            identifies a run, and its path does not.
+        seed: Seed of the assignment to partitions.
+    """
 
     strategy: str = choice(
         REQUIRED, "stratified", "center", "leave_one_center_out", "kfold", "random", "manifest"
     )
-    groups: str = choice("whole", "whole", "none")  # none: images of one patient are parted
-    val: float = number(0.15, 0.01, 0.5)  # stratified: of all cases; else of those not tested
-    test: float = number(0.15, 0.01, 0.5)  # stratified and random only
-    held_out: list[int] = field(default_factory=lambda: [2, 3])  # center only: the test centers
-    test_center: int = number(1, 1)  # leave_one_center_out only
-    folds: int = number(5, 2, 100)  # kfold only
-    fold: int = number(0, 0)  # kfold only: the one that is tested, from 0
-    manifest: str | None = setting(None, identity=False)  # CSV file; its content counts instead
+    groups: str = choice("whole", "whole", "none")
+    val: float = number(0.15, 0.01, 0.5)
+    test: float = number(0.15, 0.01, 0.5)
+    held_out: list[int] = field(default_factory=lambda: [2, 3])
+    test_center: int = number(1, 1)
+    folds: int = number(5, 2, 100)
+    fold: int = number(0, 0)
+    manifest: str | None = setting(None, identity=False)
     seed: int = number(0, 0)
 
     @property
@@ -120,12 +171,21 @@ class SplitConfig:
 
 @dataclass
 class AnnotationsConfig:
-    """What the lesion outlines are used for in training."""
+    """The use of lesion outlines in training.
+
+    Attributes:
+        kind: `none` ignores the outlines. `guided` adds a second view of each outlined tumour, with
+            the background dimmed. `lesion` adds a lesion-map loss. `cam` adds a Grad-CAM loss.
+        dim: `guided` only: factor of the pixels outside the outlines. 0 makes them black.
+        weight: `lesion` and `cam` only: weight of their loss, beside that of the class.
+        sham: Control with outlines of other images. `shuffled`: each tumour has the outlines of
+            another tumour. `normals`: each normal image has outlines of a tumour, too.
+    """
 
     kind: str = choice(REQUIRED, "none", "guided", "lesion", "cam")
-    dim: float = number(0.5, 0, 1)  # guided: the surroundings of a lesion are multiplied by this
-    weight: float = number(0.5, 0, 100)  # lesion, cam: of the loss of the lesion
-    sham: str = choice("none", "none", "shuffled", "normals")  # outlines of other images: a control
+    dim: float = number(0.5, 0, 1)
+    weight: float = number(0.5, 0, 100)
+    sham: str = choice("none", "none", "shuffled", "normals")
 
     @property
     def title(self) -> str:
@@ -135,43 +195,91 @@ class AnnotationsConfig:
 
 @dataclass
 class TrainingConfig:
-    """The recipe of a fit."""
+    """The training recipe: optimiser, schedule, loss and augmentation.
+
+    Attributes:
+        epochs: Number of epochs, unless training stops early.
+        batch_size: Number of images per training step.
+        lr: Peak learning rate of AdamW.
+        weight_decay: Weight decay of AdamW.
+        warmup_epochs: Number of epochs in which the learning rate rises to its peak. It then falls
+            to 0.
+        patience: Training stops after this number of epochs without a lower validation loss.
+        layer_decay: Factor of the learning rate from each layer to the one below it. 1 disables it.
+        ema: Decay per step of the moving average of the weights, which replaces the last weights. 0
+            disables it.
+        label_smoothing: Share of each label that is spread over all classes. 0 disables it.
+        imbalance: Method for class imbalance: class weights by inverse frequency or by its square
+            root, balanced sampling, logit adjustment, or the focal loss.
+        flip: Mirror half of the images left to right.
+        rotation: Largest rotation in degrees, in both directions.
+        zoom: Logarithm of the largest zoom factor, in both directions. 0 disables it.
+        aspect: Logarithm of the largest change in the ratio of height to width. 0 disables it.
+        intensity: Logarithm of the largest change in gamma and in contrast. 0 disables it.
+        noise: Largest standard deviation of added noise, with pixels from 0 to 1. 0 disables it.
+        blur: Largest standard deviation of a Gaussian blur, in pixels. 0 disables it.
+        erase: Share of the images that get a black rectangle. 0 disables it.
+        mixup: Parameter alpha of mixup. 0 disables it.
+        cutmix: Parameter alpha of CutMix. 0 disables it.
+    """
 
     epochs: int = number(50, 1, 10000)
     batch_size: int = number(32, 2, 4096)
-    lr: float = number(3e-4, 1e-8, 1)  # AdamW, at its peak
+    lr: float = number(3e-4, 1e-8, 1)
     weight_decay: float = number(0.01, 0, 1)
     warmup_epochs: int = number(3, 0)
-    patience: int = number(15, 1)  # epochs without a lower val loss
-    layer_decay: float = number(1.0, 0.1, 1)  # of the rate, from each of timm's layers to the next
-    ema: float = number(0.0, 0, 0.99999)  # decay of averaged weights; 0: the last step's are used
+    patience: int = number(15, 1)
+    layer_decay: float = number(1.0, 0.1, 1)
+    ema: float = number(0.0, 0, 0.99999)
     label_smoothing: float = number(0.1, 0, 0.9)
     imbalance: str = choice(
         "weights", "none", "weights", "sqrt_weights", "balanced", "logit_adjustment", "focal"
     )
-    flip: bool = True  # left-right
-    rotation: float = number(15.0, 0, 180)  # degrees, either way
-    zoom: float = number(0.0, 0, 1)  # log of a factor, either way
-    aspect: float = number(0.0, 0, 1)  # likewise, of height over width
-    intensity: float = number(0.0, 0, 1)  # likewise, of gamma and contrast
-    noise: float = number(0.0, 0, 1)  # standard deviation, of white
-    blur: float = number(0.0, 0, 5)  # pixels
-    erase: float = number(0.0, 0, 1)  # share of the images with a black rectangle
-    mixup: float = number(0.0, 0, 10)  # alpha; 0: none
-    cutmix: float = number(0.0, 0, 10)  # alpha; 0: none
+    flip: bool = True
+    rotation: float = number(15.0, 0, 180)
+    zoom: float = number(0.0, 0, 1)
+    aspect: float = number(0.0, 0, 1)
+    intensity: float = number(0.0, 0, 1)
+    noise: float = number(0.0, 0, 1)
+    blur: float = number(0.0, 0, 5)
+    erase: float = number(0.0, 0, 1)
+    mixup: float = number(0.0, 0, 10)
+    cutmix: float = number(0.0, 0, 10)
 
 
 @dataclass
 class ReportConfig:
-    """The page of a sweep."""
+    """The HTML report of a sweep.
 
-    images: bool = setting(True, identity=False)  # BTXRD's licence forbids publishing them
-    margin: float = number(0.02, 0.001, 0.5, identity=False)  # smallest macro AUC that matters
+    Attributes:
+        images: Show radiographs in the report. BTXRD's licence forbids publishing them.
+        margin: Smallest difference in macro AUC that matters.
+    """
+
+    images: bool = setting(True, identity=False)
+    margin: float = number(0.02, 0.001, 0.5, identity=False)
 
 
 @dataclass
 class Config:
-    """One run."""
+    """One run: the parts above, and the keys that belong to no part.
+
+    Attributes:
+        model: Classifier.
+        data: Data set and preprocessing.
+        split: Partitions.
+        annotations: Use of lesion outlines.
+        training: Training recipe.
+        report: HTML report.
+        seed: Seed of random weights, of the order of the data, of augmentation and of dropout.
+        evaluate: `false` trains only: it writes no predictions or metrics.
+        device: `auto` takes CUDA if there is a GPU, then MPS, then the CPU.
+        compile: Use of `torch.compile`. `auto` uses it if the training is long enough to gain from
+            it.
+        fail_fast: `true` stops a sweep at the first failed run.
+        max_failed: A search stops when more runs than this have failed.
+        runs_per_gpu: `hydra/launcher=joblib` only: number of runs that share a GPU.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -179,52 +287,10 @@ class Config:
     annotations: AnnotationsConfig = field(default_factory=AnnotationsConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
-    seed: int = number(0, 0, 2**31 - 1)  # weights, order of the data, augmentation, dropout
-    evaluate: bool = True  # false: train only
+    seed: int = number(0, 0, 2**31 - 1)
+    evaluate: bool = True
     device: str = choice("auto", "auto", "cpu", "cuda", "mps", identity=False)
-    compile: str = choice("auto", "auto", "always", "never", identity=False)  # torch.compile
-    fail_fast: bool = setting(False, identity=False)  # the first failure ends the sweep
-    max_failed: int = number(3, 0, identity=False)  # failed runs allowed before a search stops
-    runs_per_gpu: int = number(1, 1, 64, identity=False)  # joblib only: runs that share a GPU
-
-
-def check(node: Any, prefix: str = "") -> None:
-    """Check every value of a config against its range or its choices.
-
-    Raises:
-        InputError: for the first value that is out of range or no choice.
-    """
-    for item in fields(node):
-        key, value = prefix + item.name, getattr(node, item.name)
-        choices, low, high = (item.metadata.get(name) for name in ("choices", "low", "high"))
-        if is_dataclass(value):
-            check(value, f"{key}.")
-        elif isinstance(value, str) and (not value.strip() or "\0" in value):
-            raise InputError(f"{key}={value!r}: must not be empty")
-        elif choices and value not in choices:
-            raise InputError(f"{key}={value}: must be one of {', '.join(choices)}")
-        elif low is not None and not (low <= value and (high is None or value <= high)):
-            span = f"at least {low}" if high is None else f"between {low} and {high}"
-            raise InputError(f"{key}={value}: must be {span}")
-    if isinstance(node, ModelConfig) and node.weights is not None and not node.pretrained:
-        raise InputError(f"model.weights={node.weights}: needs model.pretrained=true")
-    if isinstance(node, AnnotationsConfig) and node.sham != "none" and node.kind == "none":
-        raise InputError(f"annotations.sham={node.sham}: needs annotations.kind other than none")
-    if isinstance(node, ArchiveConfig):
-        if not re.fullmatch(r"[0-9a-fA-F]{32}", node.md5):
-            raise InputError(f"data.archive.md5={node.md5}: must be 32 hexadecimal digits")
-        if not re.match(r"https?://[^/]", node.url):
-            raise InputError(f"data.archive.url={node.url}: must begin with http:// or https://")
-    if isinstance(node, SplitConfig):
-        if node.strategy == "stratified" and node.val + node.test >= 0.9:
-            raise InputError(
-                f"split.val={node.val}, split.test={node.test}: must leave more than 0.1 to train"
-            )
-        if node.strategy == "center" and len(set(node.held_out)) != max(1, len(node.held_out)):
-            raise InputError(f"split.held_out={list(node.held_out)}: must name centers, each once")
-        if node.fold >= node.folds:
-            raise InputError(f"split.fold={node.fold}: must be below split.folds={node.folds}")
-        if node.strategy == "manifest" and node.manifest is None:
-            raise InputError("split.manifest: has no value; give it as split.manifest=FILE")
-        if node.strategy != "manifest" and node.manifest is not None:
-            raise InputError(f"split.manifest={node.manifest}: needs split=manifest")
+    compile: str = choice("auto", "auto", "always", "never", identity=False)
+    fail_fast: bool = setting(False, identity=False)
+    max_failed: int = number(3, 0, identity=False)
+    runs_per_gpu: int = number(1, 1, 64, identity=False)
