@@ -15,7 +15,14 @@ Shares = dict[str, dict[str, float]]  # by partition and class
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Sizes in pixels, and the number of images of each mode and format, as Pillow names them."""
+    """Sizes in pixels, modes and formats of the images.
+
+    Attributes:
+        width: Quantiles of the width; None without images.
+        height: Quantiles of the height; None without images.
+        modes: Number of images by the mode that Pillow names.
+        formats: Number of images by file format.
+    """
 
     width: Quantiles | None
     height: Quantiles | None
@@ -25,7 +32,14 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class OutlineFacts:
-    """Number of tumours and of outlined ones, and the share of the image that lesions cover."""
+    """How many tumours are outlined, and how large their lesions are.
+
+    Attributes:
+        tumours: Number of tumours.
+        outlined: Number of tumours with an outline.
+        share_of_frame: Quantiles of the share of an image that its lesions cover; None without
+            outlines.
+    """
 
     tumours: int
     outlined: int
@@ -61,7 +75,13 @@ class DuplicatePair:
 
 @dataclass(frozen=True)
 class GroupSizes:
-    """Number of groups, number of cases that are not alone in theirs, and groups by size."""
+    """Number and sizes of groups.
+
+    Attributes:
+        number: Number of groups.
+        cases_in_two_or_more: Number of cases that are not alone in their group.
+        by_size: Number of groups by their number of cases.
+    """
 
     number: int
     cases_in_two_or_more: int
@@ -93,7 +113,13 @@ class Leakage:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Cases and class shares by partition, and what leaks."""
+    """An assignment of cases to partitions, and what leaks.
+
+    Attributes:
+        cases: Number of cases by partition.
+        class_shares: Share of each class by partition.
+        leakage: What is in more than one partition.
+    """
 
     cases: dict[str, int]
     class_shares: Shares

@@ -21,7 +21,13 @@ OLD_VARIANTS = {  # names of format 1
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric with the ends of its 95% confidence interval; all None if it is undefined."""
+    """A metric with the ends of its 95% confidence interval; all None if it is undefined.
+
+    Attributes:
+        value: The metric.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
 
     value: float | None
     low: float | None
@@ -34,7 +40,12 @@ Estimates = dict[str, Estimate]  # by the name of the metric
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Metrics of one class against the others; `support` is the number of its cases."""
+    """Metrics of one class against the others.
+
+    Attributes:
+        values: Metrics by name.
+        support: Number of cases of the class.
+    """
 
     values: Estimates
     support: Count
@@ -42,7 +53,12 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class CenterMetrics:
-    """Metrics of the `n` cases of one center."""
+    """Metrics of the cases of one center.
+
+    Attributes:
+        n: Number of cases.
+        values: Metrics by name.
+    """
 
     n: Count
     values: Estimates
@@ -71,7 +87,13 @@ class PartitionMetrics:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration of the test probabilities."""
+    """Calibration of the test probabilities.
+
+    Attributes:
+        ece: Expected calibration error.
+        brier: Brier score.
+        cross_entropy: Cross-entropy, without an interval.
+    """
 
     ece: Estimate
     brier: Estimate
@@ -80,7 +102,12 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CalibrationChange:
-    """Calibration before and after temperature scaling."""
+    """Calibration before and after temperature scaling.
+
+    Attributes:
+        before: Without temperature scaling.
+        after: With temperature scaling.
+    """
 
     before: Calibration
     after: Calibration
@@ -88,7 +115,13 @@ class CalibrationChange:
 
 @dataclass(frozen=True)
 class PointMetrics:
-    """Metrics of the focus class at a threshold."""
+    """Metrics of the focus class at a threshold.
+
+    Attributes:
+        sensitivity: Share of the cases of the class that are positive.
+        specificity: Share of the other cases that are negative.
+        precision: Share of the positive cases that are of the class.
+    """
 
     sensitivity: Estimate
     specificity: Estimate
@@ -116,7 +149,13 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Clinical:
-    """Temperature and operating point; the latter is None if val has no case of the focus class."""
+    """Temperature scaling and operating point.
+
+    Attributes:
+        temperature: Divisor of the logits, fitted on val.
+        calibration: Calibration on test, before and after scaling.
+        operating_point: Threshold of the focus class; None if val has no case of it.
+    """
 
     temperature: float
     calibration: CalibrationChange
@@ -125,7 +164,13 @@ class Clinical:
 
 @dataclass(frozen=True)
 class VariantMetrics:
-    """Metrics of one masking variant or baseline; `difference` of macro AUC from `unmodified`."""
+    """Metrics of one masking variant, or of one baseline without pixel input.
+
+    Attributes:
+        macro_auc: Macro AUC of the variant.
+        accuracy: Accuracy of the variant.
+        difference: Macro AUC of the variant minus that of `unmodified`.
+    """
 
     macro_auc: Estimate
     accuracy: Estimate
@@ -134,7 +179,13 @@ class VariantMetrics:
 
 @dataclass(frozen=True)
 class MapCounts:
-    """Number of maps that are usable, empty and saturated."""
+    """Number of maps of each kind.
+
+    Attributes:
+        ok: Number of usable maps.
+        empty: Number of maps that are zero everywhere.
+        saturated: Number of maps that are high nearly everywhere.
+    """
 
     ok: Count
     empty: Count
@@ -143,7 +194,12 @@ class MapCounts:
 
 @dataclass(frozen=True)
 class MapScore(Estimate):
-    """A localisation score, beside its chance level and that of maps of other images."""
+    """A localisation score, with two values to compare it with.
+
+    Attributes:
+        by_chance: Chance level: expected score of a map that does not depend on the lesion.
+        of_others: Mean score of the maps of other images on the same lesions.
+    """
 
     by_chance: float | None = None
     of_others: float | None = None
@@ -151,7 +207,15 @@ class MapScore(Estimate):
 
 @dataclass(frozen=True)
 class Localisation:
-    """How the maps of `n` tumours are placed on their lesions."""
+    """How well the maps of tumours are placed on their lesions.
+
+    Attributes:
+        n: Number of tumours.
+        maps: Number of maps by kind. Only usable maps are scored.
+        peak_inside: Share of the maps with their maximum on the lesion.
+        energy_inside: Mean share of the sum of a map that is on the lesion.
+        iou: Mean intersection over union of the lesion and the highest part of the map.
+    """
 
     n: Count
     maps: MapCounts
@@ -168,8 +232,8 @@ class RunMetrics(codec.Artifact):
 
     Attributes:
         classes: Class names in the order of the labels.
-        focus: See `ClassNames`.
-        background: See `ClassNames`.
+        focus: Class of the operating point and of the missed cases.
+        background: Class without a lesion; None if every class has one.
         val: Metrics of the validation partition; equal to `test` if val is test.
         test: Metrics of the test partition.
         clinical: Calibration and operating point; None if val is test.

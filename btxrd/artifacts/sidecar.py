@@ -35,7 +35,11 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class BlockArguments:
-    """What each block of a ResNet is built with; see `BTXRDClassifier`."""
+    """What each block of a ResNet is built with; see `BTXRDClassifier`.
+
+    Attributes:
+        attn_layer: Attention module of timm in each block.
+    """
 
     attn_layer: str
 
@@ -45,6 +49,18 @@ class ModelArguments:
     """Arguments of `BTXRDClassifier`, except for the initial weights.
 
     A sidecar may come from anywhere, and timm takes arguments that load files, so these are all.
+
+    Attributes:
+        backbone: Name of a timm model.
+        num_classes: Number of classes.
+        drop_rate: Dropout probability before the last layer.
+        gradcam_layer: Layer for Grad-CAM, as a dotted name in the backbone; None for the one of its
+            family.
+        lesion_map: Whether the model predicts lesion maps.
+        pooling: As `model.pooling`.
+        test_flip: As `model.test_flip`.
+        block_args: Arguments of the blocks of a ResNet; None for the defaults of timm.
+        img_size: Height and width that a vision transformer is built for; None for other backbones.
     """
 
     backbone: str
@@ -110,8 +126,8 @@ class Sidecar(codec.Artifact):
     Attributes:
         arguments: Arguments of the model.
         classes: Class names in the order of the logits.
-        focus: See `ClassNames`.
-        background: See `ClassNames`.
+        focus: Class of the operating point and of the missed cases.
+        background: Class without a lesion; None if every class has one.
         image_size: Height and width in pixels.
         preprocessing: Of an image.
         fingerprint: Of the run.

@@ -18,7 +18,13 @@ State = Literal["running", "complete", "failed", "interrupted"]
 
 @dataclass(frozen=True)
 class RunError:
-    """Why a run did not complete; `type` is the name of an exception or of a signal."""
+    """Why a run did not complete.
+
+    Attributes:
+        type: Name of an exception or of a signal.
+        message: Message of the error.
+        traceback: Traceback; empty if there is none.
+    """
 
     type: str
     message: str
@@ -27,7 +33,14 @@ class RunError:
 
 @dataclass(frozen=True)
 class Worker:
-    """What a run was given to run on; `gpu` is a value for CUDA_VISIBLE_DEVICES."""
+    """The process of a run, and what it was assigned.
+
+    Attributes:
+        host: Name of the machine.
+        pid: Number of the process.
+        threads: Number of threads of torch.
+        gpu: GPU, as a value of CUDA_VISIBLE_DEVICES; None without an assigned GPU.
+    """
 
     host: str
     pid: int

@@ -26,10 +26,18 @@ PROBABILITY = "prob_{}"  # column of a class
 
 @dataclass(frozen=True)
 class SplitRow:
-    """A row of split.csv: a case and its partition."""
+    """A row of split.csv: a case and its partition.
+
+    Attributes:
+        image_id: Name of the image in the table of the data set.
+        label: Name of the class.
+        center: Number of the center.
+        group: Name of the group.
+        partition: `train`, `val` or `test`.
+    """
 
     image_id: str
-    label: str  # name of the class
+    label: str
     center: int
     group: str
     partition: str
@@ -37,21 +45,38 @@ class SplitRow:
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """A row of history.csv: an epoch."""
+    """A row of history.csv: an epoch.
 
-    epoch: int  # from 1
-    lr: float  # of the last step
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        lr: Learning rate of the last step.
+        train_loss: Mean training loss.
+        val_loss: Unweighted cross-entropy on val.
+        val_accuracy: Accuracy on val.
+        val_macro_auc: Macro AUC on val; empty if it is undefined.
+        seconds: Duration of the epoch.
+        images_per_second: Throughput of the training steps.
+    """
+
+    epoch: int
+    lr: float
     train_loss: float
     val_loss: float
     val_accuracy: float
-    val_macro_auc: float  # NaN if undefined
+    val_macro_auc: float
     seconds: float
-    images_per_second: float  # of the training steps
+    images_per_second: float
 
 
 @dataclass(frozen=True)
 class PredictionRow:
-    """A row of predictions.csv: a val or test case; a column `prob_CLASS` per class follows."""
+    """A row of predictions.csv: a val or test case; a column `prob_CLASS` per class follows.
+
+    Attributes:
+        image_id: Name of the image in the table of the data set.
+        partition: `val` or `test`.
+        label: Name of the true class.
+    """
 
     image_id: str
     partition: str
@@ -60,7 +85,14 @@ class PredictionRow:
 
 @dataclass(frozen=True)
 class ShortcutRow:
-    """A row of shortcuts.csv: a test case under one variant, with probabilities as above."""
+    """A row of shortcuts.csv: a test case under one variant, with probabilities as above.
+
+    Attributes:
+        image_id: Name of the image in the table of the data set.
+        partition: `test`.
+        label: Name of the true class.
+        variant: Masking variant, `unmodified`, or baseline without pixel input.
+    """
 
     image_id: str
     partition: str
@@ -73,6 +105,24 @@ class LocalisationRow:
     """A row of gradcam.csv or lesion_maps.csv: how the map of a test tumour is placed.
 
     Scores are empty for a map that is not `ok`; see `btxrd.evaluation.localisation`.
+
+    Attributes:
+        image_id: Name of the image in the table of the data set.
+        label: Name of the true class.
+        predicted: Name of the predicted class.
+        center: Number of the center.
+        group: Name of the group.
+        map: `ok`, `empty` or `saturated`.
+        lesion_share: Share of the image that the lesion covers. It is the chance level of the next
+            two scores.
+        peak_inside: 1 if the maximum of the map is on the lesion, otherwise 0.
+        energy_inside: Share of the sum of the map that is on the lesion.
+        iou: Intersection over union of the lesion and the highest part of the map with the same
+            area.
+        iou_by_chance: Chance level of `iou`.
+        peak_inside_of_others: Mean `peak_inside` of the maps of other images on this lesion.
+        energy_inside_of_others: Mean `energy_inside` of the maps of other images on this lesion.
+        iou_of_others: Mean `iou` of the maps of other images on this lesion.
     """
 
     image_id: str
@@ -80,7 +130,7 @@ class LocalisationRow:
     predicted: str
     center: int
     group: str
-    map: str  # ok, empty or saturated
+    map: str
     lesion_share: float
     peak_inside: float
     energy_inside: float

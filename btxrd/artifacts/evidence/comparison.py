@@ -52,8 +52,8 @@ class SettingRow:
         runs: Names of its runs.
         n_test: Number of test cases.
         classes: Class names in the order of the labels.
-        focus: See `ClassNames`.
-        background: See `ClassNames`.
+        focus: Class of the operating point and of the missed cases.
+        background: Class without a lesion; None if every class has one.
         val_macro_auc: Macro AUC on val; None if it takes no part in the selection.
         compared: Metrics that settings are compared by, of the test partition.
         values: The other headline metrics. One that was added to btxrd later is absent.
@@ -134,7 +134,13 @@ class SettingRow:
 
 @dataclass(frozen=True)
 class ClassDifference:
-    """Difference in the AUC of one class; see `Difference`."""
+    """Difference in the AUC of one class; see `Difference`.
+
+    Attributes:
+        value: Difference in AUC; None if it is undefined.
+        p: With groups as units; None for too few groups.
+        p_cases: As if each case were independent.
+    """
 
     value: float | None
     p: float | None
@@ -143,7 +149,13 @@ class ClassDifference:
 
 @dataclass(frozen=True)
 class McNemar:
-    """McNemar's exact test on cases: how many one setting alone predicts right."""
+    """McNemar's exact test on cases.
+
+    Attributes:
+        only_one: Number of cases that only the first setting predicts correctly.
+        only_other: Number of cases that only the second setting predicts correctly.
+        p: Exact p-value.
+    """
 
     only_one: int
     only_other: int
