@@ -262,7 +262,7 @@ class ReportConfig:
 
 @dataclass
 class Config:
-    """One run: the parts above, and the keys that belong to no part.
+    """The config of one run.
 
     Attributes:
         model: Classifier.

@@ -1,7 +1,8 @@
 """The tables of the configuration reference, from the schema and the files under `conf/`."""
 
+import json
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
 import yaml
@@ -20,10 +21,8 @@ def keys() -> str:
     """Return a section with a table for each part of a config."""
     register_schema()
     with hydra_over_conf(None) as loader:
-        plain, real = (
-            compose(loader, parse_arguments(words)) for words in ([], ["data=btxrd"])
-        )
-    sections = [_section("Keys that belong to no part", Config, "", plain, real)]
+        plain, real = (compose(loader, parse_arguments(words)) for words in ([], ["data=btxrd"]))
+    sections = [_section("General keys", Config, "", plain, real)]
     for name, kind in _parts(Config):
         sections.append(_section(f"`{name}`", kind, f"{name}.", plain, real))
     return "\n\n".join(sections)
@@ -48,7 +47,15 @@ def _section(title: str, kind: type, prefix: str, plain: DictConfig, real: DictC
         default = _value(plain, key), _value(real, key)
         shown = default[0] if default[0] == default[1] else f"{default[0]}<br>BTXRD: {default[1]}"
         is_identity = "yes" if _counts(key) else "no"
-        rows.append((f"`{key}`{{ #{key} }}", _values(item, hints[item.name]), shown, is_identity, texts[item.name]))
+        rows.append(
+            (
+                f"`{key}`{{ #{key} }}",
+                _values(item, hints[item.name]),
+                shown,
+                is_identity,
+                texts[item.name],
+            )
+        )
     return f"### {title}\n\n{description(kind)}\n\n{table(HEAD, rows)}"
 
 
@@ -65,13 +72,12 @@ def _counts(key: str) -> bool:
 
 def _value(config: DictConfig, key: str) -> str:
     """Return the value of a key as it is written in an override."""
-    value = OmegaConf.select(config, key, throw_on_missing=False)
-    missing = OmegaConf.is_missing(config, key) if "." not in key else None
-    if OmegaConf.is_config(value):
-        value = OmegaConf.to_container(value)
-    if value is None:
-        return "`null`"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    if node is None or OmegaConf.is_missing(node, name):
+        return "not set" if node is None else "`???`"
+    value = OmegaConf.to_container(node[name]) if OmegaConf.is_config(node[name]) else node[name]
+    return f"`{json.dumps(value) if not isinstance(value, str) else value}`"
 
 
 def _values(item: "Field[Any]", hint: Any) -> str:

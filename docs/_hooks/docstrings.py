@@ -7,7 +7,8 @@ from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-NAMES = {int: "integer", float: "number", str: "text", bool: "true or false", Any: "anything"}
+NAMES = {int: "integer", float: "number", str: "text", bool: "true or false", Any: "any value"}
+PLURALS = {int: "integers", float: "numbers"}
 
 
 def description(kind: type) -> str:
@@ -21,7 +22,7 @@ def attributes(kind: type) -> dict[str, str]:
     found = {name: text for base in inherited for name, text in base.items()}
     listed = inspect.cleandoc(kind.__doc__ or "").partition("\nAttributes:\n")[2]
     for name, text in re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, re.MULTILINE):
-        found[name] = " ".join(text.split())
+        found[name] = re.sub(r"\bNone\b", "`null`", " ".join(text.split()))
     return found
 
 
@@ -29,23 +30,18 @@ def type_name(hint: Any) -> str:
     """Describe a type hint in words; a dataclass is a link to its section."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (UnionType, Union):
-        return " or ".join(type_name(one) for one in inner if one is not NoneType) + (
-            " or null" if NoneType in inner else ""
-        )
+        covered = {NoneType, int} if float in inner else {NoneType}
+        named = [type_name(one) for one in inner if one not in covered]
+        return " or ".join([*named, *(["null"] if NoneType in inner else [])])
     if origin is Literal:
         return ", ".join(f"`{one}`" for one in inner)
     if origin in (list, tuple):
-        return f"list of {_plural(inner[0])}"
+        return f"list of {PLURALS.get(inner[0]) or type_name(inner[0])}"
     if origin is dict:
-        return f"object of {_plural(inner[1])} by name"
+        return f"{type_name(inner[1])} by name"
     if is_dataclass(hint):
         return f"[{hint.__name__}](#{hint.__name__.lower()})"
     return NAMES[hint]
-
-
-def _plural(hint: Any) -> str:
-    name = type_name(hint)
-    return {"integer": "integers", "number": "numbers", "text": "texts"}.get(name, name)
 
 
 def parts_of(kind: type) -> list[type]:
@@ -68,11 +64,15 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a Markdown table."""
     names = list(head)
     lines = [names, ["---"] * len(names), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines
+    )
 
 
 def table_of_fields(kind: type) -> str:
     """Return a table of the fields of a dataclass that describes a file."""
     hints, texts = get_type_hints(kind), attributes(kind)
-    rows = [(f"`{item.name}`", type_name(hints[item.name]), texts[item.name]) for item in fields(kind)]
+    rows = [
+        (f"`{item.name}`", type_name(hints[item.name]), texts[item.name]) for item in fields(kind)
+    ]
     return table(("Key", "Type", "Meaning"), rows)

@@ -34,7 +34,9 @@ JSON: dict[str, type[Artifact]] = {
     "audit.json": AuditReport,
     "archive.json": ArchiveMarker,
 }
-CSV = {table.name: table for table in (SPLIT, HISTORY, PREDICTIONS, SHORTCUTS, GRADCAM, LESION_MAPS)}
+CSV = {
+    table.name: table for table in (SPLIT, HISTORY, PREDICTIONS, SHORTCUTS, GRADCAM, LESION_MAPS)
+}
 
 
 def keys_of(kind: type[Artifact]) -> str:
