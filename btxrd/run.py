@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _launch() -> int:
-    from btxrd.config.commandline import parse_arguments, resuming
+    from btxrd.config.commandline import parse_arguments, program, resuming
     from btxrd.config.compose import register_schema
     from btxrd.execution.planning import plan
 
@@ -43,6 +43,7 @@ def _launch() -> int:
     from btxrd.execution.job import do_one
     from btxrd.execution.launch import backup_checkpoints, check, launch, saying_how_to_resume
     from btxrd.execution.preflight import check_sweep_folder
+    from btxrd.execution.status import can_resume
 
     while True:
         wanted = plan(typed)
@@ -55,17 +56,18 @@ def _launch() -> int:
             break  # and not another command of the same second
     backup_checkpoints(Path("checkpoints"))
     key = "hydra.sweep.dir" if wanted.is_sweep else "hydra.run.dir"
-    resume = resuming(sys.argv[1:], key, wanted.folder)
+    resume = resuming(sys.argv[1:], key, wanted.folder, program("run"))
     if not wanted.is_sweep:
         ((run_dir, point),) = wanted.points.items()
         with saying_how_to_resume(resume) as end:
             state = do_one(run_dir, point.spec(run_dir))
-            end.is_complete = state == "complete"
-            if state in ("complete", "failed", "interrupted"):
+            has_run = state in ("complete", "failed", "interrupted")
+            end.is_over = state == "complete" or not has_run
+            if has_run:
                 from btxrd.html.publish import publish_run
 
                 publish_run(run_dir)
-        return 0 if end.is_complete else 1
+        return 0 if state == "complete" else 1
 
     def write_summary() -> bool:
         from btxrd.html.publish import summarize  # loads pandas and SciPy
@@ -75,7 +77,8 @@ def _launch() -> int:
     with saying_how_to_resume(resume) as end:
         command = shlex.join(sys.argv[1:])
         code = launch(wanted, found, wanted.at_once(found), command, job, write_summary)
-        end.is_complete = code == 0
+        left = [at for at in wanted.runs if at not in found.refused]
+        end.is_over = code == 0 or not (wanted.sweeper or can_resume(left))
     return code
 
 

@@ -2,15 +2,17 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 from btxrd.artifacts.plan import read_usable_plan
 from btxrd.artifacts.status import STATUS
 from btxrd.config import parsers
 from btxrd.config.checks import check
-from btxrd.config.commandline import resuming
+from btxrd.config.commandline import program, resuming
 from btxrd.config.messages import one_line_errors
 from btxrd.config.schema import ReportConfig
 from btxrd.errors import InputError
+from btxrd.execution.status import can_resume
 from btxrd.html.publish import publish_run, summarize
 from btxrd.runtime.surroundings import settle_in
 
@@ -33,10 +35,21 @@ def main() -> int:
         if summarize(args.sweep_dirs, folder, images=not args.no_images, margin=args.margin):
             return 0
         for sweep_dir in args.sweep_dirs:
-            if command := read_usable_plan(sweep_dir).command:
-                typed = shlex.split(command)
-                print(f"To resume: {resuming(typed, 'hydra.sweep.dir', sweep_dir)}")
+            if command := _resume_command(sweep_dir):
+                print(f"To resume: {command}")
     return 1
+
+
+def _resume_command(sweep_dir: Path) -> str:
+    """Return the command that resumes a sweep; empty if it is complete, running or not known."""
+    plan = read_usable_plan(sweep_dir)
+    refused = {sweep_dir / name for name in plan.refused}
+    planned = {sweep_dir / name for name in plan.runs}
+    begun = {path.parent for path in sweep_dir.rglob(STATUS)}
+    if not plan.command or not can_resume((planned | begun) - refused):
+        return ""
+    typed = shlex.split(plan.command)
+    return resuming(typed, "hydra.sweep.dir", sweep_dir, program("run"), plan.started_in)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What is typed: options, quoted values, the mode, and what Hydra would do with them."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from fates import rows_of
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from btxrd.artifacts.plan import read_plan
-from btxrd.config.commandline import CommandLine, override, parse_arguments, resuming
+from btxrd.config.commandline import CommandLine, override, parse_arguments, program, resuming
 from btxrd.config.compose import register_schema
 from btxrd.errors import InputError
 from btxrd.execution.planning import plan, plan_run, plan_sweep
@@ -89,11 +90,38 @@ def test_a_sweep_may_be_in_any_folder(text, tmp_path):
 def test_a_command_that_resumes_survives_the_shell(text):
     typed = ["-m", "split.manifest='x y'", "++hydra.sweep.dir=old", "hydra.sweep.subdir='a b'"]
     command = resuming(typed, "hydra.sweep.dir", Path(text))
-    *kept, last = shlex.split(command)[3:]
+    *kept, last = shlex.split(command)[2:]
     assert kept == ["-m", "split.manifest='x y'", "hydra.sweep.subdir='a b'"]
     assert Path(str(OverridesParser.create().parse_override(last).value())) == Path(
         text.replace("${", r"\${")
     )
+
+
+def test_a_command_that_resumes_elsewhere_goes_there_first(tmp_path, monkeypatch):
+    (tmp_path / "a b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    command = resuming(["-m"], "hydra.sweep.dir", Path("out"), started_in=str(tmp_path / "a b"))
+    words = ["&&", "btxrd", "run", "-m", f"hydra.sweep.dir={tmp_path}/out"]
+    assert shlex.split(command) == ["cd", f"{tmp_path}/a b", *words]
+    assert resuming([], "x", Path("y"), started_in=str(tmp_path)) == "btxrd run x=y"
+    assert resuming([], "x", Path("y"), started_in="/gone") == "btxrd run x=y"
+
+
+@pytest.mark.parametrize("name", ["btxrd", "python"])
+def test_a_program_is_named_as_the_shell_finds_it(name, tmp_path, monkeypatch):
+    for folder in ("on_path", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "on_path"))
+
+    def called(folder):
+        path = str(tmp_path / folder / name)
+        monkeypatch.setattr(sys, "argv", [path if name == "btxrd" else "btxrd/run.py"])
+        monkeypatch.setattr(sys, "executable", path)
+        return program("run")[0]
+
+    assert called("on_path") == name
+    assert called("other") == str(tmp_path / "other" / name)
 
 
 def test_a_folder_of_configs_is_added(configs):
@@ -188,35 +216,69 @@ def data(shrunk):
     return [argument for argument in shrunk if argument.startswith("data.")]
 
 
-def run_shell(folder, command):
+@pytest.fixture
+def script(tmp_path):
+    """Return the folder of a script `btxrd`, as an installation has one."""
+    path = tmp_path / "bin" / "btxrd"
+    path.parent.mkdir()
+    path.write_text(f"#!{sys.executable}\nimport btxrd.__main__ as m\nraise SystemExit(m.main())\n")
+    path.chmod(0o755)
+    return path.parent
+
+
+def run_shell(folder, command, on_path=""):
     """Run a command of the product as a person pastes it."""
+    path = f"{on_path}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        command.replace("python -m", f"{shlex.quote(sys.executable)} -m"),
-        shell=True,
+        ["bash", "-c", command],
         cwd=folder,
-        env=environment(PYTHONPATH=str(folder)),
+        env=environment(PYTHONPATH=str(folder), PATH=path),
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-@pytest.mark.parametrize("mode", ["", "-m"])
-def test_the_command_that_is_printed_resumes(mode, data, tmp_path):
+@pytest.mark.parametrize(
+    ("called", "mode"), [("btxrd run", "-m"), ("python -m btxrd.run", ""), ("path", "-m")]
+)
+def test_the_command_that_is_printed_resumes(called, mode, data, tmp_path, script):
     fates.choose(tmp_path, {"": "raises"})
+    words = f"{script}/btxrd run" if called == "path" else called
+    on_path = "" if called == "path" else script
     typed = [*mode.split(), "seed=3", *data, "evaluate=false"]
     typed += ['hydra.sweep.subdir="it\'s [${seed}] *?"', "split.val=0.2"]
-    done = run_shell(tmp_path, shlex.join(["python", "-m", "btxrd.run", *typed]))
+    done = run_shell(tmp_path, f"{words} {shlex.join(typed)}", on_path)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("To resume: ")]
+    assert line.startswith(f"To resume: {words} ")
     fates.choose(tmp_path, {"": "completes"})
-    done = run_shell(tmp_path, line.removeprefix("To resume: "))
+    done = run_shell(tmp_path, line.removeprefix("To resume: "), on_path)
     assert (done.returncode, done.stderr) == (0, "")
     (status,) = tmp_path.rglob("status.json")
     assert (read_status(status.parent).state, read_status(status.parent).attempts) == (
         "complete",
         2,
     )
+
+
+def test_a_sweep_is_resumed_from_another_folder_as_summarize_says(data, tmp_path, script):
+    fates.choose(tmp_path, {"": "raises"})
+    typed = ["-m", "seed=3", *data, "evaluate=false", "hydra.sweep.dir=out"]
+    run_shell(tmp_path, shlex.join(["btxrd", "run", *typed]), script)
+    (tmp_path / "else").mkdir()
+    done = run_shell(tmp_path / "else", "btxrd summarize ../out", script)
+    fates.choose(tmp_path, {"": "completes"})
+    line = done.stdout.splitlines()[-1].removeprefix("To resume: ")
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=tmp_path / "else",
+        env=environment(PYTHONPATH=str(tmp_path), PATH=f"{script}:{os.environ['PATH']}"),
+        check=False,
+    )
+    assert done.returncode == 0
+    done = run_shell(tmp_path, "btxrd summarize out", script)
+    assert "To resume" not in done.stdout
 
 
 def test_a_sweep_that_is_stopped_or_killed_says_how_to_resume(data, tmp_path):
@@ -226,8 +288,9 @@ def test_a_sweep_that_is_stopped_or_killed_says_how_to_resume(data, tmp_path):
     fates.wait_for(lambda: list(tmp_path.glob("it is/*/waiting")))
     sweep.terminate()
     _, errors = sweep.communicate(timeout=60)
-    resume = shlex.join(["python", "-m", "btxrd.run", "-m", "evaluate=false", *command[:-2]])
+    words = program("run")
+    resume = shlex.join([*words, "-m", "evaluate=false", *command[:-2]])
     assert f"To resume: {resume} evaluate=false 'hydra.sweep.dir=\"it is\"'\n" in errors
     assert read_plan(tmp_path / "it is").runs == tuple(rows_of(tmp_path / "it is"))
     done = run_shell(tmp_path, "python -m btxrd.summarize 'it is'")
-    assert done.stdout.splitlines()[-1] in errors
+    assert done.stdout.splitlines()[-1].partition("btxrd.run")[2] in errors

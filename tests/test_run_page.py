@@ -87,7 +87,7 @@ def test_pictures_of_a_run_are_shown_from_its_folder(sweep):
 def test_page_of_a_failed_run_says_why_and_how_to_resume_it(sweep):
     page = page_of(sweep, "experiment=b,seed=0")
     for text in ("films/a.jpeg: is broken", "last words", "Traceback: line 7",
-                 "hydra.sweep.dir=", "python -m btxrd.run -m experiment=a,b"):  # fmt: skip
+                 "hydra.sweep.dir=", "btxrd run -m experiment=a,b"):  # fmt: skip
         assert text in page
     assert '<section id="errors"' not in page
     assert "one trained network" not in page
@@ -144,8 +144,8 @@ def test_repeated_run_has_the_same_config(compose):
                       "annotations=guided_shuffled", "seed=7")  # fmt: skip
     choices = {"split": "center", "annotations": "guided", "hydra/launcher": "joblib"}
     command = repeat_command(StoredConfig(config, choices | {"search": None}))
-    assert shlex.split(command)[:3] == ["python", "-m", "btxrd.run"]
-    (found,) = plan_run(shlex.split(command)[3:], "config", None).runs.values()
+    assert shlex.split(command)[:2] == ["btxrd", "run"]
+    (found,) = plan_run(shlex.split(command)[2:], "config", None).runs.values()
     assert identity(found) == identity(config)
 
 

@@ -71,7 +71,7 @@ def test_runs_are_jobs_and_a_requeued_one_goes_on(start, cluster, tmp_path):
     attempts = [read_status(tmp_path / "out" / f"seed-{seed}").attempts for seed in (0, 1)]
     assert attempts == [2, 1]
     log = (run_dir / "run.log").read_text()
-    assert "Interrupted; the same command resumes this run" in log
+    assert "Interrupted; this run can be resumed" in log
     assert "Resuming after epoch" in log
     assert read_status(run_dir).worker.threads == 1
 

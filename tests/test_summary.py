@@ -311,10 +311,10 @@ def test_command_in_the_summary_writes_the_same_summary(tmp_path):
     sweeps, to = [tmp_path / "x", tmp_path / "y"], tmp_path / "both"
     summarize(sweeps, to, images=False)
     command = json.loads((to / "summary.json").read_text())["rebuild"]
-    assert command == f"python -m btxrd.summarize {sweeps[0]} {sweeps[1]} --to {to} --no-images"
+    assert command == f"btxrd summarize {sweeps[0]} {sweeps[1]} --to {to} --no-images"
     summarize(sweeps[:1], sweeps[0])
     command = json.loads((sweeps[0] / "summary.json").read_text())["rebuild"]
-    assert command == f"python -m btxrd.summarize {sweeps[0]}"
+    assert command == f"btxrd summarize {sweeps[0]}"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ class SweepPlan(codec.Artifact):
         at_once: Number of parallel runs in the last call.
         pid: Process of the last call.
         command: Arguments of the last call.
+        started_in: Folder that the last call was started in.
         images: Whether the report may show images.
         margin: Smallest difference in macro AUC that matters.
     """
@@ -40,6 +41,7 @@ class SweepPlan(codec.Artifact):
     images: bool = True
     launch: str = ""
     margin: float = 0.02
+    started_in: str = ""
 
     @classmethod
     def from_content(cls, content: codec.Content) -> Self:

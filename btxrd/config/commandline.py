@@ -2,6 +2,9 @@
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,13 +87,49 @@ def override(key: str, value: str) -> str:
 _WORDS = ("null", "true", "false", "nan", "inf")
 
 
-def resuming(arguments: Sequence[str], key: str, folder: Path) -> str:
+def program(command: str) -> list[str]:
+    """Return the words that call a command of btxrd in the way that this process was called.
+
+    That is `btxrd COMMAND` or `python -m btxrd.COMMAND`, with the path of the program if the shell
+    finds another one, or none, by its name.
+    """
+    script = Path(sys.argv[0])
+    if script.stem == "btxrd":
+        return [_in_shell("btxrd", script), command]
+    return [_in_shell("python", Path(sys.executable)), "-m", f"btxrd.{command}"]
+
+
+def _in_shell(name: str, path: Path) -> str:
+    found = shutil.which(name)
+    is_same = found is not None and Path(found).absolute().parent == path.absolute().parent
+    return name if is_same else str(path.absolute())
+
+
+def resuming(
+    arguments: Sequence[str],
+    key: str,
+    folder: Path,
+    words: Sequence[str] = ("btxrd", "run"),
+    started_in: str = "",
+) -> str:
     """Return the command that resumes what was started with `arguments`, for a shell.
 
     Args:
         arguments: As they were typed.
         key: `hydra.run.dir` or `hydra.sweep.dir`.
         folder: Its value.
+        words: Words that call `btxrd run`; see `program`.
+        started_in: Folder that it was started in, to which relative paths refer; empty if that is
+            the current folder or is not known.
     """
+    is_elsewhere = Path(started_in).is_dir() and Path(started_in).resolve() != Path.cwd()
     kept = [argument for argument in arguments if argument.lstrip("+").split("=")[0] != key]
-    return shlex.join(["python", "-m", "btxrd.run", *kept, override(key, str(folder))])
+    place = folder.absolute() if started_in and is_elsewhere else folder
+    command = _join([*words, *kept, override(key, str(place))])
+    if started_in and is_elsewhere:
+        return f"cd {_join([started_in])} && {command}"
+    return command
+
+
+def _join(words: Sequence[str]) -> str:
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

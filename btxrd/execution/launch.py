@@ -103,14 +103,14 @@ def launch(
 
 @dataclass
 class End:
-    """How a command ends: `is_complete` if all of its runs are."""
+    """How a command ends: `is_over` if the same command would have nothing left to do."""
 
-    is_complete: bool = False
+    is_over: bool = False
 
 
 @contextmanager
 def saying_how_to_resume(command: str) -> Iterator[End]:
-    """Print the command that resumes, however the block ends, unless all is complete then."""
+    """Print the command that resumes, however the block ends, unless nothing is left to do."""
     end = End()
     try:
         yield end
@@ -119,7 +119,7 @@ def saying_how_to_resume(command: str) -> Iterator[End]:
     except BaseException:
         _say(command)
         raise
-    if not end.is_complete:
+    if not end.is_over:
         _say(command)
 
 

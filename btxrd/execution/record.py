@@ -133,7 +133,7 @@ def record(run_dir: Path, work: Callable[[], Outcome]) -> State:
         log.error("Failed: %s", describe_error(error), exc_info=error if show else None)
         return end("failed", error)
     except BaseException as error:
-        log.error("Interrupted; the same command resumes this run")
+        log.error("Interrupted; this run can be resumed")
         end("interrupted", error)
         raise
     status = replace(

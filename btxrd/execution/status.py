@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +104,12 @@ def runs_in_state(state: str, sweep_dir: Path) -> list[Path]:
     """Return the folders of the runs of a sweep that are in a state."""
     run_dirs = [path.parent for path in sorted(sweep_dir.rglob(STATUS))]
     return [run_dir for run_dir in run_dirs if state_of(run_dir) == state]
+
+
+def can_resume(run_dirs: Iterable[Path]) -> bool:
+    """Return whether the command that started these runs has one left to do, and has ended."""
+    states = {state_of(run_dir) for run_dir in run_dirs}
+    return "running" not in states and not states.isdisjoint(("missing", "interrupted", "failed"))
 
 
 def is_complete(run_dir: Path, config: Config) -> bool:

@@ -50,7 +50,16 @@ def record_launch(
     launched = stamp(datetime.now(UTC))
     launch = uuid4().hex
     plan = SweepPlan(
-        runs, refused or {}, launched, at_once, os.getpid(), command, images, launch, margin
+        runs=runs,
+        refused=refused or {},
+        launched=launched,
+        at_once=at_once,
+        pid=os.getpid(),
+        command=command,
+        images=images,
+        launch=launch,
+        margin=margin,
+        started_in=str(Path.cwd()),
     )
     write_plan(sweep_dir, plan)
     return launch

@@ -115,7 +115,7 @@ def _check_folder(folder: Path) -> None:
 
 def _rebuild(sweep_dirs: list[Path], folder: Path, images: bool, margin: float | None) -> str:
     """Return the command that writes this summary again."""
-    words = ["python", "-m", "btxrd.summarize", *map(str, sweep_dirs)]
+    words = ["btxrd", "summarize", *map(str, sweep_dirs)]
     if sweep_dirs != [folder]:
         words += ["--to", str(folder)]
     if margin is not None:

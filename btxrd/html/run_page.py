@@ -224,7 +224,7 @@ def repeat_command(stored: StoredConfig) -> str:
         for key, value in {**identity(stored.config), "data.root": stored.config.data.root}.items()
         if key != "model._target_"
     ]
-    return shlex.join(["python", "-m", "btxrd.run", *groups, *values])
+    return shlex.join(["btxrd", "run", *groups, *values])
 
 
 def _override(key: str, value: object) -> str:
