@@ -5,9 +5,9 @@ import os
 import fates
 import pytest
 
-from btxrd.execution.placement import Placement, placements, runs_at_once, visible_gpus
 from btxrd.execution.status import read_status
 from btxrd.runtime.cores import cores, threads
+from btxrd.runtime.placement import Placement, placements, runs_at_once, visible_gpus
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def machine(monkeypatch):
     """Pretend to have so many cores and GPUs."""
 
     def pretend(count, gpus=""):
-        for place in ("btxrd.runtime.cores.cores", "btxrd.execution.placement.cores"):
+        for place in ("btxrd.runtime.cores.cores", "btxrd.runtime.placement.cores"):
             monkeypatch.setattr(place, lambda: count)
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)

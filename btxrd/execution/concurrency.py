@@ -17,9 +17,9 @@ from pathlib import Path
 from btxrd.artifacts.plan import PLAN, read_plan
 from btxrd.config.schema import Config
 from btxrd.errors import DamagedError
-from btxrd.execution.placement import Placement, share_of, visible_gpus
 from btxrd.runtime.cores import cores, memory, threads
 from btxrd.runtime.files import read_json, read_or_build, write_json
+from btxrd.runtime.placement import Placement, share_of, visible_gpus
 
 VERSION = 2  # of the measurement; raise it when that changes
 WORTH_MEASURING = 500  # images of 224 px in a sweep; fewer take less time than measuring

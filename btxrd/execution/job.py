@@ -17,12 +17,12 @@ from btxrd.config.jobspec import Context, JobSpec
 from btxrd.config.plugins import Job, Result
 from btxrd.config.request import Point
 from btxrd.errors import InputError
-from btxrd.execution import slurm
-from btxrd.execution.placement import Placement, placements
 from btxrd.execution.planning import Plan
 from btxrd.execution.status import has_failed, runs_in_state, state_of
 from btxrd.execution.stop import Stop, is_stopped, request_stop
 from btxrd.execution.supervisor import POLL_SECONDS, supervise
+from btxrd.runtime import slurm
+from btxrd.runtime.placement import Placement, placements
 
 
 class NoObjectiveError(RuntimeError):

@@ -49,6 +49,8 @@ def check(runs: dict[Path, Config], *, fail_fast: bool, is_local: bool = True) -
         if fail_fast or len(found.refused) + len(found.faults) == len(runs):
             raise InputError(found.lines[0])
         print(found.lines[0], file=sys.stderr)
+    for line in found.warnings:
+        print(line, file=sys.stderr)
     return found
 
 

@@ -16,8 +16,8 @@ from btxrd.config.request import Launcher, Point, Request, Sweeper, request
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
 from btxrd.execution.concurrency import choose_at_once
-from btxrd.execution.placement import runs_at_once
 from btxrd.execution.preflight import Findings
+from btxrd.runtime.placement import runs_at_once
 
 IS_WINDOWS = sys.platform == "win32"
 LONGEST_NAME = 100 if IS_WINDOWS else 240  # bytes; a name has at most 255, a Windows path 260
@@ -104,9 +104,11 @@ class Plan:
             runs = None if self.sweeper is not None else len(self.runs)
             return runs_at_once(n_jobs, runs, config.runs_per_gpu, use_gpus=self.use_gpus)
         count, reason = choose_at_once(
-            self.folder, [(self.runs[at], n) for at, n in found.cases.items()], self.use_gpus
+            self.folder,
+            [(self.runs[at], counts.cases) for at, counts in found.counts.items()],
+            self.use_gpus,
         )
-        if found.cases:
+        if found.counts:
             print(f"{'One run at a time' if count == 1 else f'{count} runs in parallel'}: {reason}")
         return count
 

@@ -11,10 +11,11 @@ from btxrd.artifacts.plan import PLAN, read_plan
 from btxrd.artifacts.status import STATUS
 from btxrd.config.schema import Config, DataConfig
 from btxrd.errors import DamagedError, InputError
+from btxrd.execution.space import Counts, count, needs
 from btxrd.execution.status import LOCK, is_complete, remove_resume_state
 from btxrd.model.preflight import Candidate, check_models
 from btxrd.runtime.files import remove_leftovers_of_cache
-from btxrd.runtime.folders import inside, refuse_foreign, refuse_readonly
+from btxrd.runtime.folders import check_space, inside, refuse_foreign, refuse_readonly
 
 T = TypeVar("T")
 
@@ -32,15 +33,17 @@ class Findings:
         complete: Folders of the runs that are complete already.
         refused: Why a folder must not be touched, by folder: it contains the run of another config.
         faults: What is wrong with the model, data or split of a run, by folder; it will fail.
-        cases: Number of cases of each other run, by folder.
+        counts: Number of cases of each other run, by folder.
         sizes: Size of the weights of each run in bytes, by folder; 0 if unknown.
+        warnings: What may go wrong.
     """
 
     complete: list[Path] = field(default_factory=list)
     refused: dict[Path, str] = field(default_factory=dict)
     faults: dict[Path, list[str]] = field(default_factory=dict)
-    cases: dict[Path, int] = field(default_factory=dict)
+    counts: dict[Path, Counts] = field(default_factory=dict)
     sizes: dict[Path, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def lines(self) -> list[str]:
@@ -88,6 +91,9 @@ def check_runs(runs: dict[Path, Config], *, is_local: bool = True) -> Findings:
     Args:
         runs: Configs by folder.
         is_local: Whether they are done on this machine, which must have their device.
+
+    Raises:
+        InputError: If a disk is too small for them.
     """
     found = Findings()
     to_come: dict[Path, Config] = {}
@@ -108,6 +114,8 @@ def check_runs(runs: dict[Path, Config], *, is_local: bool = True) -> Findings:
     for data in _distinct([config.data for config in to_come.values()]):
         of_data = {folder: config for folder, config in to_come.items() if config.data == data}
         _check_data(data, of_data, found)
+    sound = {folder: config for folder, config in to_come.items() if folder in found.counts}
+    found.warnings += check_space(needs(sound, found.counts, found.sizes, is_local=is_local))
     return found
 
 
@@ -132,7 +140,7 @@ def _check_models(runs: dict[Path, Config], found: Findings, is_local: bool) -> 
 
 
 def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> None:
-    from btxrd.data.dataset import assign_cases  # pandas, for runs to come only
+    from btxrd.data.dataset import assign_cases  # loads pandas, only for runs to do
     from btxrd.data.inspection import inspect
     from btxrd.data.leakage import check_split
     from btxrd.phantom.write import ensure_phantom
@@ -149,7 +157,7 @@ def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> 
             cases = assign_cases(inspection, data, split)
             check_split(cases, split)
             sound = (folder for folder in of_split if folder not in found.faults)
-            found.cases |= dict.fromkeys(sound, len(cases))
+            found.counts |= dict.fromkeys(sound, count(cases, inspection.outlines))
         except InputError as error:
             found.add_fault(of_split, str(error))
 

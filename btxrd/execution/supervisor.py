@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from btxrd.config.jobspec import LOG, JobSpec
-from btxrd.execution.placement import Placement
 from btxrd.execution.record import begin, settle
-from btxrd.execution.slurm import is_job
 from btxrd.execution.status import LOCK, is_complete
 from btxrd.execution.stop import Stop
 from btxrd.runtime.files import lock, write_text
 from btxrd.runtime.interruption import ASKING
+from btxrd.runtime.placement import Placement
+from btxrd.runtime.slurm import is_job
 
 POLL_SECONDS = 0.2
 PATIENCE = 60  # seconds that a run has to save and end; and to wait for another that is ending

@@ -1,13 +1,36 @@
 """Checks of the folders that the commands write into."""
 
 import os
-from collections.abc import Callable, Collection
+import shutil
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from btxrd.errors import InputError
 from btxrd.runtime.files import TEMPORARY, describe_os_error, is_temporary
 
 OF_SYSTEM = {".DS_Store", "lost+found"}
+MARGIN = 1.2  # factor of the expected space, below which free space is reported as scarce
+
+
+@dataclass(frozen=True)
+class Need:
+    """Disk space that a folder needs, in bytes.
+
+    Attributes:
+        folder: The folder, which need not exist.
+        least: Space without which the work cannot be finished.
+        expected: Space that the work will probably take at its peak.
+        largest: Size of the largest file.
+        files: Least number of files.
+    """
+
+    folder: Path
+    least: int
+    expected: int
+    largest: int = 0
+    files: int = 0
 
 
 def refuse_foreign(
@@ -61,9 +84,7 @@ def refuse_readonly(folder: Path, place: str) -> None:
     Raises:
         InputError: If the folder cannot be written into.
     """
-    at = folder.absolute()
-    while not os.path.lexists(at) and at != at.parent:
-        at = at.parent
+    at = _existing(folder)
     if not at.is_dir():
         raise InputError(f"{place}: {at} is not a folder; name another one")
     if not os.access(at, os.W_OK | os.X_OK):
@@ -76,3 +97,75 @@ def refuse_readonly(folder: Path, place: str) -> None:
         raise InputError(
             f"{place}: cannot be written ({at}: {describe_os_error(error)}); name another folder"
         ) from error
+
+
+def check_space(needs: Iterable[Need]) -> list[str]:
+    """Check that file systems have enough free space for all folders in them.
+
+    A quota is not known to the system call that returns the free space, so it is not checked.
+
+    Returns:
+        A warning for each file system whose space may not suffice.
+
+    Raises:
+        InputError: If the space or the number of files of a file system does not suffice, or if a
+            file would exceed the limit of this process (`ulimit -f`).
+    """
+    by_device: dict[int, list[Need]] = {}
+    for need in needs:
+        with suppress(OSError):  # a folder that cannot be read has been reported
+            by_device.setdefault(_existing(need.folder).stat().st_dev, []).append(need)
+    warnings = []
+    for group in by_device.values():
+        place, at = " and ".join(str(it.folder) for it in group), _existing(group[0].folder)
+        with suppress(OSError):
+            usage = shutil.disk_usage(at)
+            least = sum(it.least for it in group)
+            expected = round(MARGIN * sum(it.expected for it in group))
+            free = f"{format_bytes(usage.free)} free on this file system"
+            hint = "free some space or name another folder"
+            if usage.total and usage.free < least:
+                raise InputError(
+                    f"{place}: at least {format_bytes(least)} are needed, {free}; {hint}"
+                )
+            if usage.total and usage.free < expected:
+                warnings.append(f"{place}: {format_bytes(expected)} may be needed, {free}; {hint}")
+            _check_limits(place, at, group)
+    return warnings
+
+
+def _check_limits(place: str, at: Path, needs: list[Need]) -> None:
+    """Check the number of files and the size of the largest one, on systems that limit them."""
+    files, largest = sum(need.files for need in needs), max(need.largest for need in needs)
+    if hasattr(os, "statvfs"):
+        found = os.statvfs(at)
+        if found.f_files and found.f_favail < files:
+            raise InputError(
+                f"{place}: at least {files} files are needed, {found.f_favail} more are possible "
+                "on this file system; delete some files or name another folder"
+            )
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit != resource.RLIM_INFINITY and limit < largest:
+        raise InputError(
+            f"{place}: a file of {format_bytes(largest)} is needed, the limit on the size of files "
+            f"is {format_bytes(limit)}; raise it with ulimit -f"
+        )
+
+
+def format_bytes(size: int) -> str:
+    """Format a size in MB or GB."""
+    if size >= 10**9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB" if size >= 10**7 else f"{size / 1e6:.1f} MB"
+
+
+def _existing(folder: Path) -> Path:
+    """Return the nearest folder above a path that exists, or the path itself."""
+    at = folder.absolute()
+    while not os.path.lexists(at) and at != at.parent:
+        at = at.parent
+    return at
