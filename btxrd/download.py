@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 from btxrd.artifacts import codec
 from btxrd.artifacts.archive import MARKER, ArchiveMarker
 from btxrd.config import parsers
-from btxrd.data.archive import need_room, unpack
+from btxrd.data.archive import require_space, unpack
 from btxrd.errors import InputError
 from btxrd.runtime.files import lock
 from btxrd.runtime.surroundings import settle_in
@@ -152,7 +152,7 @@ def _resume(url: str, part: Path, by_hand: str) -> None:
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise InputError(f"{url}: answers with another range than asked for; delete {part}")
         coming = int(answer.headers.get("Content-Length", 0))
-        need_room(part, coming)
+        require_space(part, coming)
         _append(answer, part, have, have + coming if coming else None)
 
 

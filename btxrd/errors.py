@@ -1,13 +1,13 @@
-"""The errors that a user can mend."""
+"""Errors that the user can correct, and what to say about errors of other libraries."""
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Cannot allocate")
 
 
 class InputError(Exception):
-    """Wrong input: a config value, a file, a folder.
+    """Wrong input: a config value, a file or a folder.
 
-    The message is one line that names the key or file, the value, and what would be right; what
-    another library says over several lines is joined.
+    The message is one line that names the key or file, the value, and what would be right. Line
+    breaks in it become spaces, and control characters are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -15,15 +15,15 @@ class InputError(Exception):
 
 
 class DamagedError(InputError):
-    """A file that is not as it was written."""
+    """A file of a run or sweep that was damaged or edited after it was written."""
 
 
 def printable(text: str, longest: int | None = None) -> str:
-    """Return what can be shown of any text in one line: no control characters.
+    """Return a text as one line without control characters.
 
     Args:
-        text: The text, which may hold anything, such as a file name that is not UTF-8.
-        longest: Number of characters after which the rest is left out.
+        text: Any text, such as a file name that is not valid UTF-8.
+        longest: Number of characters after which the text is cut. If None, it is not cut.
     """
     plain = " ".join(text.split())
     if not plain.isprintable():
@@ -32,9 +32,10 @@ def printable(text: str, longest: int | None = None) -> str:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that the memory of the machine or of a GPU ran out.
+    """Return whether an error means that the memory of the machine or of a GPU ran out.
 
-    Whatever catches errors of a library broadly asks this first, so that no other cause is named.
+    Code that catches all errors of a library checks this first, so that it does not report another
+    cause.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
@@ -43,9 +44,9 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return what an error says, and what to do if memory ran out."""
+    """Return the message of an error; if memory ran out, also what to do about it."""
     if not ran_out_of_memory(error):
         return str(error)
-    said = " ".join(str(error).split())[:200]
-    ways = "lower training.batch_size or model.image_size, or run fewer at once"
-    return f"memory ran out{f' ({said})' if said else ''}; {ways}"
+    reason = " ".join(str(error).split())[:200]
+    remedy = "lower training.batch_size or model.image_size, or do fewer runs in parallel"
+    return f"memory ran out{f' ({reason})' if reason else ''}; {remedy}"

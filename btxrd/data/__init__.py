@@ -1,1 +1,1 @@
-"""From a folder of images to batches on the device."""
+"""Read a data set: table, images and outlines; groups and splits; batches on the device."""

@@ -1,4 +1,4 @@
-"""LabelMe JSON -> lesion mask."""
+"""Read lesion outlines from LabelMe JSON files, and convert them to masks."""
 
 import json
 import re
@@ -15,9 +15,9 @@ from btxrd.errors import InputError
 from btxrd.runtime.reading import files_below, read_bytes, readable
 
 SUBPIXEL_BITS = 4  # cv2.fillPoly takes fixed-point corners
-FARTHEST = 1e6  # pixels; no image is as large
-FRAME = 256  # pixels along each side, to see whether a lesion lies in it
-SLACK = 1.0  # pixels that a corner may lie beyond the frame before it is said to
+FARTHEST = 1e6  # pixels; coordinates beyond it are rejected
+FRAME = 256  # side in pixels of the mask that shows whether a lesion is inside the image
+SLACK = 1.0  # pixels; a corner this far outside the image is not reported
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Outline:
     """The lesions of one image.
 
     Attributes:
-        width: of the image that was outlined, in pixels.
-        height: likewise.
-        polygons: each (corners, 2) float64, x and y in pixels of that image.
-        image: stem of the image that was outlined, or None where the file does not tell.
-        labels: of the polygons, without capitals.
+        width: Width of the outlined image in pixels.
+        height: Height of the outlined image in pixels.
+        polygons: One (corners, 2) float64 array per lesion, x and y in pixels of that image.
+        image: Stem of the outlined image, or None if the file does not name it.
+        labels: Labels of the polygons, in lower case.
     """
 
     width: int
@@ -40,13 +40,13 @@ class Outline:
 
     @property
     def share(self) -> float:
-        """Area that the polygons enclose, as a share of the frame; what overlaps counts twice."""
+        """Area of the polygons as a share of the image; overlaps are counted twice."""
         areas = [cv2.contourArea(polygon.astype(np.float32)) for polygon in self.polygons]
         return float(sum(areas)) / (self.width * self.height)
 
     @property
     def crosses_frame(self) -> bool:
-        """Whether a corner lies out of the frame."""
+        """Whether a corner lies more than SLACK pixels outside the image."""
         corners = np.concatenate(self.polygons)
         beyond = corners > np.array([self.width, self.height]) + SLACK
         return bool((beyond | (corners < -SLACK)).any())
@@ -54,13 +54,14 @@ class Outline:
 
 @readable()
 def find_outlines(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Find the outline files of a data set, by stem; folders in `root`/Annotations are entered.
+    """Find the outline files of a data set in `root`/Annotations and its subfolders.
 
     Returns:
-        The files, and a line for each stem that has a second one of other content.
+        The path of each file, and a message for each stem that has a second file with different
+        content, both by stem.
 
     Raises:
-        InputError: For a folder or a file that cannot be read.
+        InputError: If a folder or a file cannot be read.
     """
     files: dict[str, Path] = {}
     doubles: dict[str, str] = {}
@@ -73,15 +74,16 @@ def find_outlines(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
 
 
 def read_outline(path: Path) -> Outline:
-    """Read one LabelMe 5.x file: polygons and rectangles.
+    """Read one LabelMe file with polygons or rectangles.
 
     Raises:
-        InputError: for a file that is no JSON, is no LabelMe, or outlines nothing.
+        InputError: If the file cannot be read, is not a LabelMe file, or has no shapes or shapes
+            of another kind.
     """
     try:
         content = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no JSON ({error})") from error
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
     try:
         width, height = _pixels(content["imageWidth"]), _pixels(content["imageHeight"])
         polygons = tuple(_corners(shape, path) for shape in content["shapes"])
@@ -89,12 +91,12 @@ def read_outline(path: Path) -> Outline:
         image = content.get("imagePath")
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
-            f"{path}: is no LabelMe file ({error!r}); needs imageWidth, imageHeight and shapes"
+            f"{path}: not a LabelMe file ({error!r}); needs imageWidth, imageHeight and shapes"
         ) from error
     if width < 1 or height < 1 or not polygons:
         raise InputError(
             f"{path}: imageWidth={width}, imageHeight={height}, {len(polygons)} shapes; "
-            "must outline a lesion on a film"
+            "must outline at least one lesion"
         )
     stem = None
     if isinstance(image, str) and image:
@@ -103,14 +105,14 @@ def read_outline(path: Path) -> Outline:
 
 
 def _pixels(side: Any) -> int:
-    """A number of pixels, which some programs write as a text or a float."""
+    """Convert a number of pixels to int; some programs write it as a string or a float."""
     if float(side) != int(float(side)):
         raise ValueError(f"{side} pixels")
     return int(float(side))
 
 
 def _corners(shape: dict[str, Any], path: Path) -> npt.NDArray[np.float64]:
-    kind = str(shape.get("shape_type") or "polygon").lower()  # LabelMe 3 has polygons alone
+    kind = str(shape.get("shape_type") or "polygon").lower()  # LabelMe 3 has only polygons
     points = np.asarray(shape["points"], dtype=np.float64)
     if kind == "rectangle" and points.shape in ((2, 2), (4, 2)):
         (left, top), (right, bottom) = points.min(0), points.max(0)
@@ -118,32 +120,34 @@ def _corners(shape: dict[str, Any], path: Path) -> npt.NDArray[np.float64]:
     elif kind != "polygon" or points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
         raise InputError(
             f"{path}: a {kind} with {len(points)} points; "
-            "must be a polygon of three or more, or a rectangle of two"
+            "must be a polygon with at least three, or a rectangle with two"
         )
     if not (np.abs(points) < FARTHEST).all():
-        raise InputError(f"{path}: a {kind} with points that are no numbers of pixels")
+        raise InputError(
+            f"{path}: a {kind} has invalid coordinates; each must be a number of pixels"
+        )
     return points
 
 
 def outline_error(outline: Outline, stem: str, width: int, height: int) -> str | None:
-    """Say why an outline does not belong to the image `stem` of `width` x `height`, or None."""
+    """Return why an outline does not fit the image `stem` of `width` x `height` pixels, or None."""
     if outline.image not in (None, stem):
         return f"imagePath names {outline.image}; must name {stem}"
     if (outline.width, outline.height) != (width, height):
         return (
-            f"was drawn on a film of {outline.width} x {outline.height} pixels, "
+            f"was drawn on an image of {outline.width} x {outline.height} pixels, "
             f"but {stem} has {width} x {height}"
         )
     alone = (replace(outline, polygons=(polygon,)) for polygon in outline.polygons)
     if not all(lesion_mask(one, FRAME).any() for one in alone):
-        return f"a lesion lies wholly out of the frame of {width} x {height}"
+        return f"a lesion lies completely outside the image of {width} x {height} pixels"
     return None
 
 
 def frame_in_square(
     width: int, height: int, size: int, keep_aspect: bool
 ) -> tuple[int, int, int, int]:
-    """Where an image lies in its square of `size` pixels: left, top, width and height."""
+    """Return left, top, width and height of an image inside its square of `size` pixels."""
     if not keep_aspect:
         return 0, 0, size, size
     longest = max(width, height)
@@ -152,10 +156,10 @@ def frame_in_square(
 
 
 def lesion_mask(outline: Outline, size: int, keep_aspect: bool = False) -> npt.NDArray[np.uint8]:
-    """Fill the outlines, laid into a square like the image.
+    """Convert outlines to a mask, placed in the square as the image is.
 
     Returns:
-        (size, size) uint8, 1 on the lesions and 0 elsewhere; corners out of the frame are cut off.
+        (size, size) uint8, 1 inside the lesions and 0 elsewhere. Parts outside the image are cut.
     """
     mask = np.zeros((size, size), np.uint8)
     left, top, width, height = frame_in_square(outline.width, outline.height, size, keep_aspect)

@@ -1,4 +1,4 @@
-"""What training images go through at random: on whole batches, on the device."""
+"""Random augmentation of training images, on whole batches on the device."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,50 +11,53 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from btxrd.data.constants import CLASSES
 
-ERASED = (0.02, 0.1)  # of the image, that an erased rectangle covers
+ERASED = (0.02, 0.1)  # smallest and largest share of the image that an erased rectangle covers
 BLUR_KERNEL = 5  # pixels
 
 
 class Draws(NamedTuple):
-    """What was drawn for a batch of B images.
+    """Random parameters for a batch of B images.
 
     Attributes:
-        turns: (B, 2, 3) for `turn`.
-        tones: (B, 3) gamma, contrast and brightness.
-        boxes: (B, 4) left, top, right and bottom of what is erased, in shares of the image.
-        blur: sigma in pixels.
-        seed: of what is drawn on the device.
+        matrices: (B, 2, 3) float32, affine transforms; see `transform`.
+        tones: (B, 3) float32, gamma, contrast and brightness.
+        boxes: (B, 4) float32, left, top, right and bottom of the erased rectangles, as shares of
+            the image.
+        blur: Standard deviation of the Gaussian blur in pixels.
+        seed: Seed of the random numbers that are drawn on the device.
     """
 
-    turns: Tensor
+    matrices: Tensor
     tones: Tensor
     boxes: Tensor
     blur: float
     seed: int
 
     def to(self, device: torch.device) -> "Draws":
-        """The same on a device."""
-        turns, tones, boxes = (part.to(device) for part in (self.turns, self.tones, self.boxes))
-        return self._replace(turns=turns, tones=tones, boxes=boxes)
+        """Return a copy on a device."""
+        matrices, tones, boxes = (of.to(device) for of in (self.matrices, self.tones, self.boxes))
+        return self._replace(matrices=matrices, tones=tones, boxes=boxes)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far images are changed at random. Everything at 0 leaves them as they are.
+    """Strength of each random change. With all settings at 0, images stay as they are.
 
     Attributes:
-        flip: left-right, half of the time.
-        rotation: at most, in degrees either way.
-        zoom: the image is shown larger or smaller by a factor of at most e^zoom, and as much of it
-            as is then out of sight moves about: a random crop.
-        aspect: height over width changes by a factor of at most e^aspect.
-        intensity: gamma and contrast change by a factor of at most e^intensity, and brightness by
-            a quarter of it.
-        noise: standard deviation of Gaussian noise at most, where white is 1.
-        blur: standard deviation of a Gaussian blur at most, in pixels; half of the batches have it.
-        erase: share of the images in which a rectangle is black.
-        mixup: alpha of mixup (Zhang et al. 2018).
-        cutmix: alpha of CutMix (Yun et al. 2019). With both, each batch has one of them.
+        flip: Flip half of the images left to right.
+        rotation: Largest rotation in degrees, in either direction.
+        zoom: Images are scaled by a factor between e^-zoom and e^zoom. An enlarged image is
+            cropped at a random position, a reduced one is put at a random position.
+        aspect: The ratio of height to width changes by a factor between e^-aspect and e^aspect.
+        intensity: Gamma and contrast change by factors between e^-intensity and e^intensity, and
+            brightness by at most intensity / 4, where white is 1.
+        noise: Largest standard deviation of the Gaussian noise, where white is 1.
+        blur: Largest standard deviation of the Gaussian blur in pixels. Half of the batches are
+            blurred.
+        erase: Share of the images in which a random rectangle is black (Zhong et al. 2020).
+        mixup: Parameter alpha of mixup (Zhang et al. 2018).
+        cutmix: Parameter alpha of CutMix (Yun et al. 2019). If `mixup` is set too, each batch gets
+            one of the two at random.
     """
 
     flip: bool = False
@@ -69,7 +72,7 @@ class Augmentation:
     cutmix: float = 0.0
 
     def draw(self, count: int, seed: int) -> Draws:
-        """Draw for `count` images; the same seed gives the same."""
+        """Draw the parameters for `count` images; they depend only on the settings and `seed`."""
         generator = torch.Generator().manual_seed(seed)
 
         def uniform(*shape: int) -> Tensor:
@@ -84,7 +87,7 @@ class Augmentation:
         wide, high = wide.exp(), high.exp()
         shift = (uniform(2, count) * 2 - 1) * (1 - torch.stack([wide, high])).abs()
         cos, sin = angle.cos(), angle.sin()
-        turns = torch.stack(
+        matrices = torch.stack(
             [
                 torch.stack([cos * sign * wide, -sin * high, shift[0]], 1),
                 torch.stack([sin * sign * wide, cos * high, shift[1]], 1),
@@ -101,11 +104,17 @@ class Augmentation:
         boxes = torch.cat([corner, corner + sides]).T
         is_blurred, sigma, on_device = uniform(3).tolist()
         blur = sigma * self.blur if is_blurred < 0.5 else 0.0
-        return Draws(turns, tones, boxes, blur, int(on_device * 2**31))
+        return Draws(matrices, tones, boxes, blur, int(on_device * 2**31))
 
     def apply(self, planes: Tensor, draws: Draws) -> Tensor:
-        """Change images (B, P, H, W) in [0, 1]; further planes move with the first, the image."""
-        planes = turn(planes, draws.turns)
+        """Return the augmented planes.
+
+        Args:
+            planes: (B, P, H, W) float32. The first plane is the image, in [0, 1]. The other planes,
+                such as masks, get only the affine transform.
+            draws: Parameters, as returned by `draw`.
+        """
+        planes = transform(planes, draws.matrices)
         grey = planes[:, :1]
         if self.intensity > 0:
             gamma, contrast, brightness = draws.tones[:, :, None, None, None].unbind(1)
@@ -124,26 +133,41 @@ class Augmentation:
         return torch.cat([grey, planes[:, 1:]], 1)
 
     def mix(self, planes: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Mix each image with another one: planes (B, P, H, W), and labels (B,) -> (B, classes)."""
-        ways = [(v2.MixUp, self.mixup), (v2.CutMix, self.cutmix)]
-        ways = [(way, alpha) for way, alpha in ways if alpha > 0]
-        if not ways:
+        """Mix each image with another one of the batch.
+
+        Args:
+            planes: (B, P, H, W) float32.
+            labels: (B,) int64.
+            draws: Parameters, as returned by `draw`.
+
+        Returns:
+            The mixed planes, and (B, classes) float32 class weights; the arguments if neither mixup
+            nor CutMix is set.
+        """
+        methods = [(v2.MixUp, self.mixup), (v2.CutMix, self.cutmix)]
+        methods = [(method, alpha) for method, alpha in methods if alpha > 0]
+        if not methods:
             return planes, labels
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(draws.seed)
-            way, alpha = ways[int(torch.randint(len(ways), ()))]
-            mixed, soft = way(alpha=alpha, num_classes=len(CLASSES))(planes, labels)
+            method, alpha = methods[int(torch.randint(len(methods), ()))]
+            mixed, soft = method(alpha=alpha, num_classes=len(CLASSES))(planes, labels)
         return mixed, soft
 
 
-def turn(planes: Tensor, matrices: Tensor) -> Tensor:
-    """Map each image of a batch (B, P, H, W) by its matrix (2, 3); what comes in is black."""
+def transform(planes: Tensor, matrices: Tensor) -> Tensor:
+    """Resample each image of a batch by an affine transform; areas outside the image are 0.
+
+    Args:
+        planes: (B, P, H, W) float32.
+        matrices: (B, 2, 3) float32, from output to input coordinates in [-1, 1].
+    """
     grid = functional.affine_grid(matrices, list(planes.shape), align_corners=False)
     return functional.grid_sample(planes, grid, align_corners=False)
 
 
 def _inside(boxes: Tensor, size: torch.Size) -> Tensor:
-    """(B, 1, H, W): whether a pixel's middle lies in the image's box (B, 4)."""
+    """Return (B, 1, H, W) bool: whether the middle of a pixel is in the box (B, 4) of its image."""
     height, width = size
     x = (torch.arange(width, device=boxes.device) + 0.5) / width
     y = (torch.arange(height, device=boxes.device) + 0.5) / height

@@ -1,7 +1,8 @@
-"""Pixels -> batches on the device.
+"""Assemble batches on the device from decoded pixels.
 
-Training has augmentation and lesion guidance, evaluation has neither. The two are apart on purpose:
-`evaluation_batches` takes no outline, so none can reach a figure.
+Training batches are augmented and can use outlines. `evaluation_batches` has no outline argument,
+so predictions on unmodified images do not use the outlines of these images. The evaluation uses
+the outlines of test tumours elsewhere: to score Grad-CAM and to mask lesions.
 """
 
 import math
@@ -21,30 +22,37 @@ from btxrd.data.constants import NORMAL
 Pixels = npt.NDArray[np.uint8]
 S = TypeVar("S")
 T = TypeVar("T")
-UNKNOWN = 255  # in a mask: a tumour that nobody outlined
+UNKNOWN = 255  # value of all pixels in the mask of a tumour without an outline
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What a backbone expects of its input; one value a channel, for images in [0, 1]."""
+    """Mean and standard deviation that a backbone expects, per channel, for images in [0, 1]."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def __call__(self, grey: Tensor) -> Tensor:
-        """(B, 1, H, W) in [0, 1] -> (B, C, H, W), the image in every channel, channels last."""
+        """Normalise grey images.
+
+        Args:
+            grey: (B, 1, H, W) float32 in [0, 1].
+
+        Returns:
+            (B, C, H, W) float32, the image in each channel, in channels-last memory format.
+        """
         channels = [(grey - mean) / std for mean, std in zip(self.mean, self.std, strict=True)]
         return torch.cat(channels, 1).contiguous(memory_format=torch.channels_last)
 
 
 class Batch(NamedTuple):
-    """What a training step learns from.
+    """Input of one training step.
 
     Attributes:
         images: (B, C, S, S) float32, normalised.
-        labels: (B,) int64; (B, classes) float32 where images are mixed.
-        lesions: (B, 1, S, S) float32, 1 on the lesion and 0 elsewhere, NaN where it is not known;
-            None where nothing is to be learned from it.
+        labels: (B,) int64; (B, classes) float32 class weights if images are mixed.
+        lesions: (B, 1, S, S) float32, 1 on the lesion and 0 elsewhere, NaN for tumours without an
+            outline. None if the loss does not use the outlines.
     """
 
     images: Tensor
@@ -53,20 +61,19 @@ class Batch(NamedTuple):
 
 
 class TrainingBatches:
-    """The training cases as shuffled, augmented batches.
+    """Shuffled, augmented batches of the training cases.
 
-    With `dim`, each image that has a mask is seen a second time in every epoch, its surroundings
-    dimmed.
+    With `dim`, an image that has a mask is used twice per epoch: once unmodified and once with its
+    background dimmed. Each such use is a view. The random numbers of a batch depend only on `seed`
+    and the numbers of epoch and batch, so training can resume at any batch.
 
     Attributes:
-        views: images that an epoch shows.
-        class_counts: views of each class.
-        batches: steps of an epoch.
-        batch_size: of each step, at most the one asked for. All are of one size, so that none is
-            tiny and a network is compiled once; a few views are seen twice to fill the last.
-
-    All that is drawn for a batch follows from `seed` and the numbers of epoch and batch, so that
-    a training can go on anywhere.
+        views: Number of views per epoch.
+        class_counts: (classes,) int64, number of views of each class.
+        batches: Number of batches per epoch.
+        batch_size: Size of every batch, at most the requested one. All batches have the same size,
+            so that none is tiny and a network is compiled only once. The first views of an epoch
+            are used again to fill its last batch.
     """
 
     def __init__(
@@ -85,21 +92,21 @@ class TrainingBatches:
         seed: int,
         device: torch.device,
     ) -> None:
-        """Take the training cases.
+        """Store the training cases and the settings.
 
         Args:
-            pixels: (n, S, S) uint8, of all cases.
-            rows: of the training cases in `pixels`.
-            labels: (n,) of all cases.
-            normalisation: of the backbone.
-            augmentation: of the images.
-            masks: (S, S) uint8 lesion masks by row.
-            dim: what the surroundings of a second view are multiplied by; None: no second views.
-            with_lesions: whether the batches tell where the lesions are.
-            balanced: whether views are drawn with replacement, each class as often.
-            batch_size: at most.
-            seed: of the order and the augmentation.
-            device: that the batches end on.
+            pixels: (n, S, S) uint8, all cases.
+            rows: Rows of the training cases in `pixels`.
+            labels: (n,) labels of all cases.
+            normalisation: Normalisation of the backbone.
+            augmentation: Augmentation of the images.
+            masks: (S, S) uint8 lesion masks, by row.
+            dim: Factor for the background of the dimmed views. If None, there are none.
+            with_lesions: Whether the batches contain `lesions`.
+            balanced: Draw the views with replacement, so that all classes are equally likely.
+            batch_size: Largest batch size.
+            seed: Seed of the order and the augmentation.
+            device: Device of the batches.
         """
         again = [row for row in rows if masks and row in masks and dim is not None]
         self._pixels, self._labels, self._masks = pixels, labels, masks or {}
@@ -114,9 +121,9 @@ class TrainingBatches:
         self.batch_size = math.ceil(self.views / self.batches)
 
     def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, from a batch on.
+        """Yield the batches of an epoch, beginning with batch `first`.
 
-        A batch is read while the step before it is taken, and augmented on the device.
+        Each batch is read while the one before it is in use, and augmented on the device.
         """
         chosen_of = np.resize(self._order(number), (self.batches, self.batch_size))
 
@@ -148,7 +155,7 @@ class TrainingBatches:
         return draw.choice(self.views, self.views, p=share / share.sum())
 
     def _read(self, chosen: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-        """Labels (B,), images and masks (B, S, S) uint8, and which views are dimmed (B,)."""
+        """Return labels (B,), images and masks (B, S, S) uint8, and which views are dimmed (B,)."""
         rows = self._rows[chosen]
         labels, grey = (torch.from_numpy(of[rows]) for of in (self._labels, self._pixels))
         dimmed = torch.from_numpy(self._dimmed[chosen])
@@ -163,7 +170,7 @@ class TrainingBatches:
         return self._pin(labels), self._pin(grey), self._pin(torch.from_numpy(masks)), dimmed
 
     def _pin(self, tensor: Tensor) -> Tensor:
-        """Into memory from which CUDA copies while a step is taken."""
+        """Move a tensor to pinned memory, from which CUDA can copy asynchronously."""
         return tensor.pin_memory() if self._device.type == "cuda" else tensor
 
     def _to_device(self, tensor: Tensor) -> Tensor:
@@ -171,7 +178,7 @@ class TrainingBatches:
 
 
 def one_ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """Yield `work` of each item, that of the next one being done in a thread meanwhile."""
+    """Yield `work(item)` for each item, and compute the next result in a thread meanwhile."""
     with ThreadPoolExecutor(1) as pool:
         coming = None
         for item in items:
@@ -184,7 +191,10 @@ def one_ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """Name the randomness of an epoch; two epochs of two seeds never share one."""
+    """Return the seed of the random numbers of an epoch.
+
+    It is unique for each pair of `seed` and `epoch`, up to 1,000,003 epochs.
+    """
     return seed * 1_000_003 + epoch
 
 
@@ -196,9 +206,18 @@ def evaluation_batches(
     batch_size: int | None = None,
     device: torch.device,
 ) -> Iterator[Tensor]:
-    """Yield the images of `rows` once each, in their order, as images (B, C, S, S), normalised.
+    """Yield each image of `rows` once, in their order.
 
-    Where no batch size is given, a batch has the pixels of 64 images of 224, or 64 smaller images.
+    Args:
+        pixels: (n, S, S) uint8, all cases.
+        rows: Rows of the images in `pixels`.
+        normalisation: Normalisation of the backbone.
+        batch_size: Size of all batches but the last. The default is 64 for images of up to
+            224 x 224 pixels, and about as many pixels in total for larger images.
+        device: Device of the batches.
+
+    Yields:
+        (B, C, S, S) float32, normalised.
     """
     if batch_size is None:
         batch_size = min(64, max(1, round(64 * (224 / pixels.shape[1]) ** 2)))

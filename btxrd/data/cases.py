@@ -1,4 +1,4 @@
-"""The cases of a table, checked, and the images that belong to them."""
+"""Check the cases of a table, and find their images."""
 
 import re
 from pathlib import Path
@@ -25,24 +25,24 @@ FLAGS = (*SITES, *SUBTYPES, *REGIONS, *VIEWS)  # 0, 1 or empty
 OLDEST = 120  # years
 MOST_CENTERS = 1_000_000
 HUGE = 2**63
-LONGEST = 200  # bytes of an id; what is written about a case has names of at most 255
-FORMULA = ("=", "+", "-", "@")  # how a cell begins that a spreadsheet computes
+LONGEST = 200  # bytes of an id; file names that contain the id may have at most 255
+FORMULA = ("=", "+", "-", "@")  # first characters of a cell that a spreadsheet computes
 
 
 def load_cases(root: Path) -> pd.DataFrame:
-    """Read the cases of a data set in BTXRD's layout, in the order of their ids.
+    """Read the cases of a data set in BTXRD's layout.
 
     Args:
-        root: folder that holds `dataset.xlsx` or `dataset.csv`, and `images/`.
+        root: Folder that contains `dataset.xlsx` or `dataset.csv`, and `images/`.
 
     Returns:
-        A row a case: the table's own columns, with `image_id` as in the table, `stem` (the id
-        without its suffix, as `composed` gives it), `label` (0, 1, 2: an index of CLASSES) and
-        `path` (of the image).
+        One row per case, in the natural order of the ids, with the columns of the table and three
+        more: `stem` (the id without its suffix, in normal form, see `composed`), `label` (0, 1 or
+        2, an index of CLASSES) and `path` (of the image).
 
     Raises:
-        InputError: for a missing folder, file or column, and for the first row that contradicts
-            itself or has no image.
+        InputError: If a folder, a file or a column is missing, or if a row has an error (see
+            `row_errors`) or no image. The first error is reported.
     """
     source = find_table(root)
     table = read_table(source)
@@ -59,7 +59,7 @@ def load_cases(root: Path) -> pd.DataFrame:
 
 
 def missing_image(root: Path, stem: str) -> str:
-    """Say that a case has no image, and what was looked for."""
+    """Return the message for a case without an image; it lists the expected file names."""
     looked = ", ".join(stem + suffix for suffix in SUFFIXES)
     return f"{root / 'images'}: no image of {stem}; looked for {looked}"
 
@@ -68,10 +68,11 @@ def row_errors(table: pd.DataFrame) -> dict[int, str]:
     """Find the rows that cannot be used.
 
     Args:
-        table: as `read_table` gives it.
+        table: Table as returned by `read_table`.
 
     Returns:
-        What is wrong first with each such row, naming its case, by the row's position; in order.
+        The first error of each such row as a message that names the case. The keys are the
+        positions of the rows, in ascending order.
     """
     errors: dict[int, str] = {}
 
@@ -83,13 +84,15 @@ def row_errors(table: pd.DataFrame) -> dict[int, str]:
 
     ids = table["image_id"]
     note(ids == "", "has no image_id", "each case needs one")
-    note(ids.str.contains(r"[/\\]|^\.", regex=True), "is no name of a file", "must have no folder")
+    has_folder = ids.str.contains(r"[/\\]|^\.", regex=True)
+    note(has_folder, "is not a plain file name", "remove folders and a leading dot")
     unprintable = ~ids.map(str.isprintable).astype(bool)
-    note(unprintable, "holds characters that cannot be printed", "must be the name of a file")
+    note(unprintable, "contains unprintable characters", "remove them")
     too_long = ids.map(lambda name: len(name.encode(errors="replace"))) > LONGEST
-    note(too_long, "is too long", f"an image_id has at most {LONGEST} bytes")
-    note(ids.str.startswith(FORMULA), "is a formula for a spreadsheet", "begin it with a letter")
-    note((ids != "") & table["stem"].duplicated(), "is there more than once", "must be there once")
+    note(too_long, "is too long", f"an image_id may have at most {LONGEST} bytes")
+    is_formula = ids.str.startswith(FORMULA)
+    note(is_formula, "would be a formula in a spreadsheet", "begin it with a letter or a digit")
+    note((ids != "") & table["stem"].duplicated(), "occurs more than once", "must occur once")
     numbers = {name: _numbers(table[name]) for name in REQUIRED_COLUMNS[1:]}
     center = numbers["center"]
     right = "must be a whole number from 1"
@@ -98,8 +101,9 @@ def row_errors(table: pd.DataFrame) -> dict[int, str]:
         note(~numbers[name].isin((0, 1)), f"has {name}={{{name}}}", "must be 0 or 1")
     tumor, benign, malignant = (numbers[name] == 1 for name in REQUIRED_COLUMNS[2:])
     shown = "has tumor={tumor}, benign={benign}, malignant={malignant}"
-    note(tumor != (benign | malignant), shown, "tumor must be 1 exactly for benign or malignant")
-    note(benign & malignant, shown, "a case is benign or malignant, not both")
+    rule = "tumor must be 1 if and only if benign or malignant is 1"
+    note(tumor != (benign | malignant), shown, rule)
+    note(benign & malignant, shown, "a case is either benign or malignant")
     for name in [name for name in FLAGS if name in table.columns]:
         filled = table[name].notna()
         flag = _numbers(table[name])
@@ -107,7 +111,8 @@ def row_errors(table: pd.DataFrame) -> dict[int, str]:
         if name in SUBTYPES:
             kind = "benign" if name in BENIGN_SUBTYPES else "malignant"
             agrees = numbers[kind] == 1
-            note((flag == 1) & ~agrees, f"has {name}=1, {kind}={{{kind}}}", f"{name} is {kind}")
+            rule = f"{name} is a {kind} subtype"
+            note((flag == 1) & ~agrees, f"has {name}=1, {kind}={{{kind}}}", rule)
     if "age" in table.columns:
         age = _numbers(table["age"])
         wrong = table["age"].notna() & ~age.between(0, OLDEST)
@@ -116,13 +121,13 @@ def row_errors(table: pd.DataFrame) -> dict[int, str]:
 
 
 def _numbers(values: pd.Series) -> pd.Series:
-    """Numbers of a column; NaN for what is none, and for integers that no float can hold."""
+    """Return a column as numbers; NaN for other cells and for integers beyond 64 bits."""
     huge = values.map(lambda value: isinstance(value, int) and abs(value) > HUGE)
     return pd.to_numeric(values.mask(huge.astype(bool)), errors="coerce")
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Type the rows of a table that has no errors, add `label`, and bring them in order."""
+    """Convert the types of a table without errors, add `label`, and sort the rows by id."""
     whole = {name: pd.to_numeric(table[name]).astype(int) for name in REQUIRED_COLUMNS[1:]}
     cases = table.assign(**whole)
     cases["label"] = np.where(cases["malignant"] == 1, 2, cases["benign"])
@@ -131,23 +136,24 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _natural(stem: str) -> list[Any]:
-    """Sort key by which a2 comes before a10."""
+    """Return a sort key for the natural order, in which a2 comes before a10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", stem)]
 
 
 @readable()
 def find_images(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Find the images of a data set, by stem.
+    """Find the images of a data set.
 
     Returns:
-        The images, and a line for each stem that has a second one.
+        The path of each image, and a message for each stem that has more than one image, both by
+        stem.
 
     Raises:
-        InputError: where there is no folder of images.
+        InputError: If the folder of images is missing or cannot be read.
     """
     folder = root / "images"
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; it should hold the images of the table")
+        raise InputError(f"{folder}: no such folder; it must contain the images of the table")
     by_stem: dict[str, Path] = {}
     doubles: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
@@ -155,5 +161,5 @@ def find_images(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
             stem = composed(path.stem)
             known = by_stem.setdefault(stem, path)
             if known is not path:
-                doubles[stem] = f"{path}: {known.name} is there too; keep one of them"
+                doubles[stem] = f"{path}: {known.name} has the same id; keep one of them"
     return by_stem, doubles

@@ -8,7 +8,8 @@ CLASS_NAMES = ClassNames(
 CLASSES = CLASS_NAMES.names  # label 0, 1, 2
 NORMAL = CLASSES.index("normal")  # label of the cases without a tumour
 
-# Yao et al., Scientific Data 12:88 (2025), table of centers: cases by center and label.
+# Number of cases by center and label, from the table of centers in Yao et al. (Scientific Data
+# 12:88, 2025).
 PUBLISHED_COUNTS = {1: (1593, 1110, 235), 2: (259, 214, 76), 3: (27, 201, 31)}
 SUFFIXES = (".jpeg", ".jpg", ".png")
 TABLES = ("dataset.xlsx", "dataset.csv")
@@ -28,7 +29,7 @@ COLUMNS = (
     "image_id", "center", "age", "gender", *SITES, "tumor", "benign", "malignant",
     *BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES, *REGIONS, *VIEWS,
 )  # fmt: skip
-# Labels of outlines, in lower case, that say of what they outline that it is a lesion.
+# Labels of outlines that denote a lesion, in lower case.
 LESIONS = frozenset(
     {"tumor", "tumour", "lesion", *CLASSES[1:], *BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES}
 )

@@ -28,7 +28,8 @@ class Dataset:
             `partition`, and `width` and `height` in pixels.
         pixels: (n, S, S) uint8, one image per row of `cases`.
         lesions: Masks (S, S) uint8, 1 on the lesions, of the tumours with an outline, by stem.
-        warnings: One line for each kind of correction, and for what a reader must know.
+        warnings: One line for each kind of correction and for each property that limits the
+            results.
         class_names: Classes in the order of the labels.
     """
 
@@ -40,7 +41,7 @@ class Dataset:
 
     @property
     def identity(self) -> str:
-        """Name the partitions and the pixels by their content."""
+        """Identify the partitions and the pixels by hashes of their content."""
         return f"{split_hash(self.cases)} {Path(str(self.pixels.filename)).name}"
 
     @property
@@ -50,13 +51,15 @@ class Dataset:
 
     @property
     def val_is_test(self) -> bool:
-        """Whether the split has one partition for both."""
+        """Whether the test partition also serves as the validation partition."""
         return not (self.cases["partition"] == "val").any()
 
     def sealed(self) -> "Dataset":
-        """The same without a test partition; a split whose val is test stays as it is.
+        """Return a copy for training, in which the test cases and their outlines are hidden.
 
-        Training is given this, so that nothing which it chooses can rest on a test case.
+        `rows("test")` of the copy raises ValueError. `pixels` still contains the test images, so
+        this guards against accidental use only. If the test partition also serves as the
+        validation partition, the data set is returned unchanged.
         """
         if self.val_is_test:
             return self
@@ -66,25 +69,29 @@ class Dataset:
         return replace(self, cases=self.cases.assign(partition=hidden), lesions=lesions)
 
     def rows(self, partition: str) -> npt.NDArray[np.intp]:
-        """Rows of a partition, in the order of ids."""
+        """Return the rows of a partition, in the order of ids.
+
+        Raises:
+            ValueError: If the test partition is hidden; see `sealed`.
+        """
         wanted = "test" if partition == "val" and self.val_is_test else partition
         if wanted == "test" and (self.cases["partition"] == SEALED).any():
             raise ValueError("the test partition is sealed")
         return np.flatnonzero(self.cases["partition"] == wanted)
 
     def masks(self, rows: npt.NDArray[np.intp]) -> dict[int, npt.NDArray[np.uint8]]:
-        """Lesion masks (S, S) of those among `rows` that have an outline, by row."""
+        """Return lesion masks (S, S) uint8 by row, for those of `rows` that have an outline."""
         stems = self.cases["stem"].to_numpy()
         return {int(row): self.lesions[stems[row]] for row in rows if stems[row] in self.lesions}
 
 
 def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Dataset:
-    """Load the data of a run. Images are decoded at the first call, and cached.
+    """Load the data of a run. The first call decodes the images and caches them.
 
-    Synthetic images must have been written before; see `btxrd.phantom.write.ensure_phantom`.
+    Synthetic images must exist already; see `btxrd.phantom.write.ensure_phantom`.
 
     Raises:
-        InputError: for data that cannot be used, or not be split so.
+        InputError: If the data cannot be used, or cannot be split as configured.
     """
     found = inspect(Path(data.root), Path(data.cache), strict=True)
     cases = assign_cases(found, data, split)
@@ -113,10 +120,10 @@ def load_dataset(data: DataConfig, split: SplitConfig, image_size: int) -> Datas
 
 
 def assign_cases(found: Inspection, data: DataConfig, split: SplitConfig) -> pd.DataFrame:
-    """Return the cases that a run works on, with their `partition`.
+    """Return the cases of a run with their `partition`; excluded cases are left out.
 
     Raises:
-        InputError: for cases that cannot be split so.
+        InputError: If the cases cannot be split as configured.
     """
     cases = found.cases
     if data.contradictions == "drop":
@@ -126,7 +133,7 @@ def assign_cases(found: Inspection, data: DataConfig, split: SplitConfig) -> pd.
 
 
 def without_contradictions(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the cases that a near-duplicate contradicts in label."""
+    """Return the cases without near-duplicates that have different labels."""
     contradicted = pairs.loc[pairs["contradict"], ["one", "other"]].to_numpy().ravel()
     return cases[~cases["stem"].isin(contradicted)].reset_index(drop=True)
 
@@ -134,7 +141,9 @@ def without_contradictions(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataF
 def _warnings(found: Inspection, data: DataConfig, split: SplitConfig) -> list[str]:
     warnings = list(found.warning_lines)
     if not can_tell_patients(found.cases):
-        warnings.append("No age and gender in the table: films of one patient may be parted")
+        warnings.append(
+            "The table lacks age or gender: images of one patient may be in several partitions"
+        )
     label = dict(zip(found.cases["stem"], found.cases["label"], strict=True))
     contradicting = found.pairs[found.pairs["contradict"]]
     if len(contradicting):
@@ -143,7 +152,9 @@ def _warnings(found: Inspection, data: DataConfig, split: SplitConfig) -> list[s
             " and ".join(f"{s} ({CLASSES[label[s]]})" for s in pair) for pair in pairs
         )
         done = {"keep": "kept; data.contradictions=drop leaves them out", "drop": "left out"}
-        warnings.append(f"One film, two labels: {named} ({done[data.contradictions]})")
+        warnings.append(
+            f"Near-duplicates with different labels: {named} ({done[data.contradictions]})"
+        )
     if split.title != split.strategy:
         warnings.append(f"The split is {split.title}")
     return warnings

@@ -1,4 +1,4 @@
-"""Cases that must not be parted: likely the same patient, or near-duplicates."""
+"""Find cases that must stay in one partition: likely patients and near-duplicates."""
 
 import functools
 import unicodedata
@@ -14,32 +14,31 @@ from scipy.sparse.csgraph import connected_components
 from btxrd.data.constants import COLUMNS, VIEWS
 from btxrd.data.survey import Survey
 
-NEEDED = {"age", "gender"}  # without them no patient can be told from another
+NEEDED = {"age", "gender"}  # columns without which likely patients cannot be identified
 QUOTES = " \t\n'\"\u2018\u2019\u201c\u201d"
-SAME = {"true": "1", "false": "0", "female": "f", "male": "m"}  # words of a cell
+SAME = {"true": "1", "false": "0", "female": "f", "male": "m"}  # other spellings of cells
 GENDERS = ("f", "m", "")
-COUNTED = ("age", "gender")  # the matching columns in which an empty cell is not 0
+NO_FLAGS = ("age", "gender")  # matching columns in which an empty cell does not mean 0
 MATCHING_COLUMNS = tuple(name for name in COLUMNS if name not in ("image_id", *VIEWS))
-NEAR = 14  # bits of 64 in which the perceptual hashes of candidates may differ
-WHOLE = 0.98  # correlation of thumbnails from which two images may be one
-ALIKE = 0.9  # and that of their detail
-BLUR = 2.0  # pixels of a thumbnail; detail is what is finer
+NEAR = 14  # largest number of bits, of 64, in which perceptual hashes of candidates differ
+MIN_CORRELATION = 0.98  # of the thumbnails of near-duplicates
+MIN_DETAIL_CORRELATION = 0.9  # of the detail in them
+BLUR = 2.0  # pixels of a thumbnail; detail is what this Gaussian blur removes
 
 
 def likely_patients(cases: pd.DataFrame) -> pd.Series:
-    """Name the likely patient of each case.
+    """Return the likely patient of each case.
 
-    BTXRD has no patient ids, but neighbouring ids that agree in center, age, gender, sites, region
-    and diagnosis are most likely views of one patient.
+    BTXRD has no patient ids. Consecutive cases with equal center, age, gender, sites, region and
+    diagnosis are most likely images of one patient.
 
     Args:
-        cases: as `load_cases` gives them, in the order of their ids; columns that are not BTXRD's
-            are not looked at.
+        cases: Cases as returned by `load_cases`, in the order of their ids. Only MATCHING_COLUMNS
+            are compared, after `comparable`. Two empty cells are equal.
 
     Returns:
-        The stem of the patient's first case, a value a case. Cells are compared as `comparable`
-        gives them, and an empty cell agrees with an empty one. Where
-        `can_tell_patients` is false each case is a patient of its own.
+        (n,) stem of the first case of each patient. If `can_tell_patients` is false, each case is
+        a patient of its own.
     """
     if not can_tell_patients(cases):
         return cases["stem"].rename("patient")
@@ -51,17 +50,18 @@ def likely_patients(cases: pd.DataFrame) -> pd.Series:
 
 
 def can_tell_patients(cases: pd.DataFrame) -> bool:
-    """Whether the NEEDED columns are there, and not empty."""
+    """Return whether the NEEDED columns exist and are not empty."""
     return set(cases.columns) >= NEEDED and all((comparable(cases[n]) != "").any() for n in NEEDED)
 
 
 def comparable(cells: pd.Series) -> pd.Series:
-    """Cells of a column in one spelling: without capitals and outer spaces, numbers as numbers.
+    """Return the cells of a column in a uniform spelling.
 
-    In a column of flags an empty cell is 0.
+    Capitals, outer spaces and quotation marks are removed, and numbers have one format. In a column
+    of flags, an empty cell becomes 0.
     """
     spelt = cells.astype(object).map(_one_spelling)
-    return spelt if cells.name in COUNTED else spelt.replace("", _one_spelling(0))
+    return spelt if cells.name in NO_FLAGS else spelt.replace("", _one_spelling(0))
 
 
 @functools.cache
@@ -76,7 +76,7 @@ def _one_spelling(cell: Any) -> str:
 
 
 def odd_genders(cases: pd.DataFrame) -> dict[str, str]:
-    """Find cells of the column `gender` that are none of F and M; return them by stem."""
+    """Return the cells of the column `gender` that are neither F nor M nor empty, by stem."""
     if "gender" not in cases.columns:
         return {}
     odd = ~comparable(cases["gender"]).isin(GENDERS)
@@ -84,10 +84,10 @@ def odd_genders(cases: pd.DataFrame) -> dict[str, str]:
 
 
 def respelt(cases: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Find cells that mean what others of their column mean, but are spelt in another way.
+    """Find cells that equal others of their column after `comparable`, but are spelt differently.
 
     Returns:
-        The columns, and the stems of the cases that have the rarer spelling in one of them.
+        The columns, and the stems of the cases that have a less common spelling in one of them.
     """
     columns, rarer = [], np.zeros(len(cases), bool)
     for name in (name for name in MATCHING_COLUMNS if name in cases.columns):
@@ -107,14 +107,17 @@ def respelt(cases: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def join_groups(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
-    """Name the group of each case: the connected components of patients and duplicates.
+    """Return the group of each case.
+
+    Groups are the connected components of the graph that links the cases of a patient and the
+    near-duplicates.
 
     Args:
-        cases: with `stem` and `patient`.
-        pairs: with `one` and `other`, the stems of two cases that belong together.
+        cases: Cases with `stem` and `patient`.
+        pairs: Near-duplicates, with their stems `one` and `other`.
 
     Returns:
-        The stem of the group's first case, a value a case.
+        (n,) stem of the first case of each group.
     """
     rows = pd.Series(range(len(cases)), index=cases["stem"])
     one = rows.loc[[*cases["stem"], *pairs["one"]]].to_numpy()
@@ -125,27 +128,28 @@ def join_groups(cases: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
 
 
 def near_duplicates(cases: pd.DataFrame, survey: Survey) -> pd.DataFrame:
-    """Find the pairs of images that are one: copied, encoded again, resized or brightened.
+    """Find pairs of images that are copies: identical, encoded again, resized or brightened.
 
-    Candidates are near in perceptual hash. They are confirmed by the correlation of their
-    thumbnails, and of the detail in them, the thumbnails less their blurred selves: the hash alone
-    pairs unrelated hands. In detail two pairs of copies among 1,200 images of BTXRD correlate at
-    1.00, and the next pair, of one patient, at 0.88. Of copies made of all of them at JPEG quality
-    25, at half the size, 20 % brighter or 20 % darker, one in 2,400 is missed.
-    Images that are mirrored, turned or cropped are not found.
+    Candidates are pairs whose perceptual hashes differ in at most NEAR bits. The hash alone also
+    pairs unrelated hands, so a candidate must have similar thumbnails, and similar detail in them
+    (the thumbnail minus its blurred copy). Among 1,200 images of BTXRD, the detail of two pairs of
+    copies correlates at 1.00, and that of the next pair, two images of one patient, at 0.88. With
+    copies of all 1,200 images at JPEG quality 25, at half the size, 20% brighter or 20% darker, one
+    copy in 2,400 is missed. Mirrored, rotated and cropped images are not found.
 
     Args:
-        cases: with `stem` and `label`.
-        survey: of their images, in the same order; all without an error.
+        cases: Cases with `stem` and `label`.
+        survey: Survey of their images, in the same order, without errors.
 
     Returns:
         One row per pair: `one` and `other` (stems), `bits` (in which the hashes differ),
-        `detail_correlation` (-1 to 1), `identical` (byte by byte), `contradict` (in label).
+        `detail_correlation` (-1 to 1), `identical` (equal files), `contradict` (different labels).
     """
     one, other, bits = _candidates(survey.hashes)
-    seen = {row: _seen(survey.thumbnails[row]) for row in {*one.tolist(), *other.tolist()}}
-    alike = [(seen[i] * seen[j]).sum(axis=1) for i, j in zip(one, other, strict=True)]
-    whole, detail = np.array(alike).reshape(-1, 2).T
+    rows = {*one.tolist(), *other.tolist()}
+    scaled = {row: _standardised(survey.thumbnails[row]) for row in rows}
+    products = [(scaled[i] * scaled[j]).sum(axis=1) for i, j in zip(one, other, strict=True)]
+    whole, detail = np.array(products).reshape(-1, 2).T
     digests = np.array(survey.digests)
     stems, labels = cases["stem"].to_numpy(str), cases["label"].to_numpy()
     pairs = pd.DataFrame(
@@ -158,17 +162,18 @@ def near_duplicates(cases: pd.DataFrame, survey: Survey) -> pd.DataFrame:
             "contradict": labels[one] != labels[other],
         }
     )
-    is_copy = pairs["identical"] | ((whole >= WHOLE) & (detail >= ALIKE))
+    is_alike = (whole >= MIN_CORRELATION) & (detail >= MIN_DETAIL_CORRELATION)
+    is_copy = pairs["identical"] | is_alike
     return pairs[is_copy].reset_index(drop=True)
 
 
 def _candidates(
     hashes: npt.NDArray[np.bool_],
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows of each pair, the first before the second, and the bits in which they differ."""
+    """Return the first and second row of each pair, and the number of bits that differ."""
     signs = np.where(hashes, 1, -1).astype(np.float32)
     found = []
-    for start in range(0, len(signs), 1024):  # a block of rows against all: memory stays flat
+    for start in range(0, len(signs), 1024):  # blocks of rows limit the memory
         bits = (hashes.shape[1] - signs[start : start + 1024] @ signs.T) / 2
         one, other = np.nonzero(bits <= NEAR)
         found.append(np.stack([one + start, other, bits[one, other].astype(np.intp)]))
@@ -177,8 +182,8 @@ def _candidates(
     return one[kept], other[kept], distance[kept]
 
 
-def _seen(thumbnail: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """(2, pixels): a thumbnail, and what of it is finer than BLUR, each with mean 0 and norm 1."""
+def _standardised(thumbnail: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return a thumbnail and its detail, (2, pixels) float32, each with mean 0 and norm 1."""
     image = thumbnail.astype(np.float32)
     both = np.stack([image, image - cv2.GaussianBlur(image, (0, 0), BLUR)]).reshape(2, -1)
     both -= both.mean(axis=1, keepdims=True)

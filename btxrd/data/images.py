@@ -1,4 +1,4 @@
-"""An image's file -> upright 8-bit grey pixels, and what the file was."""
+"""Decode an image file to upright 8-bit grey pixels, and describe the file."""
 
 import hashlib
 import io
@@ -22,12 +22,12 @@ from btxrd.errors import InputError
 from btxrd.runtime.cores import threads
 from btxrd.runtime.reading import read_bytes
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP")  # by content: a name may say otherwise
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP")  # judged by the content, not by the name
 MODES = ("L", "LA", "RGB", "RGBA", "P", "I", "I;16", "I;16L", "I;16B", "I;16N")  # Pillow's names
 SMALLEST = 16  # pixels along a side; BTXRD's smallest image has 153
 LARGEST = 100_000_000  # pixels in all; BTXRD's largest image has 18 million
 TRANSPOSED = range(5, 9)  # EXIF orientations that exchange width and height
-TURNS = {  # EXIF orientations other than upright, and what undoes them
+TURNS = {  # EXIF orientations other than upright, and the operations that undo them
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -36,16 +36,16 @@ TURNS = {  # EXIF orientations other than upright, and what undoes them
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-UNREADABLE = "unreadable"  # how the digest of a file begins that cannot be read
-BRIGHTEST = 0.005  # share of the pixels of a deep image that may exceed the depth in use
-HARMLESS = ("Unknown Adobe", "Warning: unknown JFIF", "Invalid SOS")  # what libjpeg warns of
-FEWEST = 32  # grey levels that a deep image must keep, if it has twice as many
-UNUSED_CHUNKS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # of a PNG, which Pillow limits in size
-ORIENTING = (b"XML:com.adobe.xmp", b"Raw profile type")  # but these may say how to turn it
+UNREADABLE = "unreadable"  # prefix of the digest of a file that cannot be read
+BRIGHTEST = 0.005  # share of the pixels of a 16-bit image that may exceed the depth in use
+HARMLESS = ("Unknown Adobe", "Warning: unknown JFIF", "Invalid SOS")  # warnings of libjpeg
+FEWEST = 32  # grey levels that a 16-bit image must keep, if it has twice as many
+UNUSED_CHUNKS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # chunks of a PNG whose size Pillow limits
+ORIENTING = (b"XML:com.adobe.xmp", b"Raw profile type")  # chunks that may contain the orientation
 
 
 class ChangedError(InputError):
-    """A file that is not the one it was when its digest was computed."""
+    """A file whose content has changed since its digest was computed."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class DecodedImage:
 
     Attributes:
         pixels: (height, width) uint8, grey and upright.
-        format: of the file, as Pillow names it.
-        mode: of the file's pixels, as Pillow names it.
-        turned: whether EXIF told to turn it upright.
-        width: of the whole image when upright, in pixels; `pixels` may be smaller.
-        height: likewise.
+        format: Format of the file, as Pillow names it.
+        mode: Mode of the pixels of the file, as Pillow names it; 16-bit colours end in `;16`.
+        turned: Whether the image was turned or mirrored because of its EXIF orientation.
+        width: Width in pixels of the upright image in the file; `pixels` may be smaller.
+        height: Height in pixels of the upright image in the file.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -70,11 +70,11 @@ class DecodedImage:
 
 
 def read_unchanged(path: Path, digest: str) -> bytes:
-    """Read an image whose `digest` is known.
+    """Return the bytes of an image file whose `digest` is known.
 
     Raises:
-        ChangedError: For an image with another digest.
-        InputError: See `read_bytes`.
+        ChangedError: If the file now has another digest.
+        InputError: If the file cannot be read; see `read_bytes`.
     """
     content = read_bytes(path)
     if _digest(content) != digest:
@@ -90,23 +90,25 @@ def read_image(path: Path, at_least: int | None = None) -> DecodedImage:
 def decode(content: bytes, path: Path, at_least: int | None = None) -> DecodedImage:
     """Decode an image to grey.
 
-    16 bit are scaled to 8 by the depth that is used; what is transparent becomes black.
+    16-bit values are scaled to 8 bits by the depth in use (see `_scaled`). Transparent pixels
+    become black.
 
     Args:
         content: Bytes of the file.
-        path: Path to it, for messages.
-        at_least: decode a JPEG at a fraction of its size, each side no shorter than this.
+        path: Path to the file, for messages.
+        at_least: Decode a JPEG at a fraction of its size, with sides of at least so many pixels. If
+            None, decode it at full size.
 
     Raises:
-        InputError: for a file that is empty, truncated, corrupt, no image, of absurd size, or of a
-            kind whose grey values cannot be told (CMYK, bilevel, ...).
+        InputError: If the file is empty, truncated, corrupt or not an image, if its size is out of
+            range, or if its mode does not define grey values (CMYK, bilevel and others).
     """
     if not content:
         raise InputError(f"{path}: is empty")
     try:
         content = _checked_png(content)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow's: what matters is checked here
+            warnings.simplefilter("ignore")  # warnings of Pillow: the checks are made here
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 kind, mode, (width, height) = str(image.format), image.mode, image.size
                 deep = _is_deep(image)
@@ -119,8 +121,8 @@ def decode(content: bytes, path: Path, at_least: int | None = None) -> DecodedIm
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # each decoder and each kind of damage raises a type of its own
-        reason = re.sub(r" <_io\..*>", "", str(error))  # Pillow names the object that it reads
+    except Exception as error:  # decoders raise many types, depending on the damage
+        reason = re.sub(r" <_io\..*>", "", str(error))  # the repr of the object that Pillow reads
         raise InputError(f"{path}: cannot be decoded as an image ({reason})") from error
     if orientation in TURNS:
         pixels = np.asarray(Image.fromarray(pixels).transpose(TURNS[orientation]))
@@ -134,17 +136,17 @@ def _refuse(path: Path, mode: str, width: int, height: int) -> None:
     if mode not in MODES:
         raise InputError(f"{path}: is a {mode} image; must be grey or RGB")
     if width * height > LARGEST:
-        raise InputError(f"{path}: is {width} x {height} pixels; a film has at most {LARGEST:,}")
+        raise InputError(f"{path}: has {width} x {height} pixels; must have at most {LARGEST:,}")
     if min(width, height) < SMALLEST:
         raise InputError(
-            f"{path}: is {width} x {height} pixels; a film has at least {SMALLEST} along a side"
+            f"{path}: has {width} x {height} pixels; each side must have at least {SMALLEST}"
         )
 
 
 def _jpeg(image: Image.Image, content: bytes, at_least: int | None) -> npt.NDArray[np.uint8]:
-    """Decode a JPEG to the same pixels as Pillow, but raise ValueError for corrupt data.
+    """Decode a JPEG to the same pixels as Pillow, but raise ValueError if its data are corrupt.
 
-    Pillow ignores the warnings of libjpeg, and shows whatever corrupt data decode to.
+    Pillow ignores the warnings of libjpeg, and returns wrong pixels for corrupt data.
     """
     if at_least is not None:
         image.draft("L", (at_least, at_least))
@@ -160,9 +162,9 @@ def _jpeg(image: Image.Image, content: bytes, at_least: int | None) -> npt.NDArr
 
 
 def _with_usual_header(content: bytes) -> bytes:
-    """Replace what libjpeg warns of in the header of a JPEG, and then ignores.
+    """Replace the values in the header of a JPEG that cause harmless warnings of libjpeg.
 
-    All further warnings are of corrupt data then.
+    Any warning that is left then means corrupt data.
     """
     jpeg, at, is_sequential = bytearray(content), 2, False
     while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
@@ -171,22 +173,24 @@ def _with_usual_header(content: bytes) -> bytes:
         if marker == 0xE0 and jpeg[body : body + 5] == b"JFIF\0":
             jpeg[body + 5] = 1  # version
         elif marker == 0xEE and jpeg[body : body + 5] == b"Adobe" and jpeg[body + 11] > 1:
-            jpeg[body + 11] = 1  # YCbCr, for which libjpeg takes what is neither that nor RGB
+            jpeg[body + 11] = 1  # YCbCr, which libjpeg assumes for unknown values
         elif marker in (0xC0, 0xC1):
             is_sequential = True
         elif marker == 0xDA:
             if is_sequential:
-                jpeg[end - 3 : end] = b"\x00\x3f\x00"  # all coefficients, at once
+                jpeg[end - 3 : end] = b"\x00\x3f\x00"  # all coefficients in one scan
             break
         at = end
     return bytes(jpeg)
 
 
 def _checked_png(content: bytes) -> bytes:
-    """Verify the checksums of a PNG, and leave out what is not needed; return others as they are.
+    """Verify the checksums of a PNG, and return it without UNUSED_CHUNKS.
+
+    Files of other formats are returned unchanged.
 
     Raises:
-        ValueError: For a PNG that is corrupt or truncated.
+        ValueError: If the PNG is corrupt or truncated.
     """
     start = content[:8]
     if start != b"\x89PNG\r\n\x1a\n":
@@ -206,7 +210,7 @@ def _checked_png(content: bytes) -> bytes:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether an image has colours or transparency of 16 bits, which Pillow cuts to 8."""
+    """Return whether an image has 16-bit colours or transparency, which Pillow cuts to 8 bits."""
     tiles = getattr(image, "tile", [])  # (decoder, box, offset, arguments)
     raw = tiles[0][3] if tiles else ""
     raw = raw[0] if isinstance(raw, tuple) else raw
@@ -216,7 +220,7 @@ def _is_deep(image: Image.Image) -> bool:
 def _deep_colour(content: bytes) -> npt.NDArray[np.uint8]:
     deep = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None or deep.dtype != np.uint16:
-        raise ValueError("colours of 16 bits of an unknown kind")
+        raise ValueError("its 16-bit colours are of an unknown kind")
     grey = cv2.cvtColor(np.ascontiguousarray(deep[..., :3]), cv2.COLOR_BGR2GRAY)
     if deep.shape[2] == 4:
         grey = (grey.astype(np.int64) * deep[..., 3] // 65535).astype(np.uint16)
@@ -224,7 +228,14 @@ def _deep_colour(content: bytes) -> npt.NDArray[np.uint8]:
 
 
 def _scaled(deep: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Scale to 8 bits by the depth in use, of which the few brightest pixels do not decide."""
+    """Scale 16-bit values to 8 bits.
+
+    White is 2**bits - 1, where bits is the depth in use, at least 8: that of the brightest pixel,
+    if the share BRIGHTEST of the pixels is not counted.
+
+    Raises:
+        ValueError: If too few grey levels would remain.
+    """
     rank = int((1 - BRIGHTEST) * (deep.size - 1))
     highest = int(np.partition(deep, rank, axis=None)[rank])
     white = 2 ** max(8, highest.bit_length()) - 1
@@ -232,8 +243,8 @@ def _scaled(deep: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     levels, had = len(np.unique(grey)), len(np.unique(deep))
     if levels < FEWEST and had >= 2 * levels:
         raise ValueError(
-            f"of the {had} grey levels of its 16 bits {levels} would remain; use their whole "
-            "range, without an offset or a large white area, or save it with 8 bits"
+            f"of its {had} grey levels at 16 bits, only {levels} would remain at 8 bits; use the "
+            "whole range, without an offset or a large white area, or save it with 8 bits"
         )
     return grey
 
@@ -248,7 +259,7 @@ def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def digest_images(paths: Sequence[str]) -> list[str]:
-    """Name each image by the content of its file; for one that cannot be read, say why."""
+    """Return the hash of each file; for one that cannot be read, UNREADABLE and the reason."""
 
     def digest(path: str) -> str:
         try:
@@ -265,14 +276,17 @@ def _digest(content: bytes) -> str:
 
 
 def cache_key(digests: Sequence[str], settings: Sequence[float]) -> str:
-    """Name what is made of images with these contents and settings."""
+    """Return a hash that identifies the result of processing these contents with these settings."""
     return hashlib.blake2b(
         repr((list(digests), list(settings))).encode(), digest_size=12
     ).hexdigest()
 
 
 def for_each_image(work: Callable[[int], Any], count: int, doing: str) -> None:
-    """Call `work` with each row, in threads, behind a progress bar; an exception ends it."""
+    """Call `work` for rows 0 to `count` - 1 in threads, with a progress bar titled `doing`.
+
+    The first exception is raised.
+    """
     with ThreadPoolExecutor(threads()) as pool:
-        for _ in tqdm(pool.map(work, range(count)), doing, count, unit="film", disable=None):
+        for _ in tqdm(pool.map(work, range(count)), doing, count, unit="image", disable=None):
             pass

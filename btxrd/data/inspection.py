@@ -1,6 +1,6 @@
-"""Inspect a data set before anything is trained on it.
+"""Inspect a data set before training.
 
-A run stops at the first error; an audit lists them all.
+A run stops at the first error. An audit lists the first error of each row, image and outline.
 """
 
 from collections import defaultdict
@@ -24,10 +24,10 @@ from btxrd.data.survey import NO_IMAGES, Survey, survey_images
 from btxrd.data.table import SHOWN, find_table, other_columns, read_table
 from btxrd.errors import InputError, printable
 
-PLAIN = ("L", "RGB")  # the modes of BTXRD's own files
+PLAIN = ("L", "RGB")  # modes of the files of BTXRD
 OWN_FORMATS = {".jpeg": ("JPEG", "MPO"), ".jpg": ("JPEG", "MPO"), ".png": ("PNG",)}
 FEW = 3  # names in a message
-TINY = 1e-4  # of the frame; 5 of the 50,176 pixels of an image at 224 x 224
+TINY = 1e-4  # share of the image; 5 of the 50,176 pixels of an image at 224 x 224
 
 
 @dataclass
@@ -41,9 +41,9 @@ class Inspection:
         survey: Survey of their images, in the same order.
         outlines: Outlines of the tumours, by stem.
         pairs: Near-duplicates, as returned by `near_duplicates`.
-        errors: What cannot be used: a message by the name of the row, image or outline, by kind.
-        warnings: What is corrected or left out: names by kind.
-        strict: Whether an error is raised instead of kept.
+        errors: Messages on what cannot be used, by kind and by the name of the row or case.
+        warnings: Names of what is corrected or left out, by kind.
+        strict: Whether the first error is raised instead of stored.
     """
 
     source: Path
@@ -56,40 +56,43 @@ class Inspection:
     warnings: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def add_errors(self, kind: str, lines: dict[str, str]) -> None:
-        """Keep errors, or raise the first one as InputError, with the number of the others."""
+        """Store errors; if `strict`, raise the first as InputError, with the number of others."""
         if lines and self.strict:
             more = f"; and {len(lines) - 1} more {kind}" if len(lines) > 1 else ""
             raise InputError(next(iter(lines.values())) + more)
         self.errors[kind] = lines
 
     def add_warning(self, kind: str, names: Iterable[str]) -> None:
-        """Keep the names of what a warning is about, if there are any."""
+        """Store the names that a warning applies to, if there are any."""
         self.warnings[kind] += (printable(name, SHOWN) for name in names)
         if not self.warnings[kind]:
             del self.warnings[kind]
 
     @property
     def first_error(self) -> str:
-        """Message of the first error that was kept."""
+        """Message of the first stored error, or an empty string."""
         return next((line for lines in self.errors.values() for line in lines.values()), "")
 
     @property
     def warning_lines(self) -> list[str]:
-        """One line for each kind of warning."""
-        return [f"{len(names)} {kind}, {names[0]} first" for kind, names in self.warnings.items()]
+        """One line for each kind of warning, with the number of names and the first of them."""
+        return [
+            f"{kind[0].upper()}{kind[1:]}: {len(names)} (first: {names[0]})"
+            for kind, names in self.warnings.items()
+        ]
 
 
 def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
-    """Inspect the table, the images and the outlines of a data set, the quickest first.
+    """Inspect the table, then the images, then the outlines of a data set.
 
     Args:
         root: Folder of the data set.
         cache: Folder of the survey files.
-        strict: Raise the first error. Otherwise, leave out what has one.
+        strict: Raise the first error. Otherwise, leave out rows, images and outlines with errors.
 
     Raises:
-        InputError: If the table or a folder is missing or cannot be read at all; if `strict`, for
-            the first error.
+        InputError: If the table or a folder is missing or cannot be read, if no case can be used,
+            or, if `strict`, for the first error.
     """
     source = find_table(root)
     found = Inspection(source, strict)
@@ -105,10 +108,10 @@ def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
     )
     cases = typed(table.drop(index=list(wrong)))
     listed = set(table["stem"])
-    _remark_on_table(found, table, cases)
+    _add_table_warnings(found, table, cases)
     cases = _with_images(found, cases, listed, root, cache)
     if cases.empty:
-        raise InputError(f"{source}: has no case that can be used; {found.first_error}")
+        raise InputError(f"{source}: contains no usable case; first error: {found.first_error}")
     _read_outlines(found, cases, listed, root)
     found.pairs = near_duplicates(cases, found.survey)
     cases["patient"] = likely_patients(cases)
@@ -117,19 +120,19 @@ def inspect(root: Path, cache: Path, *, strict: bool) -> Inspection:
     return found
 
 
-def _remark_on_table(found: Inspection, table: pd.DataFrame, cases: pd.DataFrame) -> None:
+def _add_table_warnings(found: Inspection, table: pd.DataFrame, cases: pd.DataFrame) -> None:
     near, further = other_columns(table)
-    found.add_warning("columns with nearly the name of one of BTXRD's, not used", near)
-    found.add_warning("further columns, not used", further)
+    found.add_warning("columns with names similar to a column of BTXRD, not used", near)
+    found.add_warning("other additional columns, not used", further)
     columns, stems = respelt(cases)
-    kind = f"cases with other spellings in {_few(columns)}, compared as if spelt alike"
+    kind = f"cases with a different spelling in {_few(columns)}, treated as the usual one"
     found.add_warning(kind, stems)
-    kind = "cases whose gender is none of F and M, compared as it is spelt"
+    kind = "cases whose gender is neither F nor M, used as it is"
     found.add_warning(kind, [f"{stem} ({cell})" for stem, cell in odd_genders(cases).items()])
 
 
 def _few(names: Sequence[str]) -> str:
-    """The first of names, and how many others there are."""
+    """Return the first FEW names, joined by commas, and the number of the others."""
     more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
     return ", ".join(names[:FEW]) + more
 
@@ -137,14 +140,14 @@ def _few(names: Sequence[str]) -> str:
 def _with_images(
     found: Inspection, cases: pd.DataFrame, listed: set[str], root: Path, cache: Path
 ) -> pd.DataFrame:
-    """Cases whose images can be used, with their `path`."""
+    """Return the cases whose images can be used, with their `path`."""
     images, doubles = find_images(root)
     doubles = {stem: line for stem, line in doubles.items() if stem in listed}
-    found.add_errors("cases with two films", doubles)
+    found.add_errors("cases with two images", doubles)
     absent = [stem for stem in cases["stem"] if stem not in images]
-    found.add_errors("cases without a film", {stem: missing_image(root, stem) for stem in absent})
+    found.add_errors("cases without an image", {stem: missing_image(root, stem) for stem in absent})
     unlisted = sorted(set(images) - listed)
-    found.add_warning("films without a case, not used", unlisted)
+    found.add_warning("images without a case, not used", unlisted)
     cases = cases[~cases["stem"].isin([*absent, *doubles])]
     cases = cases.assign(path=[str(images[stem]) for stem in cases["stem"]])
     survey = survey_images(cases["path"].tolist(), cache)
@@ -159,12 +162,12 @@ def _with_images(
         usable.append(row)
         suffix = Path(path).suffix.lower()
         if info.mode not in PLAIN:
-            found.add_warning(f"{info.mode} films, turned to grey", [stem])
+            found.add_warning(f"{info.mode} images, converted to grey", [stem])
         if info.turned:
-            found.add_warning("films turned upright by EXIF", [stem])
+            found.add_warning("images turned upright by EXIF", [stem])
         if info.format not in OWN_FORMATS[suffix]:
-            found.add_warning(f"{info.format} films named {suffix}", [stem])
-    found.add_errors("films", lines)
+            found.add_warning(f"{info.format} images named {suffix}", [stem])
+    found.add_errors("images", lines)
     found.survey = survey.select(usable)
     return cases.iloc[usable].reset_index(drop=True)
 
@@ -174,7 +177,7 @@ def _read_outlines(found: Inspection, cases: pd.DataFrame, listed: set[str], roo
     doubles = {stem: line for stem, line in doubles.items() if stem in listed}
     found.add_errors("cases with two outlines", doubles)
     lines, with_outline = {}, set(doubles)
-    labels: dict[str, str] = {}  # that BTXRD lacks -> the first case with it
+    labels: dict[str, str] = {}  # first case by label, for labels that BTXRD does not have
     for stem, label, info in zip(cases["stem"], cases["label"], found.survey.infos, strict=True):
         if stem not in files or stem in doubles:
             continue
@@ -194,11 +197,11 @@ def _read_outlines(found: Inspection, cases: pd.DataFrame, listed: set[str], roo
         for name in sorted(outline.labels - LESIONS):
             labels.setdefault(printable(name, SHOWN), stem)
         if outline.share < TINY:
-            found.add_warning(f"outlines of less than {TINY:.2%} of the frame", [stem])
+            found.add_warning(f"outlines smaller than {TINY:.2%} of the image", [stem])
         if outline.crosses_frame:
-            found.add_warning("outlines that cross the frame, cut off there", [stem])
+            found.add_warning("outlines that extend beyond the image, cut at its border", [stem])
     found.add_errors("outlines", lines)
-    kind = f"labels of outlines that BTXRD lacks ({_few(list(labels))}), used as lesions"
+    kind = f"outline labels that BTXRD does not have ({_few(list(labels))}), used as lesions"
     found.add_warning(kind, labels.values())
     tumours = cases.loc[cases["label"] > 0, "stem"]
     found.add_warning("tumours without an outline", [s for s in tumours if s not in with_outline])
