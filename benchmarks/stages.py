@@ -15,9 +15,9 @@ from benchmarks.training import B0
 from btxrd.data.batches import evaluation_batches
 from btxrd.data.cases import find_images
 from btxrd.data.constants import CLASS_NAMES
-from btxrd.data.images import digest_images, for_each_image, read_image
+from btxrd.data.images import read_image
 from btxrd.data.pixels import TILE, load_pixels
-from btxrd.data.survey import COARSE
+from btxrd.data.survey import COARSE, digest_images, for_each_image
 from btxrd.evaluation.bootstrap import RESAMPLES, partition_metrics
 from btxrd.evaluation.gradcam import gradcam_maps
 from btxrd.evaluation.inference import predict

@@ -1,4 +1,4 @@
-"""One run, top to bottom."""
+"""Do one run: load the data, train a classifier, evaluate it."""
 
 import logging
 import math
@@ -45,20 +45,23 @@ def train_eval(
     fingerprint: str,
     interruption: Interruption | None = None,
 ) -> Outcome:
-    """Train one classifier and evaluate it. All files are written into `run_dir`.
+    """Train one classifier and evaluate it. The results are written into `run_dir`.
 
     Args:
         config: A checked config.
-        build_model: Function that builds the classifier, given `num_classes` and `lesion_map`.
+        build_model: Function of `num_classes` and `lesion_map` that returns the classifier.
         run_dir: Folder of the run. An interrupted training in it is resumed.
-        fingerprint: Fingerprint of the config, for the checkpoint.
+        fingerprint: Fingerprint of the run, which is stored in its checkpoints.
         interruption: Handler of the signals that end the run.
 
     Returns:
-        What status.json records of the run.
+        Device, split hash and validation macro AUC, for status.json.
 
     Raises:
-        InputError: If data, weights or device cannot be used.
+        InputError: If the data, the weights, the device or the files of an interrupted training
+            cannot be used.
+        DivergedError: If a loss is not finite.
+        SystemExit: If a signal ends the run.
     """
     device = choose_device(config.device)
     log.info("%s on %s", os.path.relpath(run_dir), describe(device))
@@ -73,7 +76,7 @@ def train_eval(
     log.info("Initial weights: %s", model.initial)
     check_fit(model, config.model.image_size)
     model = to_device(model, device)
-    # A layer that gives no map fails here, not after the training.
+    # Compute one map now, so that a layer without a map fails before the training.
     list(gradcam_maps(model.eval(), dataset.pixels, np.array([0]), np.array([0])))
     sidecar = _sidecar(model, config, dataset, fingerprint)
     history = _train(model, config, dataset.sealed(), sidecar, run_dir, interruption)
@@ -90,7 +93,7 @@ def _none_if_nan(value: float) -> float | None:
 
 
 def _sidecar(model: BTXRDClassifier, config: Config, dataset: Dataset, fingerprint: str) -> Sidecar:
-    """Describe the model of a run, as yet without an epoch."""
+    """Return the sidecar of the model of a run, without the epoch and its metrics."""
     classes = dataset.class_names
     return Sidecar(
         arguments=ModelArguments.of(model.arguments),
@@ -130,7 +133,7 @@ def _train(
     run_dir: Path,
     interruption: Interruption | None,
 ) -> list[HistoryRow]:
-    """Fit `model`. The best epoch is written to checkpoints/, beside its `sidecar`."""
+    """Train `model`, and write the best epoch with its `sidecar` to checkpoints/."""
     recipe, guidance = config.training, config.annotations
     labels, val = dataset.labels, dataset.rows("val")
     masks, warnings = training_masks(
@@ -154,12 +157,12 @@ def _train(
         device=model.device,
     )
     log.info(
-        "%d training views, in %d steps of %d an epoch, in %s",
+        "Training: %d views per epoch, %d steps, batch size %d, %s",
         *(batches.views, batches.batches, batches.batch_size),
         str(precision(model.device)).removeprefix("torch."),
     )
 
-    epochs = min(recipe.epochs, recipe.patience + 1)  # it may stop early
+    epochs = min(recipe.epochs, recipe.patience + 1)  # training may stop early, but not before
     remaining = epochs * batches.batches * batches.batch_size
     size = config.model.image_size
     is_compiled = compile_if_worthwhile(

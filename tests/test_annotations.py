@@ -115,8 +115,10 @@ def test_outline_must_belong_to_its_film():
     assert outline_error(square(), "a", 200, 100) is None
     assert outline_error(square(image="a"), "a", 200, 100) is None
     assert "names b; must name a" in outline_error(square(image="b"), "a", 200, 100)
-    assert "film of 200 x 100 pixels, but a has 100 x 200" in outline_error(square(), "a", 100, 200)
-    assert "wholly out of the frame" in outline_error(square(160), "a", 200, 100)
+    assert "image of 200 x 100 pixels, but a has 100 x 200" in outline_error(
+        square(), "a", 100, 200
+    )
+    assert "completely outside the image" in outline_error(square(160), "a", 200, 100)
 
 
 def test_share_and_crossing_are_of_the_frame():
@@ -133,15 +135,15 @@ def test_image_path_is_read_wherever_it_was_drawn(name, tmp_path):
 
 
 DAMAGE = {
-    "{": "is no JSON",
-    "[]": "is no LabelMe file",
-    json.dumps(labelme()): "must outline a lesion",
+    "{": "cannot be read as JSON",
+    "[]": "not a LabelMe file",
+    json.dumps(labelme()): "must outline at least one lesion",
     json.dumps(labelme(("polygon", SQUARE[:2]))): "a polygon with 2 points",
     json.dumps(labelme(("circle", SQUARE[:2]))): "a circle with 2 points",
-    json.dumps(labelme(("polygon", [[1, 2], [3, None], [5, 6]]))): "no numbers",
+    json.dumps(labelme(("polygon", [[1, 2], [3, None], [5, 6]]))): "invalid coordinates",
     json.dumps(labelme(("polygon", SQUARE), width=0)): "imageWidth=0",
     json.dumps(labelme(("polygon", SQUARE), width=200.5)): "200.5 pixels",
-    json.dumps({"imageWidth": 1, "imageHeight": 1}): "is no LabelMe file",
+    json.dumps({"imageWidth": 1, "imageHeight": 1}): "not a LabelMe file",
 }
 
 

@@ -78,8 +78,8 @@ def test_mixing_leaves_the_generator_of_dropout_alone():
 
 
 def test_draws_do_not_depend_on_what_else_is_asked_for():
-    flips = Augmentation(flip=True).draw(60, 1).turns
-    more = Augmentation(flip=True, intensity=0.2, erase=0.5, noise=0.1).draw(60, 1).turns
+    flips = Augmentation(flip=True).draw(60, 1).matrices
+    more = Augmentation(flip=True, intensity=0.2, erase=0.5, noise=0.1).draw(60, 1).matrices
     assert np.allclose(flips, more)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from btxrd.data.augmentation import Augmentation, turn
+from btxrd.data.augmentation import Augmentation, transform
 from btxrd.data.batches import (
     Normalisation,
     TrainingBatches,
@@ -105,13 +105,13 @@ def test_normalisation_fills_the_channels_of_the_backbone():
 
 def test_turn_leaves_films_alone_when_told_to():
     films = torch.rand(4, 1, SIZE, SIZE)
-    turned = turn(films, Augmentation().draw(len(films), seed=0).turns)
+    turned = transform(films, Augmentation().draw(len(films), seed=0).matrices)
     assert torch.allclose(turned, films, atol=1e-6)
 
 
 def test_turn_flips_about_half_of_the_films():
     films = torch.rand(200, 1, 8, 8)
-    turned = turn(films, Augmentation(flip=True).draw(len(films), seed=0).turns)
+    turned = transform(films, Augmentation(flip=True).draw(len(films), seed=0).matrices)
     flipped = [torch.allclose(a.flip(-1), b, atol=1e-5) for a, b in zip(films, turned, strict=True)]
     kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(films, turned, strict=True)]
     assert all(f != k for f, k in zip(flipped, kept, strict=True))
@@ -122,7 +122,7 @@ def test_turn_rotates_by_no_more_than_asked():
     films = torch.zeros(50, 1, 65, 65)
     films[:, :, 32, 60] = 1.0  # a dot right of the middle, 28 pixels from it
     turned = (
-        turn(films, Augmentation(rotation=20.0).draw(len(films), seed=0).turns)[:, 0]
+        transform(films, Augmentation(rotation=20.0).draw(len(films), seed=0).matrices)[:, 0]
         .flatten(1)
         .argmax(1)
     )

@@ -86,18 +86,21 @@ def test_suffix_is_matched_on_the_stem(tmp_path):
 BAD_ROWS = {
     "contradiction": ([row("a1.jpeg", tumor=0, benign=1)], "a1.jpeg has tumor=0, benign=1"),
     "tumour of no kind": ([row("a1.jpeg", tumor=1)], "a1.jpeg has tumor=1, benign=0, malignant=0"),
-    "twice": ([row("a1.jpeg"), row("a1.jpg")], "a1.jpg is there more than once"),
+    "twice": ([row("a1.jpeg"), row("a1.jpg")], "a1.jpg occurs more than once"),
     "center": ([row("a1.jpeg", center=0)], "a1.jpeg has center=0; must be a whole number from 1"),
     "no center": ([row("a1.jpeg", center=None)], "a1.jpeg has center=nan"),
-    "escape code": ([row("a\x1b[31m.jpeg")], r"a\x1b[31m.jpeg holds characters that cannot be"),
+    "escape code": ([row("a\x1b[31m.jpeg")], r"a\x1b[31m.jpeg contains unprintable char"),
     "zero width": (
         [row("a1\u200b.jpeg")],
-        r"a1\u200b.jpeg holds characters that cannot be printed",
+        r"a1\u200b.jpeg contains unprintable characters",
     ),
-    "5,000 digits": ([row("1" * 5000)], "1111... is too long; an image_id has at most 200 bytes"),
-    "equals sign": ([row("=1+1.jpeg")], "=1+1.jpeg is a formula for a spreadsheet"),
-    "at sign": ([row("@a.jpeg")], "@a.jpeg is a formula for a spreadsheet"),
-    "benign and malignant": ([row("a1.jpeg", 1, 1, 1, 1)], "benign or malignant, not both"),
+    "5,000 digits": (
+        [row("1" * 5000)],
+        "1111... is too long; an image_id may have at most 200 bytes",
+    ),
+    "equals sign": ([row("=1+1.jpeg")], "=1+1.jpeg would be a formula in a spreadsheet"),
+    "at sign": ([row("@a.jpeg")], "@a.jpeg would be a formula in a spreadsheet"),
+    "benign and malignant": ([row("a1.jpeg", 1, 1, 1, 1)], "a case is either benign or malignant"),
     "value of two lines": ([row("a1.jpeg", tumor="1\n0")], "a1.jpeg has tumor=1 0; must be 0 or 1"),
     "flag": ([row("a1.jpeg", tumor="yes")], "a1.jpeg has tumor=yes; must be 0 or 1"),
     "column": (
@@ -126,7 +129,7 @@ def test_missing_places_are_named(tmp_path):
     root = write_folder(tmp_path / "d", [row("a1.jpeg"), row("a2.jpeg")], images=["a1.jpeg"])
     with pytest.raises(InputError, match=r"no image of a2; looked for a2.jpeg, a2.jpg, a2.png"):
         load_cases(root)
-    with pytest.raises(InputError, match=r"is it data.root=.*/BTXRD\?"):
+    with pytest.raises(InputError, match=r"did you mean data.root=.*/BTXRD\?"):
         load_cases(write_folder(tmp_path / "outer/BTXRD", [row("a1.jpeg")]).parent)
 
 
@@ -157,7 +160,9 @@ def test_a_sheet_with_a_chart_is_no_table(tmp_path):
 def test_another_encoding_is_named_in_one_line(encoding, tmp_path):
     table = pd.DataFrame([row("é1.jpeg")])
     table.to_csv(tmp_path / "dataset.csv", index=False, encoding=encoding)
-    with pytest.raises(InputError, match=r"dataset.csv: cannot be read as a table, it is not"):
+    with pytest.raises(
+        InputError, match=r"dataset.csv: cannot be read as a table, it is not UTF-8"
+    ):
         read_table(tmp_path / "dataset.csv")
 
 
@@ -185,7 +190,7 @@ def test_columns_that_are_not_ours_are_told_from_misspelt_ones():
     )
     table.loc[0] = ["a1", 0, 0, "x", "a1", None]
     assert other_columns(table) == (
-        ["Femur (is it femur?)", "age_years (is it age?)"],
+        ["Femur (did you mean femur?)", "age_years (did you mean age?)"],
         ["hospital"],
     )
 

@@ -121,15 +121,15 @@ TRIANGLE = [[10, 10], [90, 10], [50, 80]]
 TABLE = r"dataset\.(xlsx|csv): "
 DAMAGE = {
     "no table": (lambda f: (f.root / "dataset.xlsx").unlink(), r"neither dataset.xlsx nor"),
-    "only Excel's lock": (only_the_lock, r"~\$dataset.xlsx is only Excel's lock"),
-    "two tables": (csv_beside, r"holds dataset.xlsx and dataset.csv; keep one"),
+    "only Excel's lock": (only_the_lock, r"~\$dataset.xlsx is only a lock file of Excel"),
+    "two tables": (csv_beside, r"contains both dataset.xlsx and dataset.csv; keep one"),
     "truncated table": (
         lambda f: (f.root / "dataset.xlsx").write_bytes(
             (f.root / "dataset.xlsx").read_bytes()[:-500]
         ),
         TABLE + r"cannot be read as a table",
     ),
-    "empty table": (lambda f: f.table(lambda t: t[:0]), TABLE + r"holds no cases"),
+    "empty table": (lambda f: f.table(lambda t: t[:0]), TABLE + r"contains no cases"),
     "semicolons": (lambda f: as_csv(f, sep=";"), TABLE + r"lacks the columns .*image_id;center"),
     "Latin-1": (
         lambda f: (f.cell("gender", "m\u00e4nnlich"), as_csv(f, encoding="latin-1")),
@@ -140,13 +140,16 @@ DAMAGE = {
         TABLE + r"lacks the columns benign, malignant",
     ),
     "a column twice": (repeat_column, TABLE + r"has the column center twice"),
-    "two sheets of cases": (two_sheets, TABLE + r"the sheets a and b both list cases"),
+    "two sheets of cases": (two_sheets, TABLE + r"the sheets a and b all list cases"),
     "an id twice": (
         lambda f: f.table(lambda t: pd.concat([t, t[:1].assign(age=3)])),
-        TABLE + r"IMG000001.jpeg is there more than once",
+        TABLE + r"IMG000001.jpeg occurs more than once",
     ),
     "no id": (lambda f: f.cell("image_id", None), TABLE + r"row \d+ has no image_id"),
-    "a path as id": (lambda f: f.cell("image_id", "../a.jpeg"), TABLE + r"\.\./a.jpeg is no name"),
+    "a path as id": (
+        lambda f: f.cell("image_id", "../a.jpeg"),
+        TABLE + r"\.\./a.jpeg is not a plain file name",
+    ),
     "no center": (lambda f: f.cell("center", None), TABLE + r"{normal}.* has center=nan; must be"),
     "center 0": (lambda f: f.cell("center", 0), TABLE + r"{normal}.* has center=0; must be"),
     "center 1.5": (lambda f: f.cell("center", 1.5), TABLE + r"{normal}.* has center=1.5; must be"),
@@ -173,7 +176,7 @@ DAMAGE = {
     "age of 400": (lambda f: f.cell("age", 400), TABLE + r"{normal}.* has age=400; must be"),
     "no images": (lambda f: shutil.rmtree(f.root / "images"), r"images: no such folder"),
     "a film missing": (lambda f: f.film.unlink(), r"images: no image of {normal}; looked for"),
-    "two films of a case": (second_film, r"{normal}.png: {normal}.jpeg is there too; keep one"),
+    "two films of a case": (second_film, r"{normal}.png: {normal}.jpeg has the same id; keep one"),
     "a folder as film": (
         lambda f: (f.film.unlink(), f.film.mkdir()),
         r"{normal}.jpeg: is a folder, a pipe or a device",
@@ -215,25 +218,31 @@ DAMAGE = {
         lambda f: f.save(lambda film: film.convert("1"), format="PNG"),
         r"{normal}.jpeg: is a 1 image; must be grey or RGB",
     ),
-    "absurdly large": (large_header, r"{normal}.jpeg: is 12000 x 12000 pixels; a film has at most"),
+    "absurdly large": (large_header, r"{normal}.jpeg: has 12000 x 12000 pixels; must have at most"),
     "absurdly small": (
         lambda f: f.save(lambda film: film.resize((9, 300))),
-        r"{normal}.jpeg: is 9 x 300 pixels; a film has at least",
+        r"{normal}.jpeg: has 9 x 300 pixels; each side must have at least",
     ),
     "blank": (
         lambda f: f.save(lambda film: Image.new("L", film.size, 7)),
-        r"{normal}.jpeg: shows nothing, every pixel is 7",
+        r"{normal}.jpeg: is blank, every pixel is 7",
     ),
     "outline cut off": (
         lambda f: f.outline.write_text(f.outline.read_text()[:200]),
-        r"{tumour}.json: is no JSON",
+        r"{tumour}.json: cannot be read as JSON",
     ),
-    "empty outline": (lambda f: f.outline.write_text(""), r"{tumour}.json: is no JSON"),
-    "binary outline": (lambda f: f.outline.write_bytes(b"\xff\xfe\x00"), r"{tumour}.json: is no J"),
-    "deep outline": (lambda f: f.outline.write_text("[" * 100_000), r"{tumour}.json: is no JSON"),
-    "list as outline": (lambda f: f.outline.write_text("[1]"), r"{tumour}.json: is no LabelMe"),
+    "empty outline": (lambda f: f.outline.write_text(""), r"{tumour}.json: cannot be read as JSON"),
+    "binary outline": (
+        lambda f: f.outline.write_bytes(b"\xff\xfe\x00"),
+        r"{tumour}.json: cannot be read as J",
+    ),
+    "deep outline": (
+        lambda f: f.outline.write_text("[" * 100_000),
+        r"{tumour}.json: cannot be read as JSON",
+    ),
+    "list as outline": (lambda f: f.outline.write_text("[1]"), r"{tumour}.json: not a LabelMe"),
     "no shapes": (lambda f: f.edit_outline(shapes=[]), r"{tumour}.json: .* 0 shapes; must outline"),
-    "no size": (lambda f: f.edit_outline(imageWidth=None), r"{tumour}.json: is no LabelMe"),
+    "no size": (lambda f: f.edit_outline(imageWidth=None), r"{tumour}.json: not a LabelMe"),
     "size 0": (lambda f: f.edit_outline(imageHeight=0), r"{tumour}.json: .*imageHeight=0"),
     "unknown shape": (
         lambda f: f.shape(TRIANGLE[:2], "circle"),
@@ -241,22 +250,22 @@ DAMAGE = {
     ),
     "line of points": (lambda f: f.shape(TRIANGLE, "linestrip"), r"{tumour}.json: a linestrip"),
     "two points": (lambda f: f.shape(TRIANGLE[:2]), r"{tumour}.json: a polygon with 2 points"),
-    "points in words": (lambda f: f.shape([["a", "b"]] * 3), r"{tumour}.json: is no LabelMe"),
+    "points in words": (lambda f: f.shape([["a", "b"]] * 3), r"{tumour}.json: not a LabelMe"),
     "no number": (
         lambda f: f.shape([*TRIANGLE, [float("nan"), 3]]),
-        r"{tumour}.json: a polygon with points that are no numbers",
+        r"{tumour}.json: a polygon has invalid coordinates",
     ),
     "out of the frame": (
         lambda f: f.shape((np.array(TRIANGLE) + 9000).tolist()),
-        r"{tumour}.json: a lesion lies wholly out of the frame",
+        r"{tumour}.json: a lesion lies completely outside the image",
     ),
     "beside the frame": (
         lambda f: f.shape([[-100, 50], [50, -100], [-100, -100]]),
-        r"{tumour}.json: a lesion lies wholly out of the frame",
+        r"{tumour}.json: a lesion lies completely outside the image",
     ),
     "absurdly far": (
         lambda f: f.shape([*TRIANGLE, [1e39, 3]]),
-        r"{tumour}.json: a polygon with points that are no numbers",
+        r"{tumour}.json: a polygon has invalid coordinates",
     ),
     "center 1e30": (
         lambda f: f.cell("center", 1e30),
@@ -264,7 +273,7 @@ DAMAGE = {
     ),
     "another size": (
         lambda f: f.edit_outline(imageWidth=64, imageHeight=64),
-        r"{tumour}.json: was drawn on a film of 64 x 64 pixels, but {tumour} has",
+        r"{tumour}.json: was drawn on an image of 64 x 64 pixels, but {tumour} has",
     ),
     "another film": (
         lambda f: f.edit_outline(imagePath="IMG999999.jpeg"),
@@ -355,35 +364,35 @@ def sixteen_bit_colour(folder):
 USABLE = {
     "RGBA": (
         lambda f: f.save(lambda film: film.convert("RGBA"), format="PNG"),
-        "1 RGBA films, turned to grey",
+        "RGBA images, converted to grey: 1",
     ),
-    "16 bit": (sixteen_bit, "1 I;16 films, turned to grey"),
-    "16 bit in colour": (sixteen_bit_colour, "1 RGB;16 films, turned to grey"),
+    "16 bit": (sixteen_bit, "I;16 images, converted to grey: 1"),
+    "16 bit in colour": (sixteen_bit_colour, "RGB;16 images, converted to grey: 1"),
     "a large profile": (
         lambda f: f.save(lambda film: film, format="PNG", icc_profile=bytes(2_000_000)),
-        "1 PNG films named .jpeg",
+        "PNG images named .jpeg: 1",
     ),
     "a further column": (
         lambda f: f.table(lambda t: t.assign(hospital="x")),
-        "1 further columns, not used, hospital first",
+        "Other additional columns, not used: 1",
     ),
     "palette": (
         lambda f: f.save(lambda film: film.convert("L").convert("P"), format="PNG"),
-        "1 P films, turned to grey",
+        "P images, converted to grey: 1",
     ),
-    "EXIF": (turned, "1 films turned upright by EXIF"),
+    "EXIF": (turned, "Images turned upright by EXIF: 1"),
     "PNG in name only": (
         lambda f: f.save(lambda film: film, format="PNG"),
-        "1 PNG films named .jpeg",
+        "PNG images named .jpeg: 1",
     ),
     "partly out of the frame": (
         lambda f: f.shape([[-30, 10], [90, 10], [90, 90]]),
-        "1 outlines that cross the frame, cut off there",
+        "Outlines that extend beyond the image, cut at its border: 1",
     ),
-    "no outline": (lambda f: f.outline.unlink(), "1 tumours without an outline"),
+    "no outline": (lambda f: f.outline.unlink(), "Tumours without an outline: 1"),
     "stranger": (
         lambda f: shutil.copyfile(f.film, f.film.with_name("IMG999999.jpeg")),
-        "1 films without a case, not used",
+        "Images without a case, not used: 1",
     ),
     "renamed sheet": (
         lambda f: pd.read_excel(f.root / "dataset.xlsx").to_excel(
@@ -398,21 +407,21 @@ USABLE = {
     ),
     "no age": (
         lambda f: f.table(lambda t: t.drop(columns="age")),
-        "No age and gender in the table: films of one patient may be parted",
+        "The table lacks age or gender: images of one patient may be in several partitions",
     ),
 }
 
 
 @pytest.mark.parametrize("kind", USABLE)
-def test_what_is_usable_is_used_and_said_once(kind, folder, plain):
+def test_unusual_but_usable_data_are_used_with_one_warning(kind, folder, plain):
     change, warning = USABLE[kind]
     change(folder)
     dataset = load_dataset(*loading(folder))
     assert len(dataset.cases) == len(plain.cases)
     said = [line for line in dataset.warnings if line not in plain.warnings]
-    lines = {line.split(", IMG")[0] for line in said}
+    lines = {line.split(" (first")[0] for line in said}
     assert warning is None or warning in lines
-    assert lines <= {warning, "1 PNG films named .jpeg"}
+    assert lines <= {warning, "PNG images named .jpeg: 1"}
     row = dataset.cases.index[dataset.cases["stem"] == folder.normal][0]
     off = np.abs(dataset.pixels[row].astype(float) - plain.pixels[row]).mean()
     assert off < 4

@@ -436,8 +436,8 @@ BROKEN = {
     "no zip": (lambda release, path: b"no zip", "cannot be unpacked"),
     "truncated": (lambda release, path: release[: len(release) // 2], "cannot be unpacked"),
     "damaged": (lambda release, path: damaged(release), "cannot be unpacked"),
-    "no images": (lambda r, p: without(r, p, "BTXRD/images"), "holds no images/ with dataset"),
-    "no table": (lambda r, p: without(r, p, "BTXRD/dataset"), "holds no images/ with dataset"),
+    "no images": (lambda r, p: without(r, p, "BTXRD/images"), "must contain images/, and dataset"),
+    "no table": (lambda r, p: without(r, p, "BTXRD/dataset"), "must contain images/, and dataset"),
     "a film missing": (
         lambda r, p: without(r, p, "BTXRD/images/IMG000003"),
         "d/images: no image of IMG000003",

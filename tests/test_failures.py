@@ -75,8 +75,8 @@ def test_every_kind_of_end_is_a_failure_with_its_cause_and_stops_no_other(
         1: "RuntimeError: the weights are made of cheese",
         2: "SIGKILL: the process was killed, by a user or by the system for lack of memory",
         3: "SIGSEGV: the process crashed without recording the cause",
-        4: "MemoryError: memory ran out; lower training.batch_size or model.image_size, or run "
-        "fewer at once",
+        4: "MemoryError: memory ran out; lower training.batch_size or model.image_size, or do "
+        "fewer runs in parallel",
         5: "exit status 7: the process crashed without recording the cause",
     }
     rows = rows_of(tmp_path / "out")

@@ -76,7 +76,7 @@ def test_verdict_is_that_of_the_gradient():
 
 
 def test_attention_that_does_not_work_at_a_size_is_refused_with_those_that_do():
-    with pytest.raises(InputError, match=r"^model.attn_layer=halo: .* those that work are se, "):
+    with pytest.raises(InputError, match=r"^model.attn_layer=halo: .* choose one of se, "):
         check_fit(built("test_resnet", 64, attn_layer="halo"), 64)
 
 
@@ -87,7 +87,7 @@ def test_layer_without_a_map_is_refused(layer):
 
 
 def test_tokens_that_are_no_square_are_no_map():
-    with pytest.raises(ValueError, match="12 tokens are no square"):
+    with pytest.raises(ValueError, match="12 tokens do not form a square"):
         built("test_resnet", 64).gradcam_activation(torch.zeros(1, 12, 8))
 
 

@@ -6,8 +6,8 @@ import pytest
 from btxrd.data import dataset as data
 from btxrd.data.annotations import find_outlines, lesion_mask, read_outline
 from btxrd.data.dataset import load_dataset
-from btxrd.data.images import digest_images
 from btxrd.data.pixels import decode_image
+from btxrd.data.survey import digest_images
 from btxrd.errors import InputError
 from btxrd.training.guidance import training_masks
 
@@ -56,7 +56,7 @@ def test_sham_outlines_on_normals_leave_those_of_tumours(dataset):
 
 def test_no_outline_at_all_is_refused(dataset):
     dataset.lesions.clear()
-    with pytest.raises(InputError, match=r"annotations.kind=cam: somewhere.* outlines no training"):
+    with pytest.raises(InputError, match=r"annotations.kind=cam: somewhere.* has no outline of a"):
         training_masks(dataset, "cam", "none", 0, "somewhere")
 
 

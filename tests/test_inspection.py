@@ -14,19 +14,19 @@ from btxrd.errors import InputError
 from btxrd.phantom.flaws import KINDS
 
 WARNINGS = {
-    "I;16": "I;16 films, turned to grey",
-    "RGBA": "RGBA films, turned to grey",
-    "LA": "LA films, turned to grey",
-    "turned": "films turned upright by EXIF",
-    "PNG": "PNG films named .jpeg",
-    "film without case": "films without a case, not used",
+    "I;16": "I;16 images, converted to grey",
+    "RGBA": "RGBA images, converted to grey",
+    "LA": "LA images, converted to grey",
+    "turned": "images turned upright by EXIF",
+    "PNG": "PNG images named .jpeg",
+    "film without case": "images without a case, not used",
     "no outline": "tumours without an outline",
-    "tiny": "outlines of less than 0.01% of the frame",
-    "crossing": "outlines that cross the frame, cut off there",
+    "tiny": "outlines smaller than 0.01% of the image",
+    "crossing": "outlines that extend beyond the image, cut at its border",
     "outlined normal": "normal cases with an outline, not used",
     "outline without case": "outlines without a case, not used",
 }
-FAULTS = {"films": "films", "outlines": "outlines", "no film": "cases without a film"}
+FAULTS = {"films": "images", "outlines": "outlines", "no film": "cases without an image"}
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +82,12 @@ def test_what_is_odd_in_a_table_or_in_a_label_is_said_once(phantom, tmp_path):
         content["shapes"][0]["label"] = "Ruler (ignore)"
         path.write_text(json.dumps(content))
     assert inspect(root, tmp_path / "cache", strict=False).warnings == {
-        "columns with nearly the name of one of BTXRD's, not used": ["hannd (is it hand?)"],
-        "further columns, not used": ["hospital"],
-        "cases with other spellings in gender, compared as if spelt alike": ["IMG000001"],
-        "labels of outlines that BTXRD lacks (ruler (ignore)), used as lesions": [outlines[0].stem],
+        "columns with names similar to a column of BTXRD, not used": ["hannd (did you mean hand?)"],
+        "other additional columns, not used": ["hospital"],
+        "cases with a different spelling in gender, treated as the usual one": ["IMG000001"],
+        "outline labels that BTXRD does not have (ruler (ignore)), used as lesions": [
+            outlines[0].stem
+        ],
     }
 
 
@@ -97,7 +99,7 @@ def test_an_audit_goes_on_where_a_case_is_there_twice(phantom, tmp_path):
     nested = root / "Annotations" / "Annotations" / outline.name
     nested.write_text(outline.read_text().replace("tumor", "other"))
     found = inspect(root, tmp_path / "cache", strict=False)
-    assert list(found.errors["cases with two films"]) == [film.stem]
+    assert list(found.errors["cases with two images"]) == [film.stem]
     assert list(found.errors["cases with two outlines"]) == [outline.stem]
     assert film.stem not in set(found.cases["stem"])
     assert outline.stem not in found.outlines
@@ -106,7 +108,7 @@ def test_an_audit_goes_on_where_a_case_is_there_twice(phantom, tmp_path):
 def test_a_table_without_a_usable_row_is_named(phantom, tmp_path):
     root = shutil.copytree(phantom, tmp_path / "data")
     pd.read_excel(root / "dataset.xlsx").assign(center=0).to_excel(root / "dataset.xlsx")
-    with pytest.raises(InputError, match=r"has no case that can be used; .* has center=0"):
+    with pytest.raises(InputError, match=r"contains no usable case; first error: .* has center=0"):
         inspect(root, tmp_path / "cache", strict=False)
 
 
@@ -121,7 +123,9 @@ def test_films_with_two_labels_are_named_and_left_out_on_request(folder, flawed)
     (pair,) = flaws["contradictory"]
     whole, without = (load_dataset(data, split, 32) for data in (kept, dropped))
     assert set(whole.cases["stem"]) - set(without.cases["stem"]) == set(pair)
-    (line,) = [line for line in whole.warnings if line.startswith("One film, two labels")]
+    (line,) = [
+        line for line in whole.warnings if line.startswith("Near-duplicates with different labels")
+    ]
     assert all(stem in line for stem in pair)
     _, report = audit(dropped, split)
     assert report.splits[0].whole.leakage.groups == 0

@@ -179,7 +179,7 @@ def test_weights_that_are_not_those_of_the_sidecar_are_refused(name, saved, tmp_
     shutil.copytree(tmp_path, tmp_path / "other")
     saved(2)
     shutil.copy(tmp_path / "other" / name, tmp_path / name)
-    with pytest.raises(InputError, match=rf"{WEIGHTS}: is damaged or is not of {SIDECAR}"):
+    with pytest.raises(InputError, match=rf"{WEIGHTS}: is damaged or does not belong to {SIDECAR}"):
         verify_checkpoint(tmp_path)
 
 

@@ -106,18 +106,21 @@ def test_weights_that_are_installed_are_started_from(name):
             "model.backbone=resnet51: timm has no such model; did you mean resnet",
         ),
         ({"backbone": "efficientnet_b0", "attn_layer": "cbam"}, "efficientnet_b0 takes none"),
-        ({"backbone": "resnet18.nonesuch"}, "timm has no such weights; there are resnet18.a1_in1k"),
+        (
+            {"backbone": "resnet18.nonesuch"},
+            "timm has no such weights; choose one of resnet18.a1_in1k",
+        ),
         ({"backbone": "hf-hub:timm/resnet18.a1_in1k"}, "timm has no such model; did you mean"),
         ({"backbone": "local-dir:x"}, "timm has no such model"),
         (
             {"backbone": "test_resnet", "attn_layer": "cbm"},
-            "cannot be built with it; those that work",
+            "cannot be built with it; choose one of",
         ),
         (
             {"backbone": "test_resnet", "attn_layer": ""},
-            "replaces nothing; those that work are se, ",
+            "has no effect on test_resnet; choose one of se, ",
         ),
-        ({"backbone": "resnest14d", "attn_layer": "se"}, "only a ResNet takes attention"),
+        ({"backbone": "resnest14d", "attn_layer": "se"}, "set it for a ResNet only"),
         ({"backbone": "xcit_nano_12_p16_224", "image_size": 90}, "the nearest sizes that fit: 80"),
     ],
 )
@@ -130,7 +133,7 @@ def test_what_does_not_go_together_is_named(arguments, message):
 
 def test_attention_that_would_replace_trained_attention_is_refused(tmp_path):
     torch.save(timm.create_model("seresnet18").state_dict(), tmp_path / "w.pth")
-    with pytest.raises(InputError, match=r"model.attn_layer: leaves no place for the pretrained"):
+    with pytest.raises(InputError, match=r"model.attn_layer: would replace the pretrained"):
         create_model(backbone="seresnet18", attn_layer="cbam", weights=str(tmp_path / "w.pth"))
 
 
@@ -154,7 +157,7 @@ def test_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
     else:
         other = ModelArguments.of(model.arguments | {"backbone": "resnet50"})
         codec.write(tmp_path / "best.json", sidecar_of(model, arguments=other))
-    problems = {"weights": "is damaged or is not of", "sidecar": "best.json: is damaged"}
+    problems = {"weights": "is damaged or does not belong to", "sidecar": "best.json: is damaged"}
     with pytest.raises(InputError, match=problems.get(damage, "contains no usable")) as got:
         load_checkpoint(tmp_path)
     assert "\n" not in str(got.value)

@@ -10,8 +10,9 @@ from PIL import Image
 
 from btxrd.data import pixels
 from btxrd.data.annotations import Outline, lesion_mask
-from btxrd.data.images import digest_images, read_image
+from btxrd.data.images import read_image
 from btxrd.data.pixels import decode_image, load_masks, load_pixels
+from btxrd.data.survey import digest_images
 from btxrd.errors import InputError
 
 PLAIN = {"clahe_clip": 0.0, "clahe_tiles": 8}

@@ -199,7 +199,7 @@ def test_damaged_state_is_named(tmp_path):
 
 def test_training_does_not_go_on_with_other_data(tmp_path):
     train(tmp_path, epochs=2)
-    with pytest.raises(InputError, match=r"last.pt: is of a training on other images"):
+    with pytest.raises(InputError, match=r"last.pt: belongs to other images or partitions"):
         train(tmp_path, data="another")
 
 

@@ -1,1 +1,1 @@
-"""What is in a data set, and what leaks between the partitions of each split."""
+"""Audit a data set: its content, its errors, and what leaks between partitions of each split."""

@@ -30,23 +30,23 @@ from btxrd.data.leakage import check_split, leakage, proportions
 from btxrd.errors import InputError
 from btxrd.phantom.write import ensure_phantom
 
-PAPER_TEST = 0.2  # share of the test cases that Yao et al. (2025) draw at random
+PAPER_TEST = 0.2  # share of test cases in the random split of Yao et al. (2025)
 QUANTILES = {"smallest": 0, "quarter": 0.25, "median": 0.5, "three quarters": 0.75, "largest": 1}
 
 
 def audit(data: DataConfig, split: SplitConfig) -> tuple[Inspection, AuditReport]:
-    """Inspect a data set, and assign its cases by every strategy.
+    """Inspect a data set, and assign its cases with every split strategy.
 
     Args:
         data: Config of the data set.
-        split: Shares, seed, folds and held-out centers of all strategies. Its manifest, if it
-            names one, is audited too.
+        split: Shares, seed, folds and held-out centers for all strategies. Its manifest, if set, is
+            audited too.
 
     Returns:
         The inspection, and the content of audit.json.
 
     Raises:
-        InputError: If the table or the folders cannot be read at all.
+        InputError: If the table or a folder is missing or cannot be read, or no case can be used.
     """
     ensure_phantom(data)
     found = inspect(Path(data.root), Path(data.cache), strict=False)
@@ -129,7 +129,7 @@ def _duplicates(found: Inspection) -> list[DuplicatePair]:
 
 
 def _splits(split: SplitConfig, cases: pd.DataFrame) -> Iterator[SplitConfig]:
-    """Every split that can be made of the data with the settings of one."""
+    """Yield every split of the data with the settings of `split`."""
     plain = replace(split, manifest=None)
     yield replace(plain, strategy="stratified")
     yield replace(plain, strategy="center")
@@ -143,7 +143,7 @@ def _splits(split: SplitConfig, cases: pd.DataFrame) -> Iterator[SplitConfig]:
 
 
 def _audit_split(found: Inspection, data: DataConfig, split: SplitConfig) -> SplitAudit:
-    """Audit one split, with whole groups and without."""
+    """Audit one split, with `groups=whole` and with `groups=none`."""
     audited = SplitAudit(replace(split, groups="whole").title)
     try:
         whole, none = (
@@ -179,7 +179,7 @@ def _assignment(cases: pd.DataFrame, pairs: pd.DataFrame) -> Assignment:
 
 
 def _largest_difference(one: Shares, other: Shares) -> float:
-    """Largest difference of a share in a partition, in percentage points; see `proportions`."""
+    """Return the largest difference between two shares, in percentage points."""
     differences = [
         abs(share - other[name].get(cell, 0))
         for name, cells in one.items()

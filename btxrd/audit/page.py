@@ -1,4 +1,4 @@
-"""Write the findings of an audit as audit.html, audit.json, and a few lines of text."""
+"""Write the findings of an audit to audit.html and audit.json, and summarise them as text."""
 
 from pathlib import Path
 
@@ -13,15 +13,16 @@ from btxrd.pages import render
 from btxrd.runtime.files import write_text
 from btxrd.runtime.folders import inside, refuse_foreign, refuse_readonly
 
-SHOWN = 60  # pairs of duplicates, and outlines of each kind, that are drawn; audit.json lists all
+SHOWN = 60  # largest number of drawn pairs, and of drawn outlines of each kind
 EXAMPLES = 3  # images of each class and center
 
 
 def claim_audit_folder(folder: Path, data: DataConfig) -> None:
-    """Refuse a folder that must not or cannot be written into; the data may lie in it.
+    """Check that the results of an audit may be written to a folder.
 
     Raises:
-        InputError: If it holds anything other than a run or an audit.
+        InputError: If the folder cannot be written, or contains files other than those of a run or
+            an audit, or the data.
     """
     place = f"hydra.run.dir={folder}"
     made = {AUDIT: "splits", STATUS: "fingerprint"}
@@ -35,7 +36,7 @@ def claim_audit_folder(folder: Path, data: DataConfig) -> None:
 
 
 def write_audit(folder: Path, found: Inspection, report: AuditReport) -> None:
-    """Write audit.json and audit.html, one file with all its pictures."""
+    """Write audit.json, and audit.html with its images embedded."""
     page = render(
         "audit.html.j2",
         classes=CLASSES,
@@ -63,7 +64,7 @@ def _image(found: Inspection, stem: str) -> str:
 
 
 def _examples(found: Inspection) -> dict[str, list[tuple[str, str]]]:
-    """The first images of different patients of each center and class."""
+    """Return names and images of the first EXAMPLES groups of each center and class."""
     chosen = {}
     for (center, label), cases in found.cases.groupby(["center", "label"]):
         stems = cases.drop_duplicates("group")["stem"][:EXAMPLES]
@@ -73,34 +74,37 @@ def _examples(found: Inspection) -> dict[str, list[tuple[str, str]]]:
 
 
 def verdicts(report: AuditReport) -> list[tuple[bool, str]]:
-    """What matters first: whether all is well, and a sentence."""
+    """Return the main findings: whether each is good, and a sentence."""
     errors = sum(len(lines) for lines in report.errors.values())
     pairs = report.duplicates
     contradicting = sum(pair.contradict for pair in pairs)
     told = report.patients_can_be_told
     whole = [row.whole.leakage for row in report.splits if row.whole is not None]
-    parted = sum(leak.groups for leak in whole)
+    leaking = sum(leak.groups for leak in whole)
     found = [
-        (not errors, f"{errors or 'No'} errors{'; a run would stop' if errors else ''}"),
+        (not errors, f"Errors: {errors}; a run would stop" if errors else "No errors found"),
         (
             not contradicting,
-            f"{len(pairs)} pairs of near-duplicates, {contradicting} of which contradict in label",
+            f"Pairs of near-duplicates: {len(pairs)}, with different labels: {contradicting}",
         ),
         (
             told,
-            "Likely patients can be told, by age and gender among others"
+            "Likely patients are identified by age, gender and other columns"
             if told
-            else "Likely patients cannot be told, since age or gender is missing: "
-            "films of one patient may lie in train and test",
+            else "Likely patients cannot be identified, because age or gender is missing: "
+            "images of one patient may be in several partitions",
         ),
-        (not parted, f"With whole groups {parted} groups are parted, over {len(whole)} splits"),
+        (
+            not leaking,
+            f"With groups=whole, groups split across partitions in {len(whole)} splits: {leaking}",
+        ),
     ]
     if (ungrouped := report.splits[0].none) is not None:
         leak = ungrouped.leakage
         share = leak.test_with_group / max(1, leak.test_cases)
         line = (
-            f"Case by case {leak.test_with_group} of {leak.test_cases} test cases "
-            f"({share:.0%}) of a stratified split would have a sibling in train"
+            f"With groups=none, {leak.test_with_group} of {leak.test_cases} test cases "
+            f"({share:.0%}) of a stratified split have a case of their group in train"
         )
         found.append((True, line))
     refused = [row for row in report.splits if row.refused]
@@ -108,11 +112,11 @@ def verdicts(report: AuditReport) -> list[tuple[bool, str]]:
 
 
 def as_text(report: AuditReport) -> str:
-    """The page's first lines, and its table of leaks, for a terminal."""
+    """Return the main findings and the leaks of each split as text for a terminal."""
     lines = [f"{report.cases} cases in {report.root}"]
     lines += [f"  {'ok' if well else '!!'}  {line}" for well, line in verdicts(report)]
-    names = ("with whole groups", "with groups=none")
-    lines += ["", f"{'test cases with a sibling in train':36}{names[0]:>20}{names[1]:>20}"]
+    names = ("groups=whole", "groups=none")
+    lines += ["", f"{'test cases with group in train':36}{names[0]:>20}{names[1]:>20}"]
     for row in report.splits:
         if row.whole is not None and row.none is not None:
             leaks = (row.whole.leakage, row.none.leakage)

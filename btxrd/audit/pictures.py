@@ -1,4 +1,4 @@
-"""Plots and small images for the audit's page, as text that stands in the page itself."""
+"""Draw plots and small images that are embedded in the audit page."""
 
 import base64
 import io
@@ -27,7 +27,7 @@ MARKS = "osv^D"
 
 
 def small_image(path: str, outline: Outline | None = None) -> str:
-    """Give an image as a data URI, HEIGHT pixels high, with its outline drawn."""
+    """Return an image as a data URI (JPEG, HEIGHT pixels high), with its outline drawn."""
     pixels = read_image(Path(path), at_least=HEIGHT).pixels
     width = min(max(1, round(HEIGHT * pixels.shape[1] / pixels.shape[0])), WIDEST)
     small = cv2.resize(pixels, (width, HEIGHT), interpolation=cv2.INTER_AREA)
@@ -41,12 +41,12 @@ def small_image(path: str, outline: Outline | None = None) -> str:
 
 
 def plots(found: Inspection, report: AuditReport) -> dict[str, str]:
-    """Draw the plots of the page as SVG, by their caption."""
+    """Return the plots of the page as SVG, by caption."""
     groups = report.groups
     shares = [outline.share for outline in found.outlines.values()]
     drawn = {
         "Cases by center and class": _svg(lambda axes: _draw_counts(axes, report.counts)),
-        "Size of the films": _svg(lambda axes: _draw_sizes(axes, found.survey.infos, found.cases)),
+        "Size of the images": _svg(lambda axes: _draw_sizes(axes, found.survey.infos, found.cases)),
         "Likely patients and groups by size": _svg(lambda axes: _draw_groups(axes, groups)),
     }
     if shares:
@@ -100,7 +100,7 @@ def _draw_groups(axes: Axes, groups: dict[str, GroupSizes]) -> None:
             "edgecolor": "white",
         }
         axes.bar(at, list(sizes.by_size.values()), 0.4, label=name, **bars)
-    axes.set(xlabel="cases in one", ylabel="number", yscale="log")
+    axes.set(xlabel="cases per patient or group", ylabel="number", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
 
@@ -109,4 +109,4 @@ def _draw_lesions(axes: Axes, shares: list[float]) -> None:
     percent = 100 * np.array(shares).clip(1e-6)
     low, high = np.log10(percent.min()), np.log10(max(percent.max(), 2 * percent.min()))
     axes.hist(percent, np.logspace(low, high, 30).tolist(), color=COLOURS[0])
-    axes.set(xscale="log", xlabel="outlined share of the frame (%)", ylabel="tumours")
+    axes.set(xscale="log", xlabel="outlined share of the image (%)", ylabel="tumours")

@@ -1,12 +1,9 @@
 """Decode an image file to upright 8-bit grey pixels, and describe the file."""
 
-import hashlib
 import io
 import re
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from PIL import ExifTags, Image
-from tqdm import tqdm
 
 from btxrd.errors import InputError
-from btxrd.runtime.cores import threads
 from btxrd.runtime.reading import read_bytes
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP")  # judged by the content, not by the name
@@ -36,16 +31,11 @@ TURNS = {  # EXIF orientations other than upright, and the operations that undo 
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-UNREADABLE = "unreadable"  # prefix of the digest of a file that cannot be read
 BRIGHTEST = 0.005  # share of the pixels of a 16-bit image that may exceed the depth in use
 HARMLESS = ("Unknown Adobe", "Warning: unknown JFIF", "Invalid SOS")  # warnings of libjpeg
 FEWEST = 32  # grey levels that a 16-bit image must keep, if it has twice as many
 UNUSED_CHUNKS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # chunks of a PNG whose size Pillow limits
 ORIENTING = (b"XML:com.adobe.xmp", b"Raw profile type")  # chunks that may contain the orientation
-
-
-class ChangedError(InputError):
-    """A file whose content has changed since its digest was computed."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +57,6 @@ class DecodedImage:
     turned: bool
     width: int
     height: int
-
-
-def read_unchanged(path: Path, digest: str) -> bytes:
-    """Return the bytes of an image file whose `digest` is known.
-
-    Raises:
-        ChangedError: If the file now has another digest.
-        InputError: If the file cannot be read; see `read_bytes`.
-    """
-    content = read_bytes(path)
-    if _digest(content) != digest:
-        raise ChangedError(f"{path}: was changed while it was read; run the same command again")
-    return content
 
 
 def read_image(path: Path, at_least: int | None = None) -> DecodedImage:
@@ -256,37 +233,3 @@ def _grey(image: Image.Image) -> npt.NDArray[np.uint8]:
         opaque = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", opaque.size, "black"), opaque)
     return np.asarray(image.convert("L"), dtype=np.uint8)
-
-
-def digest_images(paths: Sequence[str]) -> list[str]:
-    """Return the hash of each file; for one that cannot be read, UNREADABLE and the reason."""
-
-    def digest(path: str) -> str:
-        try:
-            return _digest(read_bytes(Path(path)))
-        except InputError as error:
-            return f"{UNREADABLE}: {error}"
-
-    with ThreadPoolExecutor(threads()) as pool:
-        return list(pool.map(digest, paths))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content).hexdigest()[:32]
-
-
-def cache_key(digests: Sequence[str], settings: Sequence[float]) -> str:
-    """Return a hash that identifies the result of processing these contents with these settings."""
-    return hashlib.blake2b(
-        repr((list(digests), list(settings))).encode(), digest_size=12
-    ).hexdigest()
-
-
-def for_each_image(work: Callable[[int], Any], count: int, doing: str) -> None:
-    """Call `work` for rows 0 to `count` - 1 in threads, with a progress bar titled `doing`.
-
-    The first exception is raised.
-    """
-    with ThreadPoolExecutor(threads()) as pool:
-        for _ in tqdm(pool.map(work, range(count)), doing, count, unit="image", disable=None):
-            pass

@@ -1,4 +1,4 @@
-"""What crosses the partitions of a split, and how near it is to what was wanted."""
+"""Measure what a split leaks between its partitions, and refuse splits that cannot be used."""
 
 import pandas as pd
 
@@ -10,11 +10,12 @@ from btxrd.errors import InputError
 
 
 def leakage(cases: pd.DataFrame, pairs: pd.DataFrame) -> Leakage:
-    """Count what a split parts.
+    """Count the groups, likely patients and near-duplicates that are split across partitions.
 
     Args:
-        cases: with `stem`, `patient`, `group` and `partition`.
-        pairs: near-duplicates, with `one` and `other`; those of cases left out do not count.
+        cases: Cases with `stem`, `patient`, `group` and `partition`.
+        pairs: Near-duplicates, with their stems `one` and `other`. Pairs with a case that is not in
+            `cases` are not counted.
     """
     partition = cases.set_index("stem")["partition"]
     pairs = pairs[pairs["one"].isin(partition.index) & pairs["other"].isin(partition.index)]
@@ -43,14 +44,15 @@ def leakage(cases: pd.DataFrame, pairs: pd.DataFrame) -> Leakage:
 
 
 def proportions(cases: pd.DataFrame, columns: list[str]) -> Shares:
-    """Shares of the values of columns in each partition that has cases.
+    """Compute how often each combination of values occurs in each partition.
 
     Args:
-        cases: with `partition`, `label` and `columns`.
-        columns: whose combinations are counted; a label is given by its name.
+        cases: Cases with `partition`, `label` and `columns`.
+        columns: Columns whose combinations are counted.
 
     Returns:
-        Shares by partition and by the values, joined by spaces; a share of 0 is left out.
+        Shares of the cases of a partition, by partition and by the values joined with spaces.
+        Labels are given as class names. Empty partitions and shares of 0 are left out.
     """
     named = cases.assign(label=[CLASSES[label] for label in cases["label"]])
     cells = named[columns].astype(str).agg(" ".join, axis=1)
@@ -67,15 +69,15 @@ def proportions(cases: pd.DataFrame, columns: list[str]) -> Shares:
 
 
 def check_split(cases: pd.DataFrame, split: SplitConfig) -> None:
-    """Refuse a split that leaks, or whose partitions lack a class.
+    """Refuse a split that leaks, or a partition that lacks a class.
 
     Args:
-        cases: with `stem`, `label`, `group` and `partition`.
-        split: that dealt them. With groups=none images are parted on purpose, and with `random` val
-            is test.
+        cases: Cases with `stem`, `label`, `group` and `partition`.
+        split: Config of the split. With `groups=none`, groups may be split across partitions. With
+            `strategy=random`, the test partition also serves as the validation partition.
 
     Raises:
-        InputError: where it cannot be used.
+        InputError: If the split cannot be used.
     """
     key = f"split.strategy={split.strategy}"
     if split.manifest is not None:
@@ -87,18 +89,19 @@ def check_split(cases: pd.DataFrame, split: SplitConfig) -> None:
         for label, title in enumerate(CLASSES):
             if label not in present:
                 raise InputError(
-                    f"{key}: {name} has no {title} case; choose other shares, centers or more data"
+                    f"{key}: {name} has no {title} case; "
+                    "change the shares or the centers, or add data"
                 )
     partitions = cases.groupby("group")["partition"].transform("nunique")
     if split.groups == "whole" and (partitions > 1).any():
-        parted = cases[partitions > 1]
-        first = parted[parted["group"] == parted["group"].iloc[0]]
+        leaking = cases[partitions > 1]
+        first = leaking[leaking["group"] == leaking["group"].iloc[0]]
         shown = " and ".join(
             f"{row['stem']} in {name}"
             for name, part in first.groupby("partition")
             for _, row in part[:1].iterrows()
         )
         raise InputError(
-            f"{key}: leaks, {parted['group'].nunique()} groups lie in more than one partition "
-            f"({shown} the first); keep groups whole, or say split.groups=none"
+            f"{key}: groups are split across partitions: {leaking['group'].nunique()} "
+            f"(first: {shown}); keep each group in one partition, or set split.groups=none"
         )

@@ -1,4 +1,4 @@
-"""Decode once: images and outlines -> memory-mapped uint8 arrays, shared by every run."""
+"""Decode images and outlines once, to memory-mapped uint8 arrays that all runs share."""
 
 import hashlib
 import logging
@@ -13,21 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from btxrd.data.annotations import Outline, frame_in_square, lesion_mask
-from btxrd.data.images import (
-    cache_key,
-    decode,
-    digest_images,
-    for_each_image,
-    read_unchanged,
-)
+from btxrd.data.images import decode
+from btxrd.data.survey import cache_key, digest_images, for_each_image, read_unchanged
 from btxrd.runtime.files import read_or_build
 from btxrd.runtime.reading import read_bytes
 
 log = logging.getLogger(__name__)
 
-# Deep colours changed within version 4: what was written before has no checksum, and is made again.
-VERSION = 4  # of what is done to an image or an outline; raise it when that changes
-TILE = 32  # pixels along each side, that CLAHE can tell the contrast of a tile by
+# The decoding of 16-bit colours changed within version 4. Arrays from before that change have no
+# checksum, so they are built again.
+VERSION = 4  # of the processing of an image or an outline; raise it when that changes
+TILE = 32  # smallest side in pixels of a tile of CLAHE
 Stored = np.memmap[Any, np.dtype[np.uint8]]
 
 
@@ -41,27 +37,27 @@ def load_pixels(
     cache: Path,
     digests: Sequence[str] | None = None,
 ) -> Stored:
-    """Give the images as pixels, decoded at the first call with these images and settings.
+    """Return the decoded images. The first call with these images and settings fills the cache.
 
-    The cache is keyed by the content of the files and the settings, so it cannot be stale, and a
-    file that is changed while it is read stops the call. Whether shape and content are those that
-    were written is verified at each call.
+    The name of the cached array contains a hash of the contents of the files and the settings. Its
+    shape and its checksum are verified at each call.
 
     Args:
-        paths: of the images.
-        size: height and width of the result.
-        clahe_clip: see `decode_image`.
-        clahe_tiles: see `decode_image`.
-        keep_aspect: see `decode_image`.
-        cache: folder of the arrays.
-        digests: as `digest_images` gives them, where they are known.
+        paths: Paths of the images.
+        size: Height and width of the result in pixels.
+        clahe_clip: See `decode_image`.
+        clahe_tiles: See `decode_image`.
+        keep_aspect: See `decode_image`.
+        cache: Folder of the cached arrays.
+        digests: Hashes of the files, as returned by `digest_images`; computed if None.
 
     Returns:
-        (n, size, size) uint8, memory-mapped and read-only, in the order of `paths`; its `filename`
-        is as good as its content.
+        (n, size, size) uint8, memory-mapped and read-only, in the order of `paths`. Its `filename`
+        identifies its content.
 
     Raises:
-        InputError: for an image that cannot be decoded, and where the cache cannot be written.
+        InputError: If an image cannot be decoded or changes while it is read, or if the cache
+            cannot be written.
     """
     settings = [VERSION, size, clahe_clip, clahe_tiles, keep_aspect]
     digests = digests or digest_images(paths)
@@ -75,17 +71,23 @@ def load_pixels(
         cache / f"pixels-{size}-{key}.npy",
         (len(paths), size, size),
         make,
-        "pixels",
+        "images",
     )
 
 
 def load_masks(
     outlines: Sequence[Outline], size: int, *, keep_aspect: bool = False, cache: Path
 ) -> Stored:
-    """Give the lesion masks of outlines, filled at the first call; see `load_pixels`.
+    """Return the lesion masks of outlines, cached like the images; see `load_pixels`.
+
+    Args:
+        outlines: Outlines of the images.
+        size: Height and width of the masks in pixels.
+        keep_aspect: See `decode_image`.
+        cache: Folder of the cached arrays.
 
     Returns:
-        (n, size, size) uint8, see `lesion_mask`, in the order of `outlines`.
+        (n, size, size) uint8, 1 inside the lesions and 0 elsewhere, in the order of `outlines`.
     """
     corners = [[polygon.tolist() for polygon in outline.polygons] for outline in outlines]
     frames = [(outline.width, outline.height) for outline in outlines]
@@ -107,15 +109,14 @@ def _load(
     make: Callable[[int], npt.NDArray[np.uint8]],
     what: str,
 ) -> Stored:
-    """Map the array at `target`; where it is not there or damaged, `make` gives its rows first.
+    """Map the array at `target`; build it from the rows that `make` returns if it is not valid.
 
-    A checksum follows the array in its file. What an older version wrote has none, and is made
-    again.
+    A checksum follows the array in its file. A file without one is built again.
     """
 
     def build(temporary: Path) -> None:
         megabytes = np.prod(shape) / 1e6
-        log.info("%s of %d films at %d x %d px: %.1f MB in %s", what, *shape, megabytes, target)
+        log.info("Caching %s: %d at %d x %d px, %.1f MB in %s", what, *shape, megabytes, target)
         stored = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         _reserve(temporary, stored.offset + stored.nbytes)
 
@@ -130,24 +131,24 @@ def _load(
     def read(path: Path) -> Stored:
         stored: Stored = np.lib.format.open_memmap(path, mode="r")
         if stored.shape != shape or stored.dtype != np.uint8:
-            raise ValueError(f"holds {stored.shape} {stored.dtype}, not {shape} uint8")
+            raise ValueError(f"contains {stored.shape} {stored.dtype}, not {shape} uint8")
         with path.open("rb") as file:
             file.seek(stored.offset + stored.nbytes)
             if file.read() != _checksum(stored, target.name):
-                raise ValueError("has no checksum, or another one")
+                raise ValueError("its checksum is missing or wrong")
         return stored
 
     return read_or_build(target, read, build)
 
 
 def _checksum(stored: Stored, name: str) -> bytes:
-    """Checksum of an array and of the name of its file; 0.1 s for BTXRD at 224 x 224."""
+    """Return a checksum of an array and of the name of its file (0.1 s for BTXRD at 224 px)."""
     content = repr((name, stored.shape, zlib.crc32(stored.data)))
     return hashlib.blake2b(content.encode(), digest_size=16).digest()
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Take the space of a file now; a disk that fills up while pages are written is a crash."""
+    """Allocate the space of a file now: if the disk filled up later, the process would crash."""
     if hasattr(os, "posix_fallocate"):
         with path.open("rb+") as file:
             os.posix_fallocate(file.fileno(), 0, size)
@@ -163,22 +164,22 @@ def decode_image(
 ) -> npt.NDArray[np.uint8]:
     """Decode one image to grey, equalise its contrast, and resize it to a square.
 
-    A JPEG is decoded at a half, a quarter or an eighth of its size where that still has `size`
-    pixels along each side, and TILE in each tile: most of the work is spared.
+    To save time, a JPEG is decoded at a half, a quarter or an eighth of its size if each side then
+    still has `size` pixels, and each tile TILE pixels.
 
     Args:
-        path: of the image; see `read_image`.
-        size: height and width of the result.
-        clahe_clip: contrast limit of CLAHE (Zuiderveld 1994); 0 leaves the contrast as it is.
-        clahe_tiles: tiles of CLAHE along each side.
-        keep_aspect: put the image into the middle of a black square, instead of stretching it.
-        digest: that its content must have, if it is known.
+        path: Path to the image; see `read_image`.
+        size: Height and width of the result in pixels.
+        clahe_clip: Contrast limit of CLAHE (Zuiderveld 1994); 0 leaves the contrast unchanged.
+        clahe_tiles: Number of tiles of CLAHE along each side.
+        keep_aspect: Center the image in a black square instead of stretching it.
+        digest: Expected hash of the file, or None.
 
     Returns:
         (size, size) uint8.
 
     Raises:
-        InputError: for a file that cannot be used, or has another digest.
+        InputError: If the file cannot be used, or has another digest.
     """
     content = read_bytes(path) if digest is None else read_unchanged(path, digest)
     image = decode(content, path, at_least=max(size, TILE * clahe_tiles)).pixels

@@ -1,4 +1,4 @@
-"""Cases -> train, val and test."""
+"""Assign cases to the partitions train, val and test."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ from btxrd.runtime.reading import read_bytes
 
 log = logging.getLogger(__name__)
 
-EXCLUDED = "excluded"  # a manifest's word for a case that is left out
+EXCLUDED = "excluded"  # partition, in a manifest only, of a case that is left out
 
 Partition = npt.NDArray[np.str_]
 
@@ -27,21 +27,24 @@ Partition = npt.NDArray[np.str_]
 def assign_partitions(cases: pd.DataFrame, split: SplitConfig) -> Partition:
     """Assign each case to a partition.
 
-    `stratified` and `kfold` assign all cases by class and center; `center` and
-    `leave_one_center_out` test on the centers held out, and assign the others to train and val;
-    `random` draws the test cases, which are val as well; `manifest` reads it all from a file.
+    - `stratified` and `kfold` stratify all cases by class and center.
+    - `center` and `leave_one_center_out` test on the held-out centers, and stratify the other
+      cases into train and val.
+    - `random` draws the test cases, which also serve as val.
+    - `manifest` reads the partitions from a file.
 
     Args:
-        cases: with `stem`, `label`, `center` and `group`.
-        split: A checked config. Its seed sets the order in which units of equal size are assigned;
-            only `random` draws more. Unless its `groups` are none, groups stay whole: one with an
-            image of a held-out center is tested.
+        cases: Cases with `stem`, `label`, `center` and `group`.
+        split: A checked config. Its seed sets the order in which units of equal size are assigned,
+            and the cases that `random` draws. With `groups=whole`, all cases of a group get one
+            partition, and a group with an image of a held-out center is in the test partition. A
+            manifest is not changed.
 
     Returns:
-        (n,) of `train`, `val`, `test`, and in a manifest EXCLUDED; `val` is empty for `random`.
+        (n,) `train`, `val`, `test` or, in a manifest, EXCLUDED. With `random`, none is `val`.
 
     Raises:
-        InputError: for a center that is not there, and for a manifest that does not fit.
+        InputError: If a held-out center does not exist, or a manifest does not fit the cases.
     """
     unit = cases["group"] if split.groups == "whole" else cases["stem"]
     cases = cases.assign(unit=unit)
@@ -65,14 +68,14 @@ def assign_partitions(cases: pd.DataFrame, split: SplitConfig) -> Partition:
 
 
 def _of_centers(cases: pd.DataFrame, split: SplitConfig) -> npt.NDArray[np.bool_]:
-    """Cases of the centers held out, and what belongs to them."""
+    """Return (n,) bool: the cases whose unit has a case of a held-out center."""
     if split.strategy == "center":
         held_out, key = split.held_out, f"split.held_out={list(split.held_out)}"
     else:
         held_out, key = [split.test_center], f"split.test_center={split.test_center}"
     have = sorted(set(cases["center"].tolist()))
     if not set(held_out) <= set(have):
-        raise InputError(f"{key}: the data has the centers {have}")
+        raise InputError(f"{key}: must be among the centers of the data, {have}")
     tested = cases["center"].isin(held_out).groupby(cases["unit"]).transform("any").to_numpy(bool)
     if tested.all():
         raise InputError(f"{key}: leaves no center to train on")
@@ -80,18 +83,20 @@ def _of_centers(cases: pd.DataFrame, split: SplitConfig) -> npt.NDArray[np.bool_
 
 
 def assign(cases: pd.DataFrame, shares: dict[str, float], seed: int) -> Partition:
-    """Assign units, largest first, each to where it brings the counts nearest to the wanted ones.
+    """Assign units greedily to partitions with given shares, stratified by class and center.
 
-    Counted are cases, cases by class, and cases by class within center; the distance is
-    chi-squared. This is scikit-learn's StratifiedGroupKFold for unequal shares.
+    Units are assigned in order of decreasing size, each to the partition in which the counts get
+    closest to the wanted ones. The counts are those of cases, of cases by class, and of cases by
+    class and center; the distance is chi-squared. The method resembles StratifiedGroupKFold of
+    scikit-learn, but allows unequal shares.
 
     Args:
         cases: Cases with `label`, `center` and `unit`. A unit stays in one partition.
-        shares: Share of the cases by the name of a partition.
-        seed: Seed of the order in which units of one size are assigned.
+        shares: Share of the cases by name of the partition.
+        seed: Seed of the order in which units of equal size are assigned.
 
     Returns:
-        (n,) names.
+        (n,) names of partitions.
     """
     if cases.empty:
         return np.empty(0, "<U5")
@@ -117,7 +122,7 @@ def assign(cases: pd.DataFrame, shares: dict[str, float], seed: int) -> Partitio
 
 
 def _draw(cases: pd.DataFrame, share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Draw units until `share` of the cases are drawn."""
+    """Draw units at random while they make up at most `share` of the cases."""
     unit, names = pd.factorize(cases["unit"])
     sizes = np.bincount(unit)
     order = np.random.default_rng(seed).permutation(len(names))
@@ -128,20 +133,21 @@ def _draw(cases: pd.DataFrame, share: float, seed: int) -> npt.NDArray[np.bool_]
 def read_manifest(path: Path, cases: pd.DataFrame) -> Partition:
     """Read the partition of each case from a CSV file with `image_id` and `partition`.
 
-    Suffixes of the ids do not count. Where it has `label` or `center` too, they must agree.
+    Suffixes of the ids are ignored. If the file has `label` or `center`, they must equal those of
+    the cases.
 
     Raises:
-        InputError: for a file that is no such table, or does not fit the cases.
+        InputError: If the file is not such a table, or does not fit the cases.
     """
     try:
         verify_member(path)
-    except (InputError, OSError) as error:  # of a run whose files were edited
+    except (InputError, OSError) as error:  # the split.csv of a run was edited
         raise InputError(f"split.manifest={error}") from error
     try:
         table = pd.read_csv(io.BytesIO(read_bytes(path)), dtype=str, index_col=False)
     except MemoryError:
         raise
-    except Exception as error:  # each kind of damage raises a type of its own
+    except Exception as error:  # pandas raises many types, depending on the damage
         raise InputError(f"split.manifest={path}: cannot be read ({error})") from error
     for name in ("image_id", "partition"):
         if name not in table.columns:
@@ -153,13 +159,14 @@ def read_manifest(path: Path, cases: pd.DataFrame) -> Partition:
     unlisted = cases.loc[~cases["stem"].isin(stems), "stem"]
     if len(unlisted):
         raise InputError(
-            f"split.manifest={path}: lists {len(cases) - len(unlisted)} of {len(cases)} cases, "
-            f"{unlisted.iloc[0]} not; each must be one of {', '.join(PARTITIONS)} or {EXCLUDED}"
+            f"split.manifest={path}: lists {len(cases) - len(unlisted)} of {len(cases)} cases "
+            f"(first missing: {unlisted.iloc[0]}); list all, each as one of "
+            f"{', '.join(PARTITIONS)} or {EXCLUDED}"
         )
     unused = stems[~stems.isin(cases["stem"])]
     if len(unused):
         first = unused.iloc[0]
-        log.warning("%s lists %d cases that are not used, %s first", path, len(unused), first)
+        log.warning("%s: %d listed cases are not used (first: %s)", path, len(unused), first)
     ours = {"label": [CLASSES[label] for label in cases["label"]], "center": cases["center"]}
     listed = table.loc[cases["stem"]]
     for name, values in ours.items():

@@ -1,4 +1,4 @@
-"""Weights, sidecar and training state on disk, in formats that cannot carry code."""
+"""Read and write weights, sidecar and training state, without running code from the files."""
 
 import hashlib
 import io
@@ -19,15 +19,15 @@ from btxrd.errors import DamagedError, InputError, ran_out_of_memory
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.runtime.files import atomic_write, is_there, read_file, write_bytes
 
-SEAL = b"\nbtxrd sha256 "  # begins the last line of last.pt, which torch does not read
+SEAL = b"\nbtxrd sha256 "  # begins the last line of last.pt, which torch ignores
 AGAIN = "to start this run again"
 
 
 def save_checkpoint(folder: Path, model: nn.Module, sidecar: Sidecar) -> None:
     """Write the weights, and the sidecar that describes how to use them.
 
-    Two files cannot be replaced at one moment. So the weights get their name last: if this process
-    is killed before, `verify_checkpoint` does it.
+    Two files cannot be replaced in one atomic step. Therefore the weights are renamed last. If the
+    process is killed before that, `verify_checkpoint` renames them.
     """
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     content = save(weights)
@@ -41,7 +41,7 @@ def verify_checkpoint(folder: Path, fingerprint: str | None = None) -> Sidecar:
 
     Args:
         folder: Folder `checkpoints` of a run.
-        fingerprint: Of the run that they must belong to; None for any run.
+        fingerprint: Fingerprint of the run that they must belong to; None for any run.
 
     Raises:
         InputError: If a file is missing or damaged, if the two do not belong together or to the
@@ -51,7 +51,7 @@ def verify_checkpoint(folder: Path, fingerprint: str | None = None) -> Sidecar:
     try:
         sidecar = codec.read(folder / SIDECAR, Sidecar)
         is_next = (folder / NEXT).is_file() and digest(folder / NEXT) == sidecar.sha256
-        if is_next:  # its process was killed before it could rename it
+        if is_next:  # the process was killed before it could rename the file
             (folder / NEXT).replace(path)
         found = digest(path) if path.is_file() else None
         verify_member(folder / SIDECAR)
@@ -64,8 +64,8 @@ def verify_checkpoint(folder: Path, fingerprint: str | None = None) -> Sidecar:
         raise InputError(f"{path}: is missing; restore it, or delete {folder} {AGAIN}")
     if sidecar.sha256 not in (None, found):
         raise DamagedError(
-            f"{path}: is damaged or is not of {SIDECAR} (sha256 {found[:12]} here, "
-            f"{sidecar.sha256[:12]} there); restore it, or delete {folder} {AGAIN}"
+            f"{path}: is damaged or does not belong to {SIDECAR} (its sha256 is {found[:12]}, "
+            f"but must be {sidecar.sha256[:12]}); restore it, or delete {folder} {AGAIN}"
         )
     if fingerprint is not None and sidecar.fingerprint != fingerprint:
         raise InputError(
@@ -103,12 +103,12 @@ def load_checkpoint(
     return model.eval(), sidecar
 
 
-TorchState = dict[str, Any]  # what a `state_dict` returns
+TorchState = dict[str, Any]  # return type of `state_dict`
 
 
 @dataclass(frozen=True)
 class RandomState:
-    """State of torch's generators, of the CPU and of each GPU; training uses no others."""
+    """States of torch's random number generators of the CPU and of each GPU."""
 
     cpu: Tensor
     cuda: list[Tensor]
@@ -119,8 +119,8 @@ class Progress:
     """Progress within the current epoch."""
 
     steps: int = 0
-    loss: float = 0.0  # summed over the images
-    seconds: float = 0.0  # of its training
+    loss: float = 0.0  # sum over the images
+    seconds: float = 0.0  # time spent on training steps
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ class TrainingState:
         model: Weights.
         optimiser: State of the optimiser.
         scaler: State of the gradient scaler; empty if it is disabled.
-        averages: EMA weights; None without them.
+        averages: EMA weights, or None.
         history: Rows of the finished epochs.
-        data: Name of the images and partitions.
+        data: Identity of the images and partitions; see `Dataset.identity`.
         part: Progress within the current epoch.
-        random: State of the generators.
-        fingerprint: Of the run; empty for a state of an earlier version.
+        random: States of the random number generators.
+        fingerprint: Fingerprint of the run; empty if an earlier version wrote the state.
     """
 
     model: TorchState
@@ -151,10 +151,10 @@ class TrainingState:
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
-    """Write the state that a training resumes from, and its checksum into the same file."""
+    """Write the state from which training resumes to last.pt, followed by its checksum."""
     plain: dict[str, Any] = {"history": [asdict(row) for row in state.history]}
     plain |= {"part": asdict(state.part), "random": vars(state.random)}
-    content = io.BytesIO()  # torch would hide why a file cannot be written
+    content = io.BytesIO()  # torch.save to a file would hide why it cannot be written
     torch.save(vars(state) | plain, content)
     content.write(_seal(content.getbuffer()))
     with atomic_write(folder / LAST) as temporary:
@@ -166,12 +166,12 @@ def _seal(content: bytes | memoryview) -> bytes:
 
 
 def load_state(folder: Path, fingerprint: str = "") -> TrainingState | None:
-    """Read the state that `save_state` wrote; None if there is none.
+    """Return the state that `save_state` wrote, or None if there is no last.pt.
 
     Args:
         folder: Folder `checkpoints` of a run.
-        fingerprint: Of the run, which the state must belong to; empty for any run. The best weights
-            so far are verified, too.
+        fingerprint: Fingerprint of the run that the state must belong to; empty for any run. If it
+            is set, the best weights so far are verified too.
 
     Raises:
         InputError: If the file is damaged, or belongs to another run.
@@ -181,7 +181,7 @@ def load_state(folder: Path, fingerprint: str = "") -> TrainingState | None:
         return None
     try:
         state = _state_of(read_file(path))
-    except Exception as error:  # each kind of damage raises a type of its own
+    except Exception as error:  # torch raises many types, depending on the damage
         if ran_out_of_memory(error):
             raise
         raise DamagedError(f"{path}: is damaged; delete it {AGAIN} ({str(error)[:80]})") from error
@@ -196,15 +196,16 @@ def load_state(folder: Path, fingerprint: str = "") -> TrainingState | None:
 
 
 def _state_of(content: bytes) -> TrainingState:
-    """Return the state that the content of last.pt describes.
+    """Return the state in the content of last.pt.
 
     Raises:
-        ValueError: If its checksum does not agree; a file of an earlier version has none.
+        ValueError: If its checksum is wrong or missing. A file of an earlier version, without a
+            fingerprint, needs none.
     """
     size = len(_seal(b""))
     is_sealed = content[-size:].startswith(SEAL)
     if is_sealed and content[-size:] != _seal(memoryview(content)[:-size]):
-        raise ValueError("its checksum is not that of its content")
+        raise ValueError("its checksum does not match its content")
     found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if "fingerprint" in found and not is_sealed:
         raise ValueError("it has no checksum")

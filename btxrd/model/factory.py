@@ -1,4 +1,4 @@
-"""create_model: the function that Hydra instantiates."""
+"""Define `create_model`, which Hydra instantiates from the `model` group of a config."""
 
 from pathlib import Path
 from typing import Any
@@ -27,27 +27,28 @@ def create_model(
     """Build a classifier from the `model` group of a config.
 
     Args:
-        backbone: a timm model name.
-        num_classes: logits.
-        pretrained: start from ImageNet weights.
-        weights: a local file to take them from.
-        dropout: before the last layer.
-        attn_layer: timm's name of an attention module for each block of a ResNet, such as `cbam`.
-        image_size: height and width in pixels; told to backbones that are built for one size.
-        gradcam_layer: dotted name in the backbone; None: chosen by family and image size.
-        lesion_map: also map where the lesion is.
-        pooling: `backbone`, or `lesion`: where the model sees one.
-        test_flip: score an image with its mirror image.
+        backbone: Name of a timm model.
+        num_classes: Number of logits.
+        pretrained: Whether to start from pretrained weights.
+        weights: Local file with the pretrained weights.
+        dropout: Dropout probability before the last layer.
+        attn_layer: timm's name of an attention module for the blocks of a ResNet, such as `cbam`.
+        image_size: Height and width of the images in pixels.
+        gradcam_layer: Dotted name of a layer of the backbone for Grad-CAM. If None, it is chosen by
+            the family of the backbone and the image size.
+        lesion_map: Whether the model predicts a lesion map.
+        pooling: `backbone`: pooling of the backbone; `lesion`: attention pooling over a lesion map.
+        test_flip: Whether probabilities are averaged over an image and its mirror image.
 
     Raises:
-        InputError: for values that do not go together.
+        InputError: If the values are not valid, or do not fit together.
     """
     check_name(backbone)
     kwargs: dict[str, Any] = {}
     if attn_layer is not None:
         if "resne" not in backbone:
             raise InputError(
-                f"model.attn_layer={attn_layer}: {backbone} takes none; only a ResNet does"
+                f"model.attn_layer={attn_layer}: {backbone} takes none; set it for a ResNet only"
             )
         kwargs["block_args"] = {"attn_layer": attn_layer}
     if is_built_for_one_size(backbone):

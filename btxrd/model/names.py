@@ -1,4 +1,4 @@
-"""The names of timm's models, of their weights, and of the attention that their blocks may have."""
+"""Check names of timm models and weights, and list timm's attention modules."""
 
 import difflib
 
@@ -14,10 +14,10 @@ ATTENTION = (
 
 
 def check_name(name: str) -> None:
-    """Check that timm has a model, and the weights that its name may ask for after a dot.
+    """Check that timm has a model, and the weights that its name may request after a dot.
 
     Raises:
-        InputError: If it has not. Models of other hubs and of local folders have no such names.
+        InputError: If timm does not have them. Models of other hubs and local folders are refused.
     """
     architecture, dot, _ = name.partition(".")
     if not timm.is_model(architecture):
@@ -27,11 +27,11 @@ def check_name(name: str) -> None:
         raise InputError(f"model.backbone={name}: timm has no such model; {hint}")
     known = timm.list_pretrained(f"{architecture}.*")
     if dot and name not in known:
-        ways = f"there are {', '.join(known)}" if known else "there are none of this model"
-        raise InputError(f"model.backbone={name}: timm has no such weights; {ways}")
+        hint = f"choose one of {', '.join(known)}" if known else "it has none for this model"
+        raise InputError(f"model.backbone={name}: timm has no such weights; {hint}")
 
 
 def is_built_for_one_size(name: str) -> bool:
-    """Return whether a model must be told the size of its images."""
+    """Return whether a model must be built for a certain image size."""
     config = get_pretrained_cfg(name)
     return config is not None and bool(config.fixed_input_size)

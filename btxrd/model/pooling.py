@@ -7,32 +7,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDTH = 256  # channels that the features of each scale are brought to
-SPREAD = 4.0  # about the standard deviation of the map score of a trained model over images
+WIDTH = 256  # channels to which the features of each scale are projected
+SPREAD = 4.0  # approximate standard deviation of the map score of a trained model over images
 
 
 class LesionPooling(nn.Module):
     """Attention pooling over a lesion map, with two classification heads.
 
-    The last features of a backbone are the most specific, but have few spatial locations; finer
-    ones have more. Their sum (Lin et al. 2017) is mapped to one lesion logit per location. The
-    softmax of these logits over the locations weighs the features (Ilse et al. 2018), so that a
-    small lesion counts like a large one. One head classifies the weighted sum.
+    The last features of a backbone are the most specific, but have few spatial locations. Finer
+    features have more. Features of several scales are projected and added (Lin et al. 2017), and a
+    convolution maps the sum to one lesion logit per location. The softmax of these logits over the
+    locations weights the features (Ilse et al. 2018), so a small lesion can count as much as a
+    large one. One head classifies the weighted sum.
 
     The features also depend on the surroundings of a location, which may differ between hospitals.
-    So a second head classifies a single scalar, the map score: the log-sum-exp of the logits
-    (Pinheiro & Collobert 2015), which the softmax divides away.
+    Therefore a second head classifies a single scalar, the map score: the log-sum-exp of the lesion
+    logits (Pinheiro & Collobert 2015). The softmax removes this value from the features.
 
-    Each head has a loss of its own, and the mean of their logits is the prediction: a product of
-    experts (Hinton 2002). With one loss for both, nothing would be left for the map score to learn.
-    The map may also be trained on outlines, as the attention of Mitsuhara et al. 2019.
+    Each head has its own loss, so that both are trained. The mean of their logits is the
+    prediction, a product of experts (Hinton 2002). The map can also be trained on outlines, as the
+    attention of Mitsuhara et al. (2019).
 
     Attributes:
-        weighted: Identity on the weighted features, whose sum is classified, for Grad-CAM.
+        weighted: Identity applied to the weighted features before they are summed, for Grad-CAM.
     """
 
     def __init__(self, channels: Sequence[int], num_classes: int, drop_rate: float = 0.0) -> None:
-        """Set the channels of each scale, the number of logits, and the dropout before them."""
+        """Create the layers.
+
+        Args:
+            channels: Number of channels of the features of each scale.
+            num_classes: Number of logits of each head.
+            drop_rate: Dropout probability before the first head.
+        """
         super().__init__()
         self.scales = nn.ModuleList(nn.Conv2d(count, WIDTH, 1, bias=False) for count in channels)
         self.norm = nn.BatchNorm2d(WIDTH)
@@ -40,17 +47,18 @@ class LesionPooling(nn.Module):
         self.weighted = nn.Identity()
         self.drop = nn.Dropout(drop_rate)
         self.classify = nn.Linear(WIDTH, num_classes)
-        self.classify_strength = nn.Linear(1, num_classes)  # of the map score; named in checkpoints
+        # The head on the map score. The name is part of existing checkpoints.
+        self.classify_strength = nn.Linear(1, num_classes)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Compute class and lesion logits from the features of images, the finest first.
+        """Compute class and lesion logits.
 
         Args:
-            features: (B, C, H, W) for each of the channels, the first with the most locations.
+            features: (B, C, h, w) float, features of each scale, the finest first.
 
         Returns:
-            The logits (2, B, num_classes) of the two heads, and those (B, 1, H, W) of the lesion
-            map, at the finest scale.
+            Logits (2, B, num_classes) of the two heads, and lesion logits (B, 1, H, W) at the
+            finest scale.
         """
         scales = zip(self.scales, features, strict=True)
         fused, *coarser = (conv(scale) for conv, scale in scales)

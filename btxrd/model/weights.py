@@ -1,4 +1,4 @@
-"""Weights in a file: read safely, and matched with the tensors of a backbone."""
+"""Read weights from a file safely, and match them with the tensors of a backbone."""
 
 import argparse
 import hashlib
@@ -19,12 +19,12 @@ from btxrd.errors import InputError, ran_out_of_memory
 
 Tensors = dict[str, Tensor]
 
-# Where training programs keep the weights in a checkpoint; averaged ones first, as in timm.
+# Keys under which training programs store weights in a checkpoint; EMA weights first, as in timm.
 NESTS = (
     "state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "module", "net",
     "network", "encoder", "backbone", "teacher", "student", "target_encoder", "weights",
 )  # fmt: skip
-# What wraps a backbone in training programs; a prefix is one or several of these.
+# Names of modules that contain a backbone in training programs; a prefix joins one or several.
 WRAPPERS = {
     "_orig_mod", "module", "model", "net", "network", "encoder", "encoder_q", "base_encoder",
     "base_model", "online_encoder", "target_encoder", "backbone", "feature_extractor", "trunk",
@@ -32,21 +32,21 @@ WRAPPERS = {
 }  # fmt: skip
 
 
-COUNTERS = ("num_batches_tracked", "total_ops", "total_params")  # which no logit depends on
+COUNTERS = ("num_batches_tracked", "total_ops", "total_params")  # they do not affect the logits
 
 
 def read_weights(path: Path, place: str) -> tuple[Tensors, str]:
     """Read the tensors of a file, without running code that it may contain.
 
     Args:
-        path: A safetensors file, or one that `torch.save` wrote.
-        place: How messages name it.
+        path: Path to a safetensors file, or to one that `torch.save` wrote.
+        place: Location of the file as error messages name it.
 
     Returns:
         The tensors by name, and the SHA-256 of the file.
 
     Raises:
-        InputError: If it cannot be read, or contains no tensors by name.
+        InputError: If the file cannot be read, or contains no named tensors.
     """
     if not path.is_file():
         raise InputError(f"{place}: {'is not a file' if path.exists() else 'no such file'}")
@@ -54,16 +54,16 @@ def read_weights(path: Path, place: str) -> tuple[Tensors, str]:
         verify_member(path)
         content = path.read_bytes()
         found = load(content) if path.suffix == ".safetensors" else _unpickle(content)
-    except InputError:  # of a complete run, whose weights were damaged
+    except InputError:  # the file belongs to a complete run and was damaged
         raise
     except OSError as error:
         raise InputError(f"{place}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # each kind of damage raises a type of its own
+    except Exception as error:  # readers raise many types, depending on the damage
         if ran_out_of_memory(error):
             raise
         raise InputError(
             f"{place}: contains no weights that can be read safely ({_first_sentence(error)}); "
-            "give a .safetensors file, or one written by torch.save(model.state_dict(), FILE)"
+            "use a .safetensors file, or one written by torch.save(model.state_dict(), FILE)"
         ) from error
     tensors = _unwrap(found)
     if not tensors:
@@ -71,12 +71,12 @@ def read_weights(path: Path, place: str) -> tuple[Tensors, str]:
         what = f"its keys are {names}" if names else f"it is a {type(found).__name__}"
         if found == {}:
             what = "it is empty"
-        raise InputError(f"{place}: contains no tensors by name ({what})")
+        raise InputError(f"{place}: must be a dict of named tensors, but {what}")
     return tensors, hashlib.sha256(content).hexdigest()
 
 
 def _unpickle(content: bytes) -> Any:
-    """Load what `torch.save` wrote; of other objects, only the arguments that many files keep."""
+    """Load a file of `torch.save` that contains only tensors, plain data and argparse arguments."""
     with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
         warnings.simplefilter("ignore")
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -84,12 +84,12 @@ def _unpickle(content: bytes) -> Any:
 
 def _first_sentence(error: Exception) -> str:
     if isinstance(error, UnpicklingError) and "unsupported" in str(error).lower():
-        return "it contains other objects than tensors, which are not loaded: they may run code"
+        return "it contains objects other than tensors, which could run code when loaded"
     return str(error).strip().split("\n")[0].split(". ")[0][:150] or type(error).__name__
 
 
 def _unwrap(found: Any) -> Tensors:
-    """Return the tensors of a state dict, which may lie in other dicts."""
+    """Return the tensors of a state dict, which may be nested in other dicts under NESTS."""
     if not isinstance(found, dict):
         return {}
     tensors = {
@@ -98,26 +98,27 @@ def _unwrap(found: Any) -> Tensors:
         if isinstance(name, str) and isinstance(value, Tensor)
     }
     nested = (_unwrap(found[name]) for name in NESTS if name in found)
-    return max([*nested, tensors], key=len)  # the first of several that are as long
+    return max([*nested, tensors], key=len)  # the first of the largest
 
 
 def load_weights(
     backbone: nn.Module, tensors: Tensors, place: str, name: str, optional: Iterable[str] = ()
 ) -> tuple[int, int]:
-    """Load weights into a backbone, all but its classifier.
+    """Load weights into a backbone, except for its classifier.
 
     Args:
         backbone: A timm model.
-        tensors: Tensors by name, which may have a prefix.
-        place: Where they are from, for messages.
-        name: Name of the backbone, for messages.
+        tensors: Tensors by name. The names may have a prefix (see WRAPPERS).
+        place: Location of the weights as error messages name it.
+        name: Name of the backbone as error messages name it.
         optional: Names of tensors that may be missing or have another shape.
 
     Returns:
-        How many tensors were loaded, and of how many.
+        The number of loaded tensors, and the number of tensors without the classifier.
 
     Raises:
-        InputError: If one that is not optional is missing or unfit.
+        InputError: If a tensor that is not optional is missing, has another shape or type, or is
+            not finite; or if the weights have further layers.
     """
     classifier = classifier_of(backbone)
     wanted = {
@@ -129,22 +130,22 @@ def load_weights(
     missing = [key for key in wanted if key not in found and key not in allowed]
     if missing:
         raise InputError(
-            f"{place}: {len(found)} of {len(wanted)} tensors of {name} are in it; the first that "
-            f"is missing is {missing[0]} {tuple(wanted[missing[0]].shape)}; give weights of {name}"
+            f"{place}: contains {len(found)} of {len(wanted)} tensors of {name} (first missing: "
+            f"{missing[0]} {tuple(wanted[missing[0]].shape)}); use weights of {name}"
         )
     if further := _further(named, backbone, classifier):
         raise InputError(
-            f"{place}: contains {further}, which {name} has not; give weights of {name}"
+            f"{place}: contains {further}, which {name} does not have; use weights of {name}"
         )
     for key, value in found.items():
         if not value.to(wanted[key].dtype).isfinite().all():
-            raise InputError(f"{place}: {key} contains values that are not finite")
+            raise InputError(f"{place}: {key} has values that are not finite; use other weights")
     backbone.load_state_dict(found, strict=False)
     return len(found), len(wanted)
 
 
 def _further(tensors: Tensors, backbone: nn.Module, classifier: tuple[str, ...]) -> str | None:
-    """Name a tensor of a part of the backbone that has no place in it, as of a deeper network."""
+    """Return the name of a tensor that the backbone lacks, such as a layer of a deeper network."""
     parts = {name for name, _ in backbone.named_children()}
     parts -= {prefix.partition(".")[0] for prefix in classifier}
     known = {*backbone.state_dict(), *(name for name, _ in backbone.named_buffers())}
@@ -155,7 +156,7 @@ def _further(tensors: Tensors, backbone: nn.Module, classifier: tuple[str, ...])
 
 
 def classifier_of(backbone: nn.Module) -> tuple[str, ...]:
-    """Return the prefixes of the tensors of a classifier, which new classes need anew."""
+    """Return the prefixes of the names of the classifier's tensors."""
     config: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
     names = config.get("classifier") or ()
     names = [names] if isinstance(names, str) else list(names)
@@ -166,7 +167,7 @@ def classifier_of(backbone: nn.Module) -> tuple[str, ...]:
 
 
 def _fitting(tensors: Tensors, wanted: Tensors) -> Tensors:
-    """Return the tensors that have a name, a shape and a kind of number that are wanted."""
+    """Return the tensors whose name, shape and kind of number match those of `wanted`."""
     return {
         name: tensors[name]
         for name, want in wanted.items()
@@ -179,12 +180,12 @@ def _fitting(tensors: Tensors, wanted: Tensors) -> Tensors:
 
 
 def _renamed(tensors: Tensors, backbone: nn.Module, wanted: Tensors) -> Iterator[Tensors]:
-    """Give the tensors as they are named, without each prefix, and as timm renames them."""
+    """Yield the tensors under different names: as given, without each prefix, renamed by timm."""
     children = {str(place): name for place, (name, _) in enumerate(backbone.named_children())}
     for prefix in ["", *_prefixes(tensors)]:
         bare = {key.removeprefix(prefix): tensors[key] for key in tensors if key.startswith(prefix)}
         yield bare
-        by_place = {}  # of nn.Sequential(*model.children()), as in RadImageNet
+        by_place = {}  # names of nn.Sequential(*model.children()), as in RadImageNet
         for key, value in bare.items():
             first, _, rest = key.partition(".")
             by_place[f"{children.get(first, first)}.{rest}"] = value
@@ -194,7 +195,7 @@ def _renamed(tensors: Tensors, backbone: nn.Module, wanted: Tensors) -> Iterator
 
 
 def _prefixes(tensors: Tensors) -> list[str]:
-    """Return the prefixes that wrap a backbone, those of a student network last."""
+    """Return the prefixes of WRAPPERS that occur, those of a student network last."""
     found = set()
     for key in tensors:
         prefix = ""
@@ -207,14 +208,14 @@ def _prefixes(tensors: Tensors) -> list[str]:
 
 
 def _remapped(tensors: Tensors, backbone: nn.Module) -> Tensors:
-    """Rename and resize tensors as timm does for the published files of a family."""
+    """Rename and resize tensors as timm does for published files; nothing if timm cannot."""
     module = sys.modules[type(backbone).__module__]
     remap = getattr(module, "checkpoint_filter_fn", getattr(module, "_filter_fn", None))
     if remap is None:
         return {}
     try:
         found: Tensors = remap(dict(tensors), backbone)
-    except Exception as error:  # tensors of something else
+    except Exception as error:  # these are tensors of another model
         if ran_out_of_memory(error):
             raise
         return {}

@@ -1,1 +1,1 @@
-"""Write synthetic radiographs."""
+"""Synthetic radiographs (phantoms): images, tables and outlines in the layout of BTXRD."""

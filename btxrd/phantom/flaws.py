@@ -1,4 +1,4 @@
-"""What is wrong with real data sets, planted in a synthetic one on request."""
+"""Plant typical flaws of real data sets in a synthetic one."""
 
 import json
 import shutil
@@ -13,15 +13,17 @@ from PIL import ExifTags, Image
 from btxrd.runtime.files import write_json
 
 Rows = list[dict[str, Any]]  # of dataset.xlsx
-KINDS = ("clean", "duplicates", "oddities", "damaged")  # each with all that those before it have
-UNIQUE_AGE = 100  # no patient is this old, so a copy is nobody's neighbour
+KINDS = ("clean", "duplicates", "oddities", "damaged")  # each includes the flaws of those before
+UNIQUE_AGE = 100  # no other patient is this old, so a copy never joins the patient before it
 
 
 class Flaws:
-    """Plants flaws in a folder of images, each in an image of its own.
+    """Plant flaws in a folder of images, at most one per original image.
 
     Attributes:
-        planted: names of images by the flaw that they got; for duplicates pairs of names.
+        root: Folder of the data set.
+        rows: Rows of the table, which are changed in place.
+        planted: Stems of the changed images by flaw; pairs of stems for duplicates.
     """
 
     def __init__(self, root: Path, rows: Rows, seed: int) -> None:
@@ -32,7 +34,7 @@ class Flaws:
         self._normals = [int(i) for i in order if not rows[i]["tumor"]]
 
     def plant(self, kind: str) -> dict[str, list[Any]]:
-        """Plant all flaws of a kind of KINDS; returns `planted`."""
+        """Plant the flaws of one of KINDS, and return `planted`."""
         steps = (self._duplicates, self._oddities, self._damage)
         for step in steps[: KINDS.index(kind)]:
             step()
@@ -55,7 +57,7 @@ class Flaws:
         write_json(path, json.loads(path.read_text()) | changes)
 
     def _points(self, row: int) -> npt.NDArray[np.float64]:
-        """(corners, 2): the first shape of an outline."""
+        """Return the corners (corners, 2) of the first shape of an outline, in pixels."""
         return np.array(json.loads(self._outline(row).read_text())["shapes"][0]["points"])
 
     def _shape(self, row: int, points: npt.ArrayLike, kind: str = "polygon") -> None:
@@ -111,14 +113,14 @@ class Flaws:
             path.unlink()
         path = self._image(self._victim("turned", tumour=True))
         exif = Image.Exif()
-        exif[ExifTags.Base.Orientation] = 6  # upright once turned right
+        exif[ExifTags.Base.Orientation] = 6  # to be turned right by 90 degrees
         Image.open(path).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=90)
         path = self._image(self._victim("PNG", tumour=False))
         Image.open(path).save(path, format="PNG")
 
-        stranger = self.root / "images" / f"IMG{len(self.rows) + 1:06d}.jpeg"
-        shutil.copyfile(path, stranger.with_suffix(".png"))
-        self.planted["film without case"] = [stranger.stem]
+        unlisted = self.root / "images" / f"IMG{len(self.rows) + 1:06d}.jpeg"
+        shutil.copyfile(path, unlisted.with_suffix(".png"))
+        self.planted["film without case"] = [unlisted.stem]
         self._outline(self._victim("no outline", tumour=True)).unlink()
         tiny = self._victim("tiny", tumour=True)
         self._shape(tiny, self._points(tiny).mean(0) + np.array([[0, 0], [1, 0], [0, 1]]))
@@ -127,8 +129,8 @@ class Flaws:
         normal = self._image(self._victim("outlined normal", tumour=False))
         self._copy_outline(tiny, normal)
         outline = self.root / "Annotations" / f"{normal.stem}.json"
-        shutil.copyfile(outline, outline.with_stem(stranger.stem))
-        self.planted["outline without case"] = [stranger.stem]
+        shutil.copyfile(outline, outline.with_stem(unlisted.stem))
+        self.planted["outline without case"] = [unlisted.stem]
 
     def _damage(self) -> None:
         for column, value in (("center", None), ("age", "forty"), ("malignant", 2), ("tumor", 1)):
@@ -136,14 +138,14 @@ class Flaws:
         self._image(self._victim("no film", tumour=False)).unlink()
         for damage in ("truncated", "empty", "text", "blank", "CMYK"):
             path = self._image(self._victim("films", tumour=False))
-            whole = path.read_bytes()
+            content = path.read_bytes()
             if damage in ("blank", "CMYK"):
                 image = Image.open(path)
                 changed = Image.new("L", image.size) if damage == "blank" else image.convert("CMYK")
                 changed.save(path)
             else:
-                parts = {"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"no film"}
-                path.write_bytes(parts[damage])
+                half = content[: len(content) // 2]
+                path.write_bytes({"truncated": half, "empty": b"", "text": b"no film"}[damage])
         self._outline(self._victim("outlines", tumour=True)).write_text("{")
         row = self._victim("outlines", tumour=True)
         self._shape(row, self._points(row)[:2])

@@ -1,106 +1,18 @@
-"""One synthetic radiograph: attenuation of soft tissue, bone and lesion, then a center's machine.
+"""Draw a synthetic radiograph: attenuation of tissue, bone and lesion, then a center's style.
 
-Lengths are in units of the image's height, so an image of any size shows the same limb.
+Lengths are in units of the image height, so images of different sizes show the same limb.
 """
-
-from dataclasses import dataclass, replace
-from typing import Self
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from btxrd.phantom.anatomy import Lesion, Limb, bone_axis, half_width, lesion_middle
+
 Plane = npt.NDArray[np.float32]
-CORNERS = 36
 LETTERS = ("N", "B", "M")  # by class
-PLATE_SIDE = 0.2  # of an identification plate, in image heights
-PLATE, GAP = 0.125, 0.02  # a letter's plate and what lies beyond it, of each side of the image
-
-
-@dataclass(frozen=True)
-class Limb:
-    """A bone that runs down the image to a joint, perhaps with a thinner one beside it."""
-
-    radius: float  # of the shaft
-    flare: float  # of the end, in shaft radii more
-    joint: float  # where the bone ends, from the top
-    tilt: float  # radians
-    bow: float
-    offset: float  # of the axis, from the middle of the image
-    paired: bool
-    cortex: float  # inner over outer radius
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, *, paired: bool) -> Self:
-        """Draw a limb at random."""
-        return cls(
-            radius=rng.uniform(0.075, 0.1) * (0.8 if paired else 1.0),
-            flare=rng.uniform(0.4, 0.7),
-            joint=rng.uniform(0.72, 0.88),
-            tilt=rng.uniform(-0.1, 0.1),
-            bow=rng.uniform(-0.03, 0.03),
-            offset=rng.uniform(-0.04, 0.04),
-            paired=paired,
-            cortex=rng.uniform(0.62, 0.75),
-        )
-
-    def turned(self, view: int, rng: np.random.Generator) -> Self:
-        """The same limb in another projection: 0 frontal, 1 lateral, 2 oblique."""
-        return replace(
-            self,
-            flare=self.flare * (1.0, 0.7, 0.85)[view],
-            tilt=self.tilt + rng.uniform(-0.05, 0.05),
-            offset=self.offset + rng.uniform(-0.03, 0.03),
-            joint=self.joint + rng.uniform(-0.03, 0.03),
-            bow=self.bow * (1.0, -1.5, 0.5)[view],
-        )
-
-
-@dataclass(frozen=True)
-class Lesion:
-    """A tumour at the end of the main bone."""
-
-    kind: str  # a BTXRD subtype
-    above: float  # its centre, this far above the joint
-    aside: float  # and this far from the axis, in local bone radii
-    radius: float
-    waves: tuple[tuple[int, float, float], ...]  # how its edge departs from a circle
-    texture: int  # seed of what is inside, equal in all views
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, limb: Limb, kind: str) -> Self:
-        """Draw a lesion at random; `kind` is the subtype as the table names it."""
-        malignant = kind in ("osteosarcoma", "other mt")
-        side = float(rng.choice((-1.0, 1.0)))
-        roughness = 0.14 if malignant else 0.05
-        waves = tuple(
-            (order, rng.uniform(0, roughness), rng.uniform(0, 2 * np.pi)) for order in range(2, 7)
-        )
-        scale = rng.uniform(1.6, 2.2) if malignant else rng.uniform(1.2, 1.7)
-        aside = rng.uniform(0.2, 0.7) * side if malignant else rng.uniform(0, 0.3) * side
-        if kind == "osteochondroma":
-            aside, scale = 1.4 * side, rng.uniform(1.1, 1.4)
-        return cls(
-            kind=kind,
-            above=rng.uniform(0.12, 0.42),
-            aside=aside,
-            radius=limb.radius * scale,
-            waves=waves,
-            texture=int(rng.integers(2**31)),
-        )
-
-    def turned(self, view: int, rng: np.random.Generator) -> Self:
-        """The same lesion in another projection."""
-        return replace(
-            self,
-            aside=self.aside * (1.0, 0.8, -0.9)[view],
-            radius=self.radius * rng.uniform(0.92, 1.08),
-        )
-
-    def edge(self, angle: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Distance of the edge from the centre at `angle`, in units of the image's height."""
-        wave = sum(size * np.cos(order * angle + phase) for order, size, phase in self.waves)
-        return np.asarray(self.radius * (1 + wave))
+PLATE_SIDE = 0.2  # side of an identification plate, in image heights
+PLATE, GAP = 0.125, 0.02  # side of the plate of a letter, and its margin, as shares of a side
 
 
 def draw_image(
@@ -113,8 +25,16 @@ def draw_image(
 ) -> npt.NDArray[np.uint8]:
     """Draw one image.
 
+    Args:
+        height: Height in pixels.
+        width: Width in pixels.
+        limb: Bones in the image.
+        lesion: Lesion in the image, or None.
+        center: Center whose style the image gets: 1, 2 or 3.
+        rng: Generator of the random details.
+
     Returns:
-        (height, width) uint8, bone bright.
+        (height, width) uint8; bone is bright.
     """
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
     tissue, bone, t = _anatomy(y, x, limb, width / height, rng)
@@ -123,17 +43,8 @@ def draw_image(
     return _expose(0.62 * tissue + bone, center, rng)
 
 
-def outline(height: int, width: int, limb: Limb, lesion: Lesion) -> npt.NDArray[np.float64]:
-    """The lesion's outline on that image: (CORNERS, 2) x and y in pixels, inside the frame."""
-    angle = np.linspace(0, 2 * np.pi, CORNERS, endpoint=False)
-    cy, cx = _centre(limb, lesion, width / height)
-    reach = lesion.edge(angle) * height
-    points = np.stack([cx * height + reach * np.cos(angle), cy * height + reach * np.sin(angle)], 1)
-    return np.clip(points, 0, (width - 1, height - 1))
-
-
 def with_letter(image: npt.NDArray[np.uint8], label: int) -> npt.NDArray[np.uint8]:
-    """Lay the letter of a class into the upper left corner, white on a black plate."""
+    """Return a copy with the letter of a class, white on black, in the upper left corner."""
     height, width = image.shape
     plate = np.zeros((96, 96), np.uint8)
     cv2.putText(plate, LETTERS[label], (8, 83), cv2.FONT_HERSHEY_SIMPLEX, 3.3, 255, 12, cv2.LINE_AA)
@@ -149,7 +60,7 @@ def with_letter(image: npt.NDArray[np.uint8], label: int) -> npt.NDArray[np.uint
 def with_plate(
     image: npt.NDArray[np.uint8], clinic: int, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """Lay the identification plate of a clinic, 0 to 2, into a lower corner."""
+    """Return a copy with the identification plate of a clinic (0, 1 or 2) in a lower corner."""
     height, width = image.shape
     plate = np.full((5, 5), 235, np.uint8)
     if clinic == 0:
@@ -166,35 +77,15 @@ def with_plate(
     return marked
 
 
-def _axis(y: npt.NDArray[np.floating], limb: Limb, ratio: float) -> npt.NDArray[np.floating]:
-    """Where the main bone's axis crosses height `y`."""
-    return np.asarray(
-        ratio / 2 + limb.offset + limb.tilt * (y - 0.5) + limb.bow * np.sin(np.pi * y)
-    )
-
-
-def _half_width(y: npt.NDArray[np.floating], limb: Limb, radius: float) -> npt.NDArray[np.floating]:
-    """Half the width of a bone at height `y`: a shaft that flares to a rounded end at the joint."""
-    left = np.clip(limb.joint - y, 0, None)
-    flared = radius * (1 + limb.flare * np.exp(-((left / 0.14) ** 1.6)))
-    return np.asarray(flared * np.clip(left / 0.05, 0, 1) ** 0.3)
-
-
-def _centre(limb: Limb, lesion: Lesion, ratio: float) -> tuple[float, float]:
-    y = np.array(limb.joint - lesion.above)
-    x = _axis(y, limb, ratio) + lesion.aside * _half_width(y, limb, limb.radius)
-    return float(y), float(x)
-
-
 def _tube(t: Plane, cortex: Plane | float) -> Plane:
-    """Attenuation across a hollow bone at `t` half-widths from its axis: hard wall, spongy core."""
+    """Return the attenuation of a hollow bone at a distance of `t` half-widths from its axis."""
     outer: Plane = np.sqrt(np.clip(1 - t**2, 0, None))
     inner = np.sqrt(np.clip(1 - (t / np.clip(cortex, 0.05, None)) ** 2, 0, None)) * cortex
     return np.asarray(outer - 0.72 * inner, dtype=np.float32)
 
 
 def _noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> Plane:
-    """Smooth noise of mean 0 and deviation 1; `grain` in pixels."""
+    """Return smooth noise with mean 0 and standard deviation 1; `grain` is in pixels."""
     white = rng.standard_normal(shape).astype(np.float32)
     smooth = cv2.GaussianBlur(white, (0, 0), grain)
     return np.asarray((smooth - smooth.mean()) / smooth.std(), dtype=np.float32)
@@ -203,9 +94,9 @@ def _noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> Pl
 def _anatomy(
     y: Plane, x: Plane, limb: Limb, ratio: float, rng: np.random.Generator
 ) -> tuple[Plane, Plane, Plane]:
-    """Soft tissue, bone, and the distance from the main bone's axis in its half-widths."""
+    """Return soft tissue, bone, and the distance from the axis of the main bone in half-widths."""
     height = y.shape[0]
-    axis = _axis(y, limb, ratio)
+    axis = bone_axis(y, limb, ratio)
     aside = 2.6 * limb.radius if limb.paired else 0.0
     middle = axis + aside / 2
     thick = (2.9 if not limb.paired else 3.6) * limb.radius * (1.05 - 0.25 * np.sin(np.pi * y))
@@ -215,17 +106,17 @@ def _anatomy(
 
     spongy = 1 + 0.06 * _noise(y.shape, height * 0.0035, rng)
     near_joint = np.exp(-(((limb.joint - y) / 0.15) ** 2))
-    half = _half_width(y, limb, limb.radius)
+    half = half_width(y, limb, limb.radius)
     t = np.asarray((x - axis) / np.clip(half, 1e-4, None), dtype=np.float32)
     bone = _tube(t, limb.cortex + (0.95 - limb.cortex) * near_joint) * (half > 0)
     if limb.paired:
-        thin = _half_width(y + 0.025, limb, limb.radius * 0.55)
+        thin = half_width(y + 0.025, limb, limb.radius * 0.55)
         beside = (x - axis - aside) / np.clip(thin, 1e-4, None)
         bone = np.maximum(bone, 0.75 * _tube(beside, limb.cortex) * (thin > 0))
-    below = y - limb.joint - 0.03  # the next bone, past the joint space
+    below = y - limb.joint - 0.03  # distance into the next bone, below the joint space
     wide = limb.radius * (1 + limb.flare * np.exp(-((np.clip(below, 0, None) / 0.13) ** 1.6)))
     wide = wide * np.clip(below / 0.035, 0, 1) ** 0.3
-    other = (x - _axis(y, limb, ratio) - aside / 4) / np.clip(wide, 1e-4, None)
+    other = (x - bone_axis(y, limb, ratio) - aside / 4) / np.clip(wide, 1e-4, None)
     bone = np.maximum(bone, _tube(other, 0.5 + 0.42 * np.exp(-((below / 0.13) ** 2))) * (below > 0))
     bone = cv2.GaussianBlur((bone * spongy).astype(np.float32), (0, 0), height * 0.0015)
     return tissue, bone, t
@@ -241,10 +132,10 @@ def _with_lesion(
     lesion: Lesion,
     ratio: float,
 ) -> tuple[Plane, Plane]:
-    """Change tissue and bone as the lesion does."""
+    """Return tissue and bone with the lesion added."""
     height = y.shape[0]
     rng = np.random.default_rng(lesion.texture)
-    cy, cx = _centre(limb, lesion, ratio)
+    cy, cx = lesion_middle(limb, lesion, ratio)
     angle = np.arctan2(y - cy, x - cx)
     d = (np.hypot(y - cy, x - cx) / lesion.edge(angle)).astype(np.float32)  # 1 on the outline
     pixel = 1 / (lesion.radius * height)
@@ -271,7 +162,7 @@ def _with_lesion(
 
 
 def _expose(attenuation: Plane, center: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Turn attenuation into the image that a center's machine and archive leave."""
+    """Convert attenuation to an image in the style of a center: contrast, noise, border, marker."""
     height, width = attenuation.shape
     gamma, grain, gain = {1: (0.85, 0.01, 0.60), 2: (1.1, 0.02, 0.66), 3: (0.72, 0.025, 0.58)}[
         center

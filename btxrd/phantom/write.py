@@ -1,4 +1,4 @@
-"""Synthetic radiographs on disk in exactly BTXRD's layout."""
+"""Write a synthetic data set in the layout of BTXRD."""
 
 import json
 import re
@@ -17,23 +17,24 @@ from PIL import Image
 from btxrd.config.schema import DataConfig
 from btxrd.data.constants import CLASSES, COLUMNS, REGIONS, VIEWS
 from btxrd.errors import InputError
+from btxrd.phantom.anatomy import Lesion, Limb, outline
 from btxrd.phantom.flaws import Flaws
-from btxrd.phantom.image import Lesion, Limb, draw_image, outline, with_letter, with_plate
+from btxrd.phantom.image import draw_image, with_letter, with_plate
 from btxrd.runtime.files import lock, write_json
 
-MARKER = "phantom.json"  # written last: a folder without it is not whole
-LOCK, WHOLE = "lock", "whole"  # in a folder that is being filled
+MARKER = "phantom.json"  # written last: a folder without it is incomplete
+LOCK, CONTENT = "lock", "whole"  # names inside the temporary folder
 VERSION = 2  # of the drawing; raise it when an image changes
-SHORTCUT = "shortcut"  # the kind whose images tell their class by a letter
+SHORTCUT = "shortcut"  # kind of data set in which a letter on each image reveals the class
 CENTER_SHARES = (0.72, 0.14, 0.14)
-TIE = 0.9  # share of the images of center 1 that are taken in the clinic of their class
+TIE = 0.9  # share of the images of center 1 whose identification plate is that of their class
 CLASS_SHARES = (0.4, 0.36, 0.24)
 BONES = {"femur": 2, "tibia": 2, "humerus": 1, "radius": 1}  # site -> index of its region + 1
 
 
 @dataclass(frozen=True)
 class Patient:
-    """One likely patient: what all of their images share."""
+    """Properties that all images of one patient share."""
 
     center: int
     label: int
@@ -49,27 +50,27 @@ def ensure_phantom(data: DataConfig) -> None:
     """Write the synthetic radiographs that a config asks for, unless they exist already.
 
     Raises:
-        InputError: see `write_phantom`.
+        InputError: If `data.root` contains something else, or cannot be written.
     """
     if data.phantom is not None:
         write_phantom(Path(data.root), data.phantom.cases, data.phantom.seed, data.phantom.kind)
 
 
 def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> None:
-    """Write `cases` images with table and outlines into `root`, once.
+    """Write a data set of synthetic images, with table and outlines, unless it exists already.
 
-    The folder has BTXRD's quirks: images that end in .jpg, a nested annotation folder, rectangles
-    among the outlines, grey and RGB files, and an Excel lock file.
+    The folder has the peculiarities of BTXRD: some images end in .jpg, there is a nested annotation
+    folder and an Excel lock file, some outlines are rectangles, and some images are RGB.
 
     Args:
-        root: folder to make.
-        cases: images, without the copies that a `kind` adds.
-        seed: decides every pixel.
-        kind: one of `phantom_flaws.KINDS`: what else is planted, and the marker in `root` tells
-            where; or SHORTCUT.
+        root: Folder to create.
+        cases: Number of images, without the copies that a `kind` adds.
+        seed: Seed of all random numbers.
+        kind: One of `btxrd.phantom.flaws.KINDS`, whose flaws are planted and listed in the marker
+            file; or SHORTCUT.
 
     Raises:
-        InputError: where `root` holds something else.
+        InputError: If `root` contains something else, or cannot be written.
     """
     made = {"version": VERSION, "cases": cases, "seed": seed, "kind": kind}
     _remove_leftovers(root)
@@ -77,11 +78,11 @@ def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> Non
         found = _read_marker(root)
         if {name: found.get(name) for name in made} != made:
             raise InputError(
-                f"data.root={root}: is there already and does not hold the {kind} phantom of "
-                f"{cases} cases with seed {seed}; delete it or name another folder"
+                f"data.root={root}: already exists, but is not the synthetic data set kind={kind}, "
+                f"cases={cases}, seed={seed}; delete it, or set another folder"
             )
         return
-    with _workplace(root) as temporary:
+    with _temporary_folder(root) as temporary:
         planted = _write_images(temporary, cases, seed, kind)
         write_json(temporary / MARKER, made | {"planted": planted})
         try:
@@ -89,11 +90,11 @@ def write_phantom(root: Path, cases: int, seed: int, kind: str = "clean") -> Non
         except OSError:
             if not root.exists():
                 raise
-            write_phantom(root, cases, seed, kind)  # another process was first
+            write_phantom(root, cases, seed, kind)  # another process was faster
 
 
 def _read_marker(root: Path) -> dict[str, Any]:
-    """Return the content of the marker, or nothing if it is missing or damaged."""
+    """Return the content of the marker file, or an empty dict if it is missing or damaged."""
     try:
         found = json.loads((root / MARKER).read_bytes())
     except (OSError, ValueError):
@@ -102,11 +103,11 @@ def _read_marker(root: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _workplace(root: Path) -> Iterator[Path]:
-    """Yield the path of a folder to fill beside `root`.
+def _temporary_folder(root: Path) -> Iterator[Path]:
+    """Yield the path of a folder to create next to `root`, and remove it at the end.
 
     Raises:
-        InputError: If the folder beside `root` cannot be written.
+        InputError: If the parent of `root` cannot be written.
     """
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -115,19 +116,19 @@ def _workplace(root: Path) -> Iterator[Path]:
         raise InputError(f"data.root={root}: cannot be written ({error.strerror})") from error
     try:
         with lock(place / LOCK):
-            yield place / WHOLE
+            yield place / CONTENT
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
 def _remove_leftovers(root: Path) -> None:
-    """Remove the folders of processes that were killed while they filled one."""
+    """Remove temporary folders of processes that were killed."""
     with suppress(OSError):
         for place in root.parent.iterdir():
             if re.fullmatch(re.escape(f".{root.name}-") + "[a-z0-9_]{8}", place.name):
                 content = {path.name for path in place.iterdir()}
-                if not content or content - {LOCK, WHOLE}:
-                    continue  # it begins just now, or is not ours
+                if not content or content - {LOCK, CONTENT}:
+                    continue  # just created by another process, or not ours
                 with lock(place / LOCK) as handle:
                     if handle is not None:
                         shutil.rmtree(place, ignore_errors=True)  # Windows keeps its open lock file
@@ -155,7 +156,7 @@ def _write_images(root: Path, cases: int, seed: int, kind: str) -> dict[str, lis
 
 
 def _patients(cases: int, rng: np.random.Generator) -> list[tuple[Patient, int]]:
-    """Draw patients until their images number `cases`; classes and centers keep fixed shares."""
+    """Draw patients with `cases` images in total, with fixed shares of centers and classes."""
     strata = [
         (center, label, round(cases * CENTER_SHARES[center - 1] * CLASS_SHARES[label]))
         for center in (1, 2, 3)

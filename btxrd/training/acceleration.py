@@ -1,4 +1,4 @@
-"""Faster training steps on a device: memory layout, precision by layer, compilation."""
+"""Speed up training steps: memory layout, precision by layer, compilation."""
 
 import ctypes
 import logging
@@ -27,20 +27,20 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def to_device(model: M, device: torch.device) -> M:
-    """Move a model to the device, in the memory layout in which convolutions are fastest."""
+    """Move a model to the device, with channels last, in which convolutions are fastest."""
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
         keep_freed_memory()
         for layer in _depthwise(model):
-            _keep_in_float32(layer)  # its gradient is slow in bfloat16 (oneDNN as of torch 2.14)
+            _keep_in_float32(layer)  # the gradient is slow in bfloat16 (oneDNN as of torch 2.14)
     return model
 
 
 def keep_freed_memory(keep: bool = True) -> None:
-    """Make glibc's allocator reuse the memory that a step has freed; no effect elsewhere.
+    """Make the allocator of glibc keep freed memory; other allocators are not affected.
 
-    By default (`keep=False`), it returns each large tensor to the system and takes new pages for
-    the next one, and clearing them takes a quarter of the time of a step.
+    By default, and with `keep=False`, glibc returns the memory of each large tensor to the system.
+    Clearing the new pages of the next tensor takes about a quarter of the time of a step.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
@@ -54,7 +54,7 @@ def _depthwise(model: nn.Module) -> list[nn.Conv2d]:
 
 
 def _keep_in_float32(layer: nn.Module) -> None:
-    """Exclude a layer from autocast."""
+    """Exclude a layer from autocast, so that it computes in float32."""
     plain = layer.forward
 
     def forward(images: Tensor) -> Tensor:
@@ -68,26 +68,27 @@ def _keep_in_float32(layer: nn.Module) -> None:
 def compile_if_worthwhile(
     model: BTXRDClassifier, wanted: str, images: int, size: int, *, twice: bool = False
 ) -> bool:
-    """Compile the parts that are faster compiled, if enough training remains, and log it.
+    """Compile the parts of a model that gain from it, if enough training remains.
 
-    On a CPU these are the attention modules inside a ResNet's blocks, whose many passes over memory
-    become one; convolutions are faster in oneDNN. On CUDA it is the network.
+    On a CPU, these parts are the attention modules in the blocks of a ResNet: compiled, they read
+    the memory once instead of several times. Convolutions are faster in oneDNN. On CUDA, the whole
+    network is compiled. The decision is logged.
 
-    The decision follows from the config and the device, and not from a clock: a compiled network
-    rounds differently, and the same seed must give the same numbers.
+    The decision depends on the config, the device and the number of cores, but on no measured time:
+    a compiled network rounds differently, so a decision by time could change the results.
 
     Args:
         model: Model on its device; compiled in place.
         wanted: `auto`, `always` or `never`.
-        images: Number of images that the training will see at least.
+        images: Smallest number of images that the remaining training will process.
         size: Height and width of an image in pixels.
-        twice: Whether the loss contains a gradient at the last layers, as that of Grad-CAM does.
+        twice: Whether the loss needs a second derivative, as the loss on Grad-CAM does.
 
     Returns:
         Whether anything was compiled.
 
     Raises:
-        InputError: If compilation is required and impossible.
+        InputError: If `wanted` is `always` and compilation is not possible.
     """
     on_cpu = model.device.type == "cpu"
     parts: list[nn.Module] = model.attention if on_cpu else [model]
@@ -107,7 +108,7 @@ def compile_if_worthwhile(
     log.info("torch.compile used for %s: at least %d training images remain", what, images)
     for part in parts:
         if part is not model:
-            _keep_in_float32(part)  # in bfloat16 its compiled gradient is NaN (torch 2.14)
+            _keep_in_float32(part)  # the compiled gradient is NaN in bfloat16 (torch 2.14)
         part.compile(dynamic=False)
     return True
 
@@ -120,7 +121,7 @@ def _reason_against(
     if device.type not in ("cpu", "cuda"):
         return f"no gain is known on {device.type}"
     if not parts:
-        return "on a CPU only attention modules in a ResNet's blocks gain from it"
+        return "on a CPU, it speeds up only attention modules in the blocks of a ResNet"
     on_cuda = device.type == "cuda"
     needed = BREAK_EVEN_IMAGES_CUDA if on_cuda else BREAK_EVEN_IMAGES_CPU * cores()
     needed = round(needed * (224 / size) ** 2)
@@ -130,10 +131,10 @@ def _reason_against(
 
 
 def _compile_error(device: torch.device) -> str | None:
-    """Compile a small function. Return the first line of the error, None if it works."""
+    """Compile a small function. Return why it fails, or None if it works."""
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
-    except Exception as error:  # no compiler, no headers, no Triton: each has a type of its own
+    except Exception as error:  # the type depends on what is missing: compiler, headers, Triton
         lines = str(error).splitlines() or [type(error).__name__]
         return f"torch.compile does not work here ({lines[0]})"
     return None

@@ -1,4 +1,4 @@
-"""The lesion masks that a training may use: those of training cases only."""
+"""Select the lesion masks that training may use: those of the training cases."""
 
 from pathlib import Path
 
@@ -13,21 +13,22 @@ from btxrd.errors import InputError
 def training_masks(
     dataset: Dataset, kind: str, sham: str, seed: int, root: str
 ) -> tuple[dict[int, Pixels] | None, list[str]]:
-    """Return the lesion masks of the training cases; those of other partitions are not read.
+    """Return the lesion masks of the training cases.
 
     Args:
         dataset: Data of the run.
-        kind: Use of the outlines, as in the config.
-        sham: `none`; `shuffled`: each tumour has the outline of another one; `normals`: each
-            background case has the outline of a tumour, too.
-        seed: Seed of the controls.
-        root: Folder of the data, for the messages.
+        kind: Use of the outlines in training, `annotations.kind` of the config.
+        sham: Control for the position of the outlines. `none`: no control; `shuffled`: each tumour
+            gets the outline of another one; `normals`: each normal case gets the outline of a
+            tumour, in addition to the tumours.
+        seed: Seed of the control.
+        root: Folder of the data, for error messages.
 
     Returns:
-        The masks (S, S) uint8 by row of the cases, None without guidance; and warnings.
+        Masks (S, S) uint8 by row of the cases, or None if `kind` is `none`; and warnings.
 
     Raises:
-        InputError: If no training tumour is outlined.
+        InputError: If no training tumour has an outline.
     """
     if kind == "none":
         return None, []
@@ -37,7 +38,10 @@ def training_masks(
     masks = dataset.masks(tumours)
     if not masks:
         folder = Path(root) / "Annotations"
-        raise InputError(f"annotations.kind={kind}: {folder} outlines no training tumour")
+        raise InputError(
+            f"annotations.kind={kind}: {folder} has no outline of a training tumour; "
+            "add outlines, or set annotations=none"
+        )
     absent = len(tumours) - len(masks)
     warnings = [f"{absent} of {len(tumours)} training tumours have no outline"] if absent else []
     draw = np.random.default_rng(seed)
@@ -49,7 +53,7 @@ def training_masks(
 
 
 def _shuffled(masks: dict[int, Pixels], draw: np.random.Generator) -> dict[int, Pixels]:
-    """Rotate the masks along a random permutation, so that no image keeps its own."""
+    """Exchange the masks along a random cycle, so that none of two or more keeps its own."""
     order = draw.permutation(list(masks))
     pairs = zip(order, np.roll(order, 1), strict=True)
     return {int(row): masks[int(source)] for row, source in pairs}
@@ -58,6 +62,6 @@ def _shuffled(masks: dict[int, Pixels], draw: np.random.Generator) -> dict[int, 
 def _drawn(
     masks: dict[int, Pixels], rows: npt.NDArray[np.intp], draw: np.random.Generator
 ) -> dict[int, Pixels]:
-    """Draw a mask for each of the rows."""
+    """Draw one of the masks for each row, with replacement."""
     sources = draw.choice(list(masks), len(rows))
     return {int(row): masks[int(source)] for row, source in zip(rows, sources, strict=True)}

@@ -1,4 +1,4 @@
-"""The epoch loop: schedule, early stop, exact resume."""
+"""Train a model for several epochs, with early stopping and exact resumption."""
 
 import logging
 import math
@@ -32,12 +32,12 @@ LOSS_READ_INTERVAL = 10  # steps; reading a loss blocks until the device has fin
 
 
 class DivergedError(RuntimeError):
-    """The loss is not finite."""
+    """A training or validation loss is not finite."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Unweighted metrics of the val partition after an epoch; `macro_auc` is NaN if undefined."""
+    """Metrics of the val partition, without class weights. `macro_auc` is NaN if undefined."""
 
     loss: float
     accuracy: float
@@ -65,31 +65,30 @@ def fit(
     fingerprint: str = "",
     interruption: Interruption | None = None,
 ) -> list[HistoryRow]:
-    """Train for `epochs`, or until the val loss has not fallen for `patience` epochs.
+    """Train for `epochs`, or until the val loss has had no new minimum for `patience` epochs.
 
     history.csv and checkpoints/last.pt are written after each epoch, and last.pt also if a signal
-    ends the training within an epoch. If there is a last.pt, training resumes from it, and ends
-    with the same weights, bit for bit, as without the interruption.
+    ends the training within an epoch. If last.pt exists, training resumes from it; on the same
+    machine, the final weights are bit for bit those of an uninterrupted training.
 
     Args:
         model: Model on `device`.
         batches: Batches of the training partition.
-        validate: Function that scores `model` on the val partition.
-        keep_best: Called after each epoch whose val loss is the lowest so far.
+        validate: Function that evaluates `model` on the val partition.
+        keep_best: Function that is called after each epoch with the lowest val loss so far.
         objective: Training loss.
         epochs: Largest number of epochs.
         lr: Learning rate of AdamW after the warm-up.
         weight_decay: Weight decay of AdamW, for weights of two or more dimensions.
         layer_decay: See `adamw`.
-        warmup_epochs: Number of epochs in which the learning rate rises from 0.
-        patience: Number of epochs.
-        ema: Decay of the EMA weights, which are validated and kept instead of the weights of the
-            last step; 0 for none.
-        seed: Seed of dropout.
+        warmup_epochs: Number of epochs in which the learning rate rises from 0 to `lr`.
+        patience: Number of epochs, as above.
+        ema: Decay of the EMA weights, which are validated and saved; 0 for the plain weights.
+        seed: Seed of torch's random numbers, such as those of dropout.
         device: Device of the model.
         run_dir: Folder for history.csv and checkpoints/.
-        data: Name of the images and partitions. A training on others is not resumed.
-        fingerprint: Fingerprint of the run. A training of another run is not resumed.
+        data: Identity of the images and partitions; last.pt must have the same.
+        fingerprint: Fingerprint of the run; last.pt must have the same.
         interruption: Handler of the signals that end the run.
 
     Raises:
@@ -169,14 +168,14 @@ def _random() -> RandomState:
 def _resume(
     run_dir: Path, model: nn.Module, step: Step, data: str, fingerprint: str
 ) -> tuple[list[HistoryRow], Progress]:
-    """Restore the state in last.pt; an empty history if there is no last.pt."""
+    """Restore the state in last.pt. Return its history and progress; empty ones without last.pt."""
     state = load_state(run_dir / CHECKPOINTS, fingerprint)
     if state is None:
         return [], Progress()
     if state.data != data:
         raise InputError(
-            f"{run_dir / CHECKPOINTS / LAST}: is of a training on other images or partitions; "
-            "delete it to start again, or restore the data that it was started on"
+            f"{run_dir / CHECKPOINTS / LAST}: belongs to other images or partitions; delete it to "
+            "start again, or restore the original data"
         )
     model.load_state_dict(state.model)
     step.optimiser.load_state_dict(state.optimiser)
@@ -201,7 +200,7 @@ def _train_epoch(
     bar: "tqdm[Any]",
     interruption: Interruption,
 ) -> None:
-    """Take the remaining steps of an epoch, and count them in `part`."""
+    """Do the remaining steps of an epoch, and record them in `part`."""
     start, before = time.perf_counter(), part.seconds
     unread: list[Tensor] = []
 
@@ -228,7 +227,7 @@ def _train_epoch(
 
 
 def best_epoch(history: list[HistoryRow]) -> HistoryRow:
-    """Return the epoch with the lowest val loss, the first of several."""
+    """Return the row of the first epoch with the lowest val loss."""
     return min(history, key=lambda row: row.val_loss)
 
 

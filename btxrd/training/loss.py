@@ -1,4 +1,4 @@
-"""The training loss: a term for the class, and one that guides the model to the lesion."""
+"""Training loss: a classification loss and, on request, a loss on the location of lesions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from btxrd.data.batches import Batch
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.runtime.device import autocast
 
-LESION_WEIGHT = 8.0  # of a pixel on a lesion, as lesions are small
+LESION_WEIGHT = 8.0  # weight of a location on a lesion, since lesions are small
 
 
 class ClassLoss(nn.Module):
@@ -21,15 +21,15 @@ class ClassLoss(nn.Module):
     prior: Tensor
 
     def __init__(self, counts: Tensor, imbalance: str, label_smoothing: float = 0.0) -> None:
-        """Set the loss up.
+        """Create the loss.
 
         Args:
             counts: (num_classes,) number of training views of each class.
-            imbalance: `weights`: class weights by inverse frequency; `sqrt_weights`: by its square
-                root; `logit_adjustment`: the log of the frequency is added to the logits in
-                training (Menon et al. 2021); `focal`: the focal loss, gamma 2 (Lin et al. 2017);
-                anything else is plain cross-entropy.
-            label_smoothing: Share of a label that is spread over all classes.
+            imbalance: Correction for class imbalance. `weights`: class weights by inverse
+                frequency; `sqrt_weights`: by the square root of it; `logit_adjustment`: the log of
+                the frequency is added to the logits in training (Menon et al. 2021); `focal`: focal
+                loss with gamma 2 (Lin et al. 2017). Other values mean plain cross-entropy.
+            label_smoothing: Share of a label that is distributed over all classes.
         """
         super().__init__()
         rarity = inverse_frequency(counts) if "weights" in imbalance else None
@@ -46,7 +46,12 @@ class ClassLoss(nn.Module):
         )
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Logits (B, num_classes) and labels (B,) or (B, num_classes) -> the mean loss."""
+        """Compute the mean loss.
+
+        Args:
+            logits: (B, num_classes) float.
+            labels: (B,) int64, or (B, num_classes) float32 class weights.
+        """
         logits = logits.float() + self.prior
         loss: Tensor = self._cross_entropy(logits, labels)
         if self._gamma == 0:
@@ -58,12 +63,12 @@ class ClassLoss(nn.Module):
 
 
 def inverse_frequency(counts: Tensor) -> Tensor:
-    """Return class weights whose mean over the cases is 1."""
+    """Return float32 class weights by inverse frequency, whose mean over the views is 1."""
     return (counts.sum() / (len(counts) * counts)).float()
 
 
 class Objective:
-    """The training loss: that of the class and, by kind of guidance, that of the lesion."""
+    """Training loss: the classification loss and, depending on `kind`, a lesion loss."""
 
     def __init__(
         self,
@@ -72,11 +77,12 @@ class Objective:
         weight: float = 0.0,
         background: int | None = None,
     ) -> None:
-        """Set the loss up.
+        """Create the loss.
 
         Args:
-            class_loss: Loss of logits and labels.
-            kind: `lesion` or `cam` learn from outlines; any other does not.
+            class_loss: Classification loss, a function of logits and labels.
+            kind: Lesion loss, for batches with `lesions`. `lesion`: `lesion_loss` of the lesion
+                map; `cam`: `energy_loss` of Grad-CAM.
             weight: Weight of the lesion loss.
             background: Label of the class without a lesion; None if every class has one.
         """
@@ -84,7 +90,7 @@ class Objective:
         self._background = background
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Return the loss of a batch; the forward pass has the precision of the device."""
+        """Return the loss of a batch. The forward pass uses the precision of the device."""
         if batch.lesions is None:
             with autocast(batch.images.device):
                 logits = model(batch.images)
@@ -97,7 +103,7 @@ class Objective:
         else:
             with (
                 autocast(batch.images.device),
-                sdpa_kernel(SDPBackend.MATH),  # the others have no second derivative
+                sdpa_kernel(SDPBackend.MATH),  # the other kernels have no second derivative
                 _output_of(model.gradcam_target_layer) as outputs,
             ):
                 logits = model(batch.images)
@@ -112,7 +118,7 @@ class Objective:
 
 
 def _head_logits(logits: Tensor) -> Tensor:
-    """Logits of one classification head, or of several -> (heads, B, num_classes) float32."""
+    """Return the logits of one or several heads as (heads, B, num_classes) float32."""
     return logits.float().reshape(-1, *logits.shape[-2:])
 
 
@@ -127,11 +133,14 @@ def _output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def lesion_loss(logits: Tensor, lesions: Tensor) -> Tensor:
-    """Binary cross-entropy plus Dice loss of a lesion map, over the locations that are known.
+    """Compute the binary cross-entropy plus the Dice loss of a lesion map.
+
+    Locations with an unknown target are ignored. Locations on a lesion have LESION_WEIGHT in the
+    cross-entropy. The Dice loss is that of the whole batch (Milletari et al. 2016).
 
     Args:
-        logits: (B, 1, h, w).
-        lesions: (B, 1, H, W) in [0, 1], NaN where unknown.
+        logits: (B, 1, h, w) float32, logits of the map.
+        lesions: (B, 1, H, W) float32 in [0, 1], NaN where unknown.
     """
     target, known = _at_size_of(logits, lesions)
     weight = torch.where(known, 1 + (LESION_WEIGHT - 1) * target, 0.0)
@@ -148,14 +157,18 @@ def class_maps(
     activation: Tensor,
     background: int | None,
 ) -> Tensor:
-    """Grad-CAM (B, 1, h, w) of the true class of each image, through which gradients flow.
+    """Compute Grad-CAM (Selvaraju et al. 2017) of the true class, differentiable.
 
     Args:
-        model: The model.
-        logits: (B, num_classes).
-        labels: (B,), or (B, num_classes) for mixed images, whose map is that of their tumour.
+        model: Model that computed the logits.
+        logits: (B, num_classes) float32.
+        labels: (B,) int64, or (B, num_classes) float32 for mixed images. The map of a mixed image
+            is that of its tumour class with the largest weight, if it has one.
         activation: Output of `gradcam_target_layer`.
         background: Label of the class without a lesion; None if every class has one.
+
+    Returns:
+        (B, 1, h, w) float32, not negative.
     """
     label = labels
     if labels.ndim == 2:
@@ -171,11 +184,13 @@ def class_maps(
 
 
 def energy_loss(maps: Tensor, lesions: Tensor) -> Tensor:
-    """Mean share of the map of a tumour that is off its lesion (Rao et al. 2023).
+    """Compute the mean share of a map that is outside the lesion (Rao et al. 2023).
+
+    Images without a lesion, with an unknown lesion or with an empty map are ignored.
 
     Args:
-        maps: (B, 1, h, w), not negative.
-        lesions: (B, 1, H, W) in [0, 1], NaN where unknown. Images without a lesion do not count.
+        maps: (B, 1, h, w) float32, not negative.
+        lesions: (B, 1, H, W) float32 in [0, 1], NaN where unknown.
     """
     target, known = _at_size_of(maps, lesions)
     energy = maps.sum((1, 2, 3))
@@ -185,7 +200,7 @@ def energy_loss(maps: Tensor, lesions: Tensor) -> Tensor:
 
 
 def _at_size_of(maps: Tensor, lesions: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the lesions at the size of the maps, and where they are known."""
+    """Return the lesions at the size of the maps, and a mask of the known locations."""
     size = (maps.shape[2], maps.shape[3])
     target = functional.adaptive_avg_pool2d(lesions, size)
     return target.nan_to_num(), ~target.isnan()

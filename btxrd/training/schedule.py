@@ -1,4 +1,4 @@
-"""The learning rate of each step."""
+"""Learning rate schedule: linear warm-up and cosine decay."""
 
 import math
 
@@ -6,7 +6,7 @@ from torch.optim import Optimizer
 
 
 class Schedule:
-    """Learning rate by step: a line from 0 to the peak, then half a cosine back to 0."""
+    """Learning rate by step: a linear warm-up to the peak, then a cosine decay to 0."""
 
     def __init__(
         self,
@@ -21,12 +21,12 @@ class Schedule:
         self._total = epochs * steps_per_epoch
 
     def set(self, step: int) -> None:
-        """Set the rate of the optimiser for `step`, counted from 0; a group may scale it."""
+        """Set the learning rate of `step`, times `lr_scale` if a parameter group has one."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.at(step) * group.get("lr_scale", 1.0)
 
     def at(self, step: int) -> float:
-        """The rate of `step`."""
+        """Return the learning rate of `step`, counted from 0."""
         if step < self._warmup:
             return self._peak * (step + 1) / self._warmup
         done = (step - self._warmup) / (self._total - self._warmup)

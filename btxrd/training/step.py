@@ -1,4 +1,4 @@
-"""A training step: optimiser, precision, update."""
+"""Training step: forward pass, backward pass and update, in the precision of the device."""
 
 from typing import Any
 
@@ -16,14 +16,17 @@ from btxrd.training.loss import Objective
 def adamw(
     model: nn.Module, lr: float, weight_decay: float = 0.0, layer_decay: float = 1.0
 ) -> torch.optim.Optimizer:
-    """AdamW in one kernel; decay on weights of two or more dimensions alone.
+    """Return a fused AdamW optimiser.
+
+    Weight decay is applied to parameters of two or more dimensions that timm does not exclude.
 
     Args:
-        model: to be trained.
-        lr: of the last layers.
-        weight_decay: of AdamW.
-        layer_decay: factor of the rate from each of timm's layers to the one below it (Bao et al.
-            2022); 1 leaves them alike. Of a `BTXRDClassifier` only.
+        model: Model to train.
+        lr: Learning rate; with `layer_decay`, that of the last layers.
+        weight_decay: Weight decay of AdamW.
+        layer_decay: Factor of the learning rate from each layer (as timm counts them) to the one
+            before it (Bao et al. 2022). 1 means the same rate for all. A value below 1 requires a
+            `BTXRDClassifier`.
     """
     learned: Any = model
     if layer_decay < 1:
@@ -38,7 +41,7 @@ def adamw(
 
 
 class Step:
-    """A training step: forward in the precision of the device, backward, update."""
+    """Training step of a model: forward pass, backward pass and update of the weights."""
 
     def __init__(
         self,
@@ -50,11 +53,11 @@ class Step:
     ) -> None:
         self.model, self.objective, self.optimiser = model, objective, optimiser
         self.averages = averages
-        # float16 has so few small numbers that gradients are scaled up.
+        # Small gradients would become 0 in float16, so they are scaled up.
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision(device) is torch.float16)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Learn from a batch; gives the loss, detached."""
+        """Do a step on a batch. Return its loss, detached from the graph."""
         loss = self.objective(self.model, batch)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
