@@ -1,4 +1,4 @@
-"""`python -m benchmarks [PART ...]`: measure, and write a table as Markdown and JSON."""
+"""Run benchmarks with `python -m benchmarks [PART ...]`; write a table as Markdown and JSON."""
 
 import platform
 import sys
@@ -27,10 +27,10 @@ PACKAGES = ("btxrd", "torch", "timm", "hydra-core", "numpy", "opencv-python-head
 
 
 def main() -> None:
-    """Measure the parts that are named, or all."""
+    """Run the parts that the command line names, or all of them."""
     wanted = sys.argv[1:] or list(PARTS)
     if unknown := set(wanted) - set(PARTS):
-        sys.exit(f"{', '.join(sorted(unknown))}: no such part; must be one of {', '.join(PARTS)}")
+        sys.exit(f"{', '.join(sorted(unknown))}: no such part; choose from {', '.join(PARTS)}")
     found: list[Row] = []
     folder = Path("outputs/benchmarks") / datetime.now(UTC).strftime("%Y-%m-%d_%H-%M-%S")
     with tempfile.TemporaryDirectory() as root:
@@ -63,9 +63,9 @@ def _write(folder: Path, found: list[Row]) -> None:
         f"{machine['device']}, {machine['cores']} cores, {machine['system']}, "
         f"Python {machine['python']}, {packages}.",
         "",
-        "The ratio is the median of those between figures taken in turn.",
+        "Both things of a row are measured alternately. The ratio is the median of their ratios.",
         "",
-        "| what | ours | beside | theirs | ratio | target | at twice the size |",
+        "| what | btxrd | reference | its value | ratio | target | btxrd at twice the size |",
         "|---|---|---|---|---|---|---|",
         *map(_line, found),
     ]
@@ -75,7 +75,7 @@ def _write(folder: Path, found: list[Row]) -> None:
 def _line(row: Row) -> str:
     mark = {True: f"{row.target}, met", False: f"{row.target}, **missed**", None: ""}[row.is_met]
     grown = "" if row.doubled is None else f"{row.doubled:.2f} times"
-    ours, theirs = (f"{figure:.3g} {row.unit}" for figure in (row.ours, row.theirs))
+    ours, theirs = (f"{value:.3g} {row.unit}" for value in (row.ours, row.theirs))
     return f"| {row.what} | {ours} | {row.beside} | {theirs} | {row.ratio:.3f} | {mark} | {grown} |"
 
 

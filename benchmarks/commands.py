@@ -1,4 +1,4 @@
-"""The command line: help, a run that is complete, planning a sweep, starting a finished one."""
+"""Benchmark commands: help, a complete run, planning a sweep, restarting a finished sweep."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ assert plan_sweep(sys.argv[1:], "config", None).runs
 
 
 def rows(root: Path) -> Iterator[Row]:
-    """Each command beside Hydra with an empty job."""
+    """Measure each command, relative to Hydra with an empty job."""
     folder = root / "commands"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -59,7 +59,7 @@ def rows(root: Path) -> Iterator[Row]:
     btxrd(*one)
     asked = {
         "--help": (["--help"], 0, "<= 1.5"),
-        "a run that is complete": (one, 0, "<= 1.5"),
+        "a complete run": (one, 0, "<= 1.5"),
         "a wrong value": (["model.dropout=2"], 1, ""),
         "--cfg job": (["--cfg", "job"], 0, ""),
     }
@@ -95,7 +95,7 @@ def rows(root: Path) -> Iterator[Row]:
     shutil.rmtree(folder / "out" / "seed-1")
     _copy_run(folder)
     yield in_turn(
-        f"starting a finished sweep of {RUNS} again",
+        f"restarting a finished sweep of {RUNS}",
         "s",
         lambda: btxrd("-m", f"seed=range({RUNS})", *SWEEP),
         f"Hydra, {RUNS} empty jobs",
@@ -106,7 +106,7 @@ def rows(root: Path) -> Iterator[Row]:
 
 
 def _copy_run(folder: Path) -> None:
-    """Make a finished sweep of one run; what is large is linked."""
+    """Copy one finished run to a finished sweep of RUNS; unchanged files are hard links."""
     register_schema()
     here = Path.cwd()
     os.chdir(folder)

@@ -1,4 +1,4 @@
-"""A sweep of eight runs as it comes, beside the same eight one after another."""
+"""Benchmark the grid of eight runs in parallel, relative to the same runs one after another."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ RUNS = ["-m", "experiment=glob(*)", "split=stratified,center"]
 
 
 def rows(root: Path) -> Iterator[Row]:
-    """The grid on phantoms; each run decodes nothing, for the cache is there after the first."""
+    """Measure the grid on synthetic data. After the warm-up, all images are cached."""
     folder = root / "grid"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -25,7 +25,7 @@ def rows(root: Path) -> Iterator[Row]:
         return seconds(lambda: subprocess.run(command, **told))
 
     yield in_turn(
-        "the grid of eight on phantoms",
+        "the grid of eight runs on synthetic data",
         "s",
         lambda: sweep("together"),
         "the same runs one after another",

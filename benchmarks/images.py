@@ -1,4 +1,4 @@
-"""Images of BTXRD's real sizes: phantoms, enlarged."""
+"""Enlarge synthetic images to the sizes of the images of BTXRD."""
 
 import shutil
 from pathlib import Path
@@ -11,13 +11,13 @@ from btxrd.data.annotations import find_outlines
 from btxrd.phantom.write import MARKER, write_phantom
 from btxrd.runtime.files import read_json, write_json
 
-WIDTH, HEIGHT = (1629, 500), (2129, 650)  # mean and spread, as published
-SMALLEST, LARGEST = (153, 311), (3594, 4881)
-GRAIN, QUALITY = 3.2, 78  # together give about the 214 kB that an image of BTXRD has on average
+WIDTH, HEIGHT = (1629, 500), (2129, 650)  # mean and standard deviation in pixels, as published
+SMALLEST, LARGEST = (153, 311), (3594, 4881)  # width and height in pixels
+GRAIN, QUALITY = 3.2, 78  # noise and JPEG quality; they yield about 214 kB per image, as in BTXRD
 
 
 def full_size(root: Path, cases: int) -> Path:
-    """Write images, table and outlines in BTXRD's layout into `root`, once."""
+    """Write full-size images, table and outlines in BTXRD's layout, unless `root` has them."""
     if (root / "whole").is_file():
         return root
     shutil.rmtree(root, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Two things timed in turn, so that a noisy machine is noisy for both."""
+"""Measure two things alternately, so that noise of the machine affects both."""
 
 import statistics
 import time
@@ -11,13 +11,14 @@ class Row:
     """A row of the table.
 
     Attributes:
-        what: is measured.
-        ours: its figure, with `unit`.
-        beside: what it is held against.
-        theirs: the figure of that.
-        ratio: of ours to theirs, the median over the turns.
-        target: such as `<= 1.3`, or empty.
-        doubled: ours at twice the size, over ours; None where it has no size.
+        what: Name of what is measured.
+        ours: Its median value.
+        unit: Unit of the values.
+        beside: Name of the reference.
+        theirs: Median value of the reference.
+        ratio: Median of `ours` / `theirs` over the turns.
+        target: Target of the ratio, such as `<= 1.3`, or empty.
+        doubled: Value at twice the size divided by `ours`, or None.
     """
 
     what: str
@@ -31,7 +32,7 @@ class Row:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Whether the target is met; None without a target."""
         if not self.target:
             return None
         sign, bound = self.target.split()
@@ -39,7 +40,7 @@ class Row:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Time one call."""
+    """Return the duration of one call in seconds."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
@@ -57,7 +58,19 @@ def in_turn(
     target: str = "",
     doubled: Callable[[], float] | None = None,
 ) -> Row:
-    """Take figures of both in turn, with `warm_up` after one of each that does not count."""
+    """Measure two things alternately, and return a row of the table.
+
+    Args:
+        what: Name of what is measured.
+        unit: Unit of the values.
+        ours: Function that returns a value of it.
+        beside: Name of the reference.
+        theirs: Function that returns a value of the reference.
+        turns: Number of values of each.
+        warm_up: Measure each once before, without using the values.
+        target: Target of the ratio; see `Row`.
+        doubled: Function that returns a value of `what` at twice the size.
+    """
     if warm_up:
         ours()
         theirs()

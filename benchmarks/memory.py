@@ -1,4 +1,7 @@
-"""Private memory of training and evaluation as the images become more: `-m benchmarks.memory N`."""
+"""Benchmark the memory of training and evaluation for an increasing number of images.
+
+`python -m benchmarks.memory N` prints the peak of the private memory in MB for N images.
+"""
 
 import subprocess
 import sys
@@ -18,16 +21,16 @@ from btxrd.evaluation.inference import predict
 from btxrd.model.classifier import BTXRDClassifier
 
 TURNS, IMAGES, SIZE = 1, 1000, 600
-SOME = 64  # images that are evaluated, whatever their number
+SOME = 64  # approximate number of images that are evaluated
 
 
 def rows(_: Path) -> Iterator[Row]:
-    """Memory beside that with half of the images."""
+    """Measure the memory, relative to that with half of the images."""
     yield in_turn(
-        f"private memory, batches of {IMAGES} films at {SIZE} px and their evaluation",
+        f"private memory, batches of {IMAGES} images at {SIZE} px and their evaluation",
         "MB",
         lambda: _in_a_process(IMAGES),
-        "half of the films",
+        "half of the images",
         lambda: _in_a_process(IMAGES // 2),
         turns=TURNS,
         target="<= 1.1",
@@ -41,7 +44,7 @@ def _in_a_process(images: int) -> float:
 
 
 def peak_of(images: int) -> float:
-    """The most private memory in MB while so many images, half of them outlined, are read."""
+    """Return the peak of the private memory in MB while images, half with outlines, are used."""
     with tempfile.TemporaryDirectory() as folder:
         arrays = {}
         for name, count in {"pixels": images, "masks": images // 2}.items():
@@ -78,7 +81,7 @@ def peak_of(images: int) -> float:
 
 
 class _Watch:
-    """Looks at the private memory all the time."""
+    """Record the peak of the private memory in MB, sampled every 20 ms by a thread."""
 
     def __enter__(self) -> "_Watch":
         self.peak, self._over = _private_memory(), threading.Event()
@@ -96,7 +99,7 @@ class _Watch:
 
 
 def _private_memory() -> float:
-    """What the process has in memory without pages of files, in MB (Linux)."""
+    """Return the memory of the process in MB without mapped files (Linux only)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
 

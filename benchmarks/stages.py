@@ -1,4 +1,4 @@
-"""What surrounds training: decoding into the cache, evaluation, Grad-CAM, the bootstrap."""
+"""Benchmark the stages around training: image cache, evaluation, Grad-CAM, bootstrap."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ CASES, ASKED = 800, 100
 
 
 def rows(root: Path) -> Iterator[Row]:
-    """Each stage beside the least that it must do."""
+    """Measure each stage, relative to the minimum that it must do or to another library."""
     yield from _cache(root)
     yield from _inference()
     yield _bootstrap()
@@ -42,7 +42,7 @@ def _cache(root: Path) -> Iterator[Row]:
     def build(count: int) -> float:
         shutil.rmtree(cache, ignore_errors=True)
         settings = {"clahe_clip": 2.0, "clahe_tiles": 8, "cache": cache}
-        settings["digests"] = digests[:count]  # a run has them from its inspection
+        settings["digests"] = digests[:count]  # a run has them from the inspection
         return seconds(lambda: load_pixels(paths[:count], B0.size, **settings))
 
     def decode(at_least: int | None) -> float:
@@ -62,20 +62,20 @@ def _cache(root: Path) -> Iterator[Row]:
 
     half, whole = IMAGES // 2, IMAGES
     yield in_turn(
-        f"decoding {half} full-size films for the survey, corrupt data reported",
+        f"decoding {half} full-size images for the survey, corrupt data reported",
         "s",
         lambda: decode(4 * COARSE),
-        "decoding them by Pillow, corrupt data ignored",
+        "decoding them with Pillow, corrupt data ignored",
         with_pillow,
         turns=TURNS,
         target="<= 1.1",
     )
-    what, doubled = f"cache of {half} full-size films at {B0.size} px", lambda: build(whole)
+    what, doubled = f"cache of {half} full-size images at {B0.size} px", lambda: build(whole)
     yield in_turn(
         what,
         "s",
         lambda: build(half),
-        "decoding alone, as far as that size needs",
+        "decoding alone, at the resolution that this size needs",
         lambda: decode(max(B0.size, 8 * TILE)),
         turns=TURNS,
         target="<= 1.3",
@@ -85,7 +85,7 @@ def _cache(root: Path) -> Iterator[Row]:
         what,
         "s",
         lambda: build(half),
-        "decoding alone, in full",
+        "decoding alone, at full resolution",
         lambda: decode(None),
         turns=TURNS,
         doubled=doubled,
@@ -124,10 +124,10 @@ def _inference() -> Iterator[Row]:
     )
     for name, of in work:
         yield in_turn(
-            f"{name} of 128 films, {B0.name}",
+            f"{name} of 128 images, {B0.name}",
             "s",
             lambda of=of: of(128),
-            "forward of one batch in memory",
+            "forward passes of one batch in memory",
             lambda: limit(64, 128),
             turns=TURNS,
             doubled=lambda of=of: of(256),
@@ -150,10 +150,10 @@ def _bootstrap() -> Row:
             roc_auc_score(labels[chosen], probs[chosen], multi_class="ovr")
 
     return in_turn(
-        f"bootstrap of all metrics, {RESAMPLES} times, {CASES} cases",
+        f"bootstrap of all metrics, {RESAMPLES} resamples, {CASES} cases",
         "s",
         lambda: seconds(lambda: partition_metrics(*cases, CLASS_NAMES)),
-        "scikit-learn, macro AUC alone",
+        "macro AUC alone with scikit-learn",
         lambda: seconds(by_sklearn) * RESAMPLES / ASKED,
         turns=TURNS,
         doubled=lambda: seconds(lambda: partition_metrics(*drawn(2 * CASES), CLASS_NAMES)),

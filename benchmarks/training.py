@@ -1,4 +1,4 @@
-"""Training: ours beside the network alone, beside timm's loader, beside a plain loop."""
+"""Benchmark training, relative to the network alone, to timm's loader and to a plain loop."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -53,7 +53,7 @@ class Network:
     def build(
         self, device: torch.device, *, lesion_map: bool = False, pooling: str = "backbone"
     ) -> BTXRDClassifier:
-        """The network as a long training has it, with random weights."""
+        """Return the network with random weights, compiled as for a long training."""
         model = create_model(
             backbone=self.backbone,
             num_classes=3,
@@ -75,7 +75,7 @@ class Network:
         guided: bool = False,
         with_lesions: bool = False,
     ) -> TrainingBatches:
-        """All images as training batches, augmented."""
+        """Return augmented training batches of all images."""
         rows = np.arange(len(images.cases))
         return TrainingBatches(
             images.pixels,
@@ -98,13 +98,13 @@ CBAM = Network("ResNet-50-CBAM, 224 px", "resnet50", 224, 16, 0.3, "cbam")
 
 
 def load_images(root: Path, size: int) -> ImageData:
-    """Full-size images as a run has them."""
+    """Return full-size images as a data set of a run."""
     data = DataConfig(root=str(full_size(root / "films", IMAGES)), cache=str(root / "cache"))
     return load_dataset(data, SplitConfig(strategy="random"), size)
 
 
 def rows(root: Path) -> Iterator[Row]:
-    """Throughput of each network beside its limit, and an epoch beside other loops."""
+    """Measure the throughput of each network, the cost of guidance, and an epoch."""
     make_reproducible(0)
     device = choose_device("auto")
     for network in (B0, B3, CBAM):
@@ -115,7 +115,7 @@ def rows(root: Path) -> Iterator[Row]:
 
 
 def _train(model: BTXRDClassifier, batches: TrainingBatches) -> float:
-    """Fit for an epoch; images per second of its steps."""
+    """Train for an epoch, and return the throughput of its steps in images per second."""
     with tempfile.TemporaryDirectory() as folder:
         (epoch,) = fit(
             model,
@@ -160,7 +160,7 @@ def _beside_limit(network: Network, images: ImageData, device: torch.device) -> 
 
 
 def _guidance(network: Network, images: ImageData, device: torch.device) -> Iterator[Row]:
-    """What guidance by lesion maps and by Grad-CAM costs, and pooling by such a map."""
+    """Measure steps with a loss on lesion maps or on Grad-CAM, and with lesion pooling."""
     plain = network.build(device, lesion_map=True)
     pooling = network.build(device, pooling="lesion")
 
@@ -210,12 +210,12 @@ def _epochs(root: Path, device: torch.device) -> Iterator[Row]:
     def with_timm() -> float:
         return seconds(lambda: _consume(step, _placed(loader, device)))
 
-    what = f"an epoch of {len(images.cases)} full-size films, {B0.name}"
+    what = f"an epoch of {len(images.cases)} full-size images, {B0.name}"
     yield in_turn(
         what,
         "s",
         ours,
-        "timm's loader from the JPEGs, same steps",
+        "timm's loader of the JPEG files, same steps",
         with_timm,
         turns=TURNS,
         target="<= 0.8" if on_cpu else "<= 0.5",
@@ -255,7 +255,7 @@ def _placed(loader: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> It
 def _timm_loader(
     root: Path, images: ImageData, normalisation: Normalisation, device: torch.device
 ) -> Iterable[tuple[Tensor, Tensor]]:
-    """Images in a folder a class, read by timm itself."""
+    """Return timm's own loader, for images in one folder per class."""
     by_class = root / "by-class"
     for path, label in zip(images.cases["path"], images.labels, strict=True):
         link = by_class / CLASSES[label] / Path(path).name
@@ -277,7 +277,7 @@ def _timm_loader(
 
 
 class PlainImages(Dataset[tuple[Tensor, int]]):
-    """Images that are decoded, equalised and augmented each time one is asked for."""
+    """Images that are decoded, equalised and augmented at each access."""
 
     def __init__(self, images: ImageData, normalisation: Normalisation) -> None:
         self._paths, self._labels = images.cases["path"].tolist(), images.labels
@@ -301,7 +301,7 @@ class PlainImages(Dataset[tuple[Tensor, int]]):
 
 
 class PlainStep:
-    """A step in float32, as in a tutorial."""
+    """Training step in float32, as in a PyTorch tutorial."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model, self._loss = model, nn.CrossEntropyLoss(label_smoothing=0.1)

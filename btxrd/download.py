@@ -20,7 +20,7 @@ from btxrd.runtime.files import lock
 from btxrd.runtime.surroundings import settle_in
 
 BLOCK = 1 << 18  # bytes
-TIMEOUT = (15, 60)  # seconds to connect, and between two answers
+TIMEOUT = (15, 60)  # seconds to connect, and between two blocks of data
 
 
 def main() -> int:
@@ -48,31 +48,31 @@ def main() -> int:
 
 
 def download(root: Path, url: str, md5: str) -> None:
-    """Have the data set of an archive in `root`.
+    """Download an archive and unpack it into `root`, unless `root` already contains its content.
 
     Args:
-        root: folder to make; its archive lies beside it until all is well.
-        url: of the archive.
-        md5: of the archive.
+        root: Folder to create. The archive is stored next to it until it is unpacked.
+        url: URL of the archive.
+        md5: MD5 hash of the archive.
 
     Raises:
-        InputError: for a folder that holds something else, an archive that cannot be fetched whole,
-            has another md5 or is not safe to unpack, and a disk that is full or cannot be written.
+        InputError: If `root` contains something else, if the archive cannot be downloaded, has
+            another MD5 hash or is not safe to unpack, or if the disk is full or cannot be written.
     """
     md5, root = md5.lower(), root.resolve()
     if not root.name:
-        raise InputError(f"data.root={root}: has no place beside it; name a folder in it")
+        raise InputError(f"data.root={root}: must be a folder inside another one")
     archive, part, lock_path = (_beside(root, suffix) for suffix in (".zip", ".zip.part", ".lock"))
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with lock(lock_path, math.inf):
             if _is_whole(root, md5):
-                message = "is whole already"
+                message = "is already complete"
             else:
                 _provide(archive, url, md5)
                 message = f"{unpack(archive, root, md5)} cases"
             part.unlink(missing_ok=True)
-            if archive.is_file() and _md5(archive) == md5:  # and not the user's own
+            if archive.is_file() and _md5(archive) == md5:  # not another file of the user
                 archive.unlink()
         lock_path.unlink(missing_ok=True)
     except OSError as error:
@@ -86,15 +86,23 @@ def _beside(root: Path, suffix: str) -> Path:
 
 
 def _provide(archive: Path, url: str, md5: str) -> None:
-    """Fetch the archive, unless it is there; one that was put there must have the md5 too."""
+    """Download the archive unless it exists. An existing one must have the MD5 hash.
+
+    Raises:
+        InputError: See `fetch`; also if an existing archive has another MD5 hash.
+    """
     if not archive.exists():
         fetch(url, archive, md5)
     elif (found := _md5(archive)) != md5:
-        raise InputError(f"{archive}: has md5 {found}, data.archive.md5 is {md5}; delete it")
+        raise InputError(f"{archive}: has md5 {found}, but data.archive.md5 is {md5}; delete it")
 
 
 def _is_whole(root: Path, md5: str) -> bool:
-    """Whether `root` holds the archive. Raises InputError where it holds something else."""
+    """Return whether `root` contains the content of the archive; false if it is empty or missing.
+
+    Raises:
+        InputError: If `root` contains something else, or if files are missing.
+    """
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     try:
@@ -102,55 +110,56 @@ def _is_whole(root: Path, md5: str) -> bool:
     except (OSError, InputError):
         marker = None
     if marker is not None and marker.md5 == md5 and _count(root) <= marker.files:
-        raise InputError(f"data.root={root}: is not whole any more; delete it, and call again")
+        raise InputError(f"data.root={root}: files are missing; delete it, and run this again")
     if marker is None or marker.md5 != md5:
-        holds = "an archive of another md5" if marker else "files that this command did not make"
-        raise InputError(f"data.root={root}: holds {holds}; name another folder, or delete it")
+        other = "an archive with another md5" if marker else "files that this command did not write"
+        raise InputError(f"data.root={root}: contains {other}; set another folder, or delete it")
     return True
 
 
 def _count(root: Path) -> int:
-    """Files in a folder, the marker too."""
+    """Return the number of files in a folder, including the marker."""
     return sum(path.is_file() for path in root.rglob("*"))
 
 
 def fetch(url: str, archive: Path, md5: str) -> None:
-    """Fetch a file, from where an earlier call was cut off.
+    """Download a file to `archive`. A partial download is resumed.
 
     Raises:
-        InputError: where it cannot be fetched, or not whole, in which case what came is kept; and
-            where it has another md5, in which case it is deleted.
-        OSError: where it cannot be written; what came is kept.
+        InputError: If the download fails or is incomplete, in which case the received part is kept;
+            or if the file has another MD5 hash, in which case it is deleted.
+        OSError: If the file cannot be written. The received part is kept.
     """
     part = archive.with_name(archive.name + ".part")
-    by_hand = f"try again, or fetch it with a browser and put it at {archive}"
+    by_hand = f"try again, or download it with a browser to {archive}"
     try:
         _resume(url, part, by_hand)
     except (requests.RequestException, HTTPError, ValueError) as error:
-        raise InputError(f"{url}: cannot be fetched ({error}); {by_hand}") from error
+        raise InputError(f"{url}: cannot be downloaded ({error}); {by_hand}") from error
     found = _md5(part)
     if found != md5:
         part.unlink()
         raise InputError(
-            f"{url}: gave a file of md5 {found}, data.archive.md5 is {md5}; it is deleted"
+            f"{url}: the file has md5 {found}, but data.archive.md5 is {md5}; it was deleted, "
+            "check the URL or try again"
         )
     part.rename(archive)
 
 
 def _resume(url: str, part: Path, by_hand: str) -> None:
-    """Ask for what `part` lacks, and append it."""
+    """Request the missing bytes of `part`, and append them."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         code = answer.status_code
         if have and code == requests.codes.requested_range_not_satisfiable:
-            return  # nothing is lacking; the md5 tells whether it is right
+            return  # no bytes are missing; `fetch` checks the MD5 hash
         if code == requests.codes.ok:
-            have = 0  # the server knows no ranges, and begins again
+            have = 0  # the server does not support ranges, and sends the whole file
         elif code != requests.codes.partial_content:
-            raise InputError(f"{url}: answers {code} {answer.reason or ''}; {by_hand}")
+            raise InputError(f"{url}: the server answers {code} {answer.reason or ''}; {by_hand}")
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise InputError(f"{url}: answers with another range than asked for; delete {part}")
+            raise InputError(f"{url}: the server sent another range of bytes; delete {part}")
         coming = int(answer.headers.get("Content-Length", 0))
         require_space(part, coming)
         _append(answer, part, have, have + coming if coming else None)
@@ -160,20 +169,20 @@ def _append(answer: requests.Response, part: Path, have: int, total: int | None)
     """Write the body of an answer after the first `have` bytes of `part`.
 
     Raises:
-        InputError: where it is cut off; what came is kept.
+        InputError: If the connection breaks. The received bytes are kept.
     """
     of = f"{total:,}" if total else "an unknown number of"
-    print(f"{part}: {have:,} of {of} bytes are there")
+    print(f"{part}: {have:,} of {of} bytes are already downloaded")
     cut: HTTPError | None = None
     with (
         part.open("r+b" if have else "wb") as file,
         tqdm(
-            desc="fetch", total=total, initial=have, unit="B", unit_scale=True, disable=None
+            desc="download", total=total, initial=have, unit="B", unit_scale=True, disable=None
         ) as bar,
     ):
         file.seek(have)
         try:
-            # Not iter_content, which drops what came of a block that is cut off.
+            # iter_content would drop the received bytes of an incomplete block.
             for block in iter(lambda: answer.raw.read1(BLOCK, decode_content=False), b""):
                 file.write(block)
                 bar.update(len(block))
@@ -182,8 +191,8 @@ def _append(answer: requests.Response, part: Path, have: int, total: int | None)
         came = file.tell()
     if cut is not None or (total is not None and came < total):
         raise InputError(
-            f"{answer.url}: was cut off; {came:,} of {of} bytes are in {part}, "
-            "and the same command goes on"
+            f"{answer.url}: the connection broke; {came:,} of {of} bytes are in {part}; "
+            "run the same command again to resume"
         ) from cut
 
 

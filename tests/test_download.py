@@ -142,7 +142,7 @@ def test_cut_at_a_third_twice_the_third_call_finishes(server, tmp_path, release)
     root = tmp_path / "d"
     for times in (1, 2):
         line = fails(root, server.url, server.md5)
-        assert f"was cut off; {times * third:,} of {len(release):,} bytes" in line
+        assert f"the connection broke; {times * third:,} of {len(release):,} bytes" in line
         assert not root.exists()
     download(root, server.url, server.md5)
     assert server.asked == [0, third, 2 * third]
@@ -157,7 +157,7 @@ def test_what_is_whole_is_not_fetched_again(server, tmp_path, capsys):
     download(tmp_path / "d", server.url, server.md5)
     download(tmp_path / "d", server.url, server.md5.upper())
     assert len(server.asked) == 1
-    assert capsys.readouterr().out.endswith("d: is whole already\n")
+    assert capsys.readouterr().out.endswith("d: is already complete\n")
 
 
 def test_what_a_killed_call_left_beside_a_whole_folder_goes(server, tmp_path, release):
@@ -199,14 +199,14 @@ def test_other_archive_put_by_hand_is_named_and_kept(server, tmp_path):
 
 def test_wrong_checksum_deletes_what_came(server, tmp_path):
     line = fails(tmp_path / "d", server.url, "0" * 32)
-    assert f"gave a file of md5 {server.md5}, data.archive.md5 is {'0' * 32}" in line
+    assert f"the file has md5 {server.md5}, but data.archive.md5 is {'0' * 32}" in line
     assert left(tmp_path) == []
     download(tmp_path / "d", server.url, server.md5)
 
 
 def test_part_of_another_file_does_not_stay(server, tmp_path):
     (tmp_path / "d.zip.part").write_bytes(b"of another file")
-    assert "gave a file of md5" in fails(tmp_path / "d", server.url, server.md5)
+    assert "the file has md5" in fails(tmp_path / "d", server.url, server.md5)
     download(tmp_path / "d", server.url, server.md5)
 
 
@@ -214,19 +214,19 @@ def test_part_of_another_file_does_not_stay(server, tmp_path):
 def test_refusals_tell_what_to_do(server, tmp_path, status):
     server.status = status
     line = fails(tmp_path / "d", server.url, server.md5)
-    assert f"{server.url}: answers {status}" in line
+    assert f"{server.url}: the server answers {status}" in line
     assert f"put it at {tmp_path / 'd.zip'}" in line
     assert left(tmp_path) == []
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x.zip", "nonsense", "ftp://127.0.0.1/x"])
 def test_address_that_cannot_be_reached_is_named(tmp_path, url):
-    assert fails(tmp_path / "d", url, "0" * 32).startswith(f"{url}: cannot be fetched")
+    assert fails(tmp_path / "d", url, "0" * 32).startswith(f"{url}: cannot be downloaded")
 
 
 def test_unreachable_server_is_no_cut_and_keeps_the_part(tmp_path):
     (tmp_path / "d.zip.part").write_bytes(b"part")
-    assert "cannot be fetched" in fails(tmp_path / "d", "http://127.0.0.1:9/", "0" * 32)
+    assert "cannot be downloaded" in fails(tmp_path / "d", "http://127.0.0.1:9/", "0" * 32)
     assert (tmp_path / "d.zip.part").read_bytes() == b"part"
 
 
@@ -234,7 +234,7 @@ def test_unreachable_server_is_no_cut_and_keeps_the_part(tmp_path):
 def test_folder_with_a_marker_of_others_is_left_alone(server, tmp_path, text):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / MARKER).write_text(text)
-    assert "holds files that this command" in fails(tmp_path / "d", server.url, server.md5)
+    assert "contains files that this command" in fails(tmp_path / "d", server.url, server.md5)
     assert (tmp_path / "d" / MARKER).read_text() == text
 
 
@@ -247,21 +247,23 @@ def test_link_to_an_empty_folder_is_followed(server, tmp_path):
 
 
 def test_root_of_the_disk_is_refused():
-    assert "has no place beside it" in fails(Path("/"), "http://127.0.0.1:9/", "0" * 32)
+    assert "must be a folder inside another one" in fails(
+        Path("/"), "http://127.0.0.1:9/", "0" * 32
+    )
 
 
 def test_folder_with_something_else_is_left_alone(server, tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "mine.txt").write_text("mine")
     line = fails(tmp_path / "d", server.url, server.md5)
-    assert "holds files that this command did not make; name another folder" in line
+    assert "contains files that this command did not write; set another folder" in line
     assert (tmp_path / "d" / "mine.txt").read_text() == "mine"
     assert server.asked == []
 
 
 def test_folder_with_another_archive_is_left_alone(server, tmp_path):
     download(tmp_path / "d", server.url, server.md5)
-    assert "holds an archive of another md5" in fails(tmp_path / "d", server.url, "1" * 32)
+    assert "contains an archive with another md5" in fails(tmp_path / "d", server.url, "1" * 32)
 
 
 def test_empty_folder_is_filled(server, tmp_path):
@@ -321,21 +323,24 @@ def entry(name, mode=stat.S_IFREG | 0o644):
 
 
 HOSTILE = {
-    "leaves the folder": ([entry("../../evil.jpeg")], "would leave the folder"),
-    "leaves it from inside": ([entry("BTXRD/images/../../../evil")], "would leave the folder"),
-    "absolute": ([entry("/tmp/evil.jpeg")], "would leave the folder"),
-    "backslash": ([entry("BTXRD\\images\\..\\..\\evil.jpeg")], "not every system has"),
-    "drive": ([entry("C:evil.jpeg")], "not every system has"),
-    "control": ([entry("BTXRD/images/a\x07.jpeg")], "not every system has"),
+    "leaves the folder": ([entry("../../evil.jpeg")], "would be written outside the folder"),
+    "leaves it from inside": (
+        [entry("BTXRD/images/../../../evil")],
+        "would be written outside the folder",
+    ),
+    "absolute": ([entry("/tmp/evil.jpeg")], "would be written outside the folder"),
+    "backslash": ([entry("BTXRD\\images\\..\\..\\evil.jpeg")], "is not valid on every system"),
+    "drive": ([entry("C:evil.jpeg")], "is not valid on every system"),
+    "control": ([entry("BTXRD/images/a\x07.jpeg")], "is not valid on every system"),
     "link": ([entry("BTXRD/images/link.jpeg", stat.S_IFLNK | 0o777)], "is a link or a device"),
     "device": ([entry("BTXRD/images/a.jpeg", stat.S_IFIFO | 0o777)], "is a link or a device"),
     "one file twice": (
         [entry("BTXRD/images/a.jpeg"), entry("BTXRD/images/A.JPEG")],
-        "would be one file",
+        "would be the same file",
     ),
     "two outlines": (
         [entry("BTXRD/Annotations/IMG099999.json"), entry("BTXRD/Annotations/x/IMG099999.json")],
-        "would be one file",
+        "would be the same file",
     ),
 }
 
@@ -371,7 +376,11 @@ def with_nul(release):
 
 @pytest.mark.parametrize(
     ("make", "message"),
-    [(encrypted, "is encrypted"), (dense, "would grow from"), (with_nul, "not every system has")],
+    [
+        (encrypted, "is encrypted"),
+        (dense, "would grow from"),
+        (with_nul, "is not valid on every system"),
+    ],
 )
 def test_hostile_entry_is_refused(release, tmp_path, make, message):
     content = make(release)  # once: a zip holds the time at which it was made
@@ -534,7 +543,7 @@ def test_command_line_names_what_is_missing(tmp_path):
 def test_folder_that_lost_files_is_not_called_whole(server, tmp_path):
     download(tmp_path / "d", server.url, server.md5)
     next((tmp_path / "d" / "images").iterdir()).unlink()
-    assert "is not whole any more; delete it" in fails(tmp_path / "d", server.url, server.md5)
+    assert "files are missing; delete it" in fails(tmp_path / "d", server.url, server.md5)
 
 
 @pytest.mark.parametrize(
