@@ -1,4 +1,4 @@
-"""Each sentence of the report: a summary, and exactly what is said about it."""
+"""Each sentence of the report, word for word, from a summary that leads to it."""
 
 from dataclasses import replace
 
@@ -73,13 +73,13 @@ def beside(*differences, groups=None):
         ([WORSE, ALIKE, UNTESTED], "partly", "Better than 1 of 3",
          "no difference above 0.02 from 1; 1 not tested",
          "Significantly better than 1 of 3 other settings. No difference above 0.02 from B1: "
-         "−0.001 (simultaneous 95% CI −0.014 to 0.012). Choose by cost. Not tested: B2 (macro AUC "
-         "is undefined)."),
+         "−0.001 (simultaneous 95% CI −0.014 to 0.012). Choose between the two by cost. Not "
+         "tested: B2 (macro AUC is undefined)."),
         ([ALIKE] * 3, "refuted", "No difference above 0.02", "from 3 settings",
          "No difference above 0.02 from 3 settings. Choose among them by cost."),
         ([UNCLEAR], "unclear", "Not enough data", "+0.031 (−0.035 to 0.097)",
-         "Not enough data to tell from B0: +0.031 (simultaneous 95% CI −0.035 to 0.097). A "
-         "difference of 0.094 would have been found with 80% power."),
+         "Not enough data to tell whether it is better than B0: +0.031 (simultaneous 95% CI −0.035 "
+         "to 0.097). A difference of 0.094 would have been found with 80% power."),
         ([UNCLEAR, UNCLEAR], "unclear", "Not enough data", "for 2 of 2",
          "For both other settings there is not enough data to tell; one of them may be better by "
          "up to 0.035. A difference of 0.094 would have been found with 80% power."),
@@ -98,14 +98,24 @@ def beside(*differences, groups=None):
         ([judged("not_tested", 0.1)], "not_assessed", "Not tested",
          "a class has fewer than 5 groups", "Not tested: a class has fewer than 5 groups."),
         ([], "not_assessed", "Nothing to compare", "",
-         "Nothing was tested on the same images. Give a key several values to compare settings: "
-         "`experiment=A,B`."),
+         "No other setting was tested on the same images. To compare settings, give a key several "
+         "values: `experiment=A,B`."),
     ],
 )  # fmt: skip
 def test_comparison_with_the_other_settings(differences, verdict, short, aside, sentence):
     found = finding(beside(*differences), "others")
     assert (found.verdict, found.short, found.beside) == (verdict, short, aside)
     assert found.sentence == sentence
+
+
+def test_constant_settings_among_the_worse_ones_are_named():
+    flat = setting("flat", difference=WORSE, constant={f"flat,stratified,{k}": "normal" for k in
+                                                       range(3)})  # fmt: skip
+    found = finding(summary(setting(), flat), "others")
+    assert found.beside == "by 0.060; the other is constant"
+    assert found.sentence.endswith(" flat predicts one class for all test images.")
+    found = finding(summary(setting(), setting("B", difference=WORSE), flat), "others")
+    assert found.beside == "smallest difference 0.060; 1 of these constant"
 
 
 @pytest.mark.parametrize(
@@ -147,20 +157,25 @@ def with_references(**differences):
     ("differences", "verdict", "short", "aside", "sentence"),
     [
         ({"style": (-0.103, -0.14, -0.06), "table": (-0.05, -0.08, -0.02)}, "supported",
-         "Better than all 3", "vs table +0.050 (0.020 to 0.080)",
+         "Better than chance and both models", "vs table +0.050 (0.020 to 0.080)",
          "Better than the style model by 0.103 (95% CI 0.060 to 0.140). Better than the table "
          "model by 0.050 (95% CI 0.020 to 0.080)."),
         ({"style": (-0.103, -0.14, -0.06), "table": (-0.023, -0.055, 0.009)}, "partly",
-         "Better than 2 of 3", "vs table +0.023 (−0.009 to 0.055)",
+         "Better than chance and 1 of 2 models", "vs table +0.023 (−0.009 to 0.055)",
          "Better than the style model by 0.103 (95% CI 0.060 to 0.140). Not enough data to tell "
-         "from the table model: +0.023 (95% CI −0.009 to 0.055)."),
-        ({"table": (-0.023, -0.055, 0.009)}, "unclear", "Not enough data: table",
+         "whether it is better than the table model: +0.023 (95% CI −0.009 to 0.055)."),
+        ({"table": (-0.023, -0.055, 0.009)}, "unclear", "Not enough data",
          "vs table +0.023 (−0.009 to 0.055)",
-         "Not enough data to tell from the table model: +0.023 (95% CI −0.009 to 0.055)."),
+         "Not enough data to tell whether it is better than the table model: +0.023 (95% CI −0.009 "
+         "to 0.055)."),
+        ({"table": (-0.05, -0.08, -0.02)}, "supported", "Better than chance and the table model",
+         "vs table +0.050 (0.020 to 0.080)",
+         "Better than the table model by 0.050 (95% CI 0.020 to 0.080)."),
         ({"table": (0.026, 0.01, 0.042)}, "refuted", "The table model is better",
          "by 0.026 (0.010 to 0.042)",
          "The table model, without pixels, is better by 0.026 (95% CI 0.010 to 0.042)."),
-        ({"center_and_size": (0.001, -0.01, 0.012)}, "partly", "Better than 1 of 2",
+        ({"center_and_size": (0.001, -0.01, 0.012)}, "partly",
+         "Better than chance only",
          "vs center and size −0.001 (−0.012 to 0.010)",
          "No difference above 0.02 from the center and size model: −0.001 (95% CI −0.012 to "
          "0.010)."),
@@ -194,26 +209,29 @@ def at_centers(*gaps, near="above_chance", **changes):
     return summary(*rows, generalisation_gap=gaps)
 
 
-PLACES = " Macro AUC is 0.893 on stratified and 0.677 on center."
+PLACES = " It is 0.893 on stratified and 0.677 on center."
 
 
 @pytest.mark.parametrize(
     ("found", "verdict", "short", "aside", "sentence"),
     [
         (gap("loss", 0.216, 0.18, 0.253), "refuted", "No: 0.216 lower", "95% CI 0.180 to 0.253",
-         "0.216 lower at unseen centers (95% CI 0.180 to 0.253)."),
+         "Macro AUC is 0.216 lower at unseen centers (95% CI 0.180 to 0.253)."),
         (gap("no_loss", 0.005, -0.008, 0.018), "supported", "No loss above 0.02",
          "−0.005 (−0.018 to 0.008)",
-         "No loss above 0.02 at unseen centers: difference −0.005 (95% CI −0.018 to 0.008)."),
+         "No loss above 0.02 in macro AUC at unseen centers: the difference is −0.005 (95% CI "
+         "−0.018 to 0.008)."),
         (gap("gain", -0.05, -0.08, -0.02), "supported", "Yes: 0.050 higher",
-         "95% CI 0.020 to 0.080", "0.050 higher at unseen centers (95% CI 0.020 to 0.080)."),
+         "95% CI 0.020 to 0.080",
+         "Macro AUC is 0.050 higher at unseen centers (95% CI 0.020 to 0.080)."),
         (gap("not_enough_data", 0.06, -0.12, 0.23), "unclear", "Not enough data",
          "−0.060 (−0.230 to 0.120)",
-         "Not enough data to tell: difference −0.060 (95% CI −0.230 to 0.120) at unseen centers."),
+         "Not enough data to tell whether macro AUC is lower at unseen centers: the difference is "
+         "−0.060 (95% CI −0.230 to 0.120)."),
         (gap("not_enough_data", 0.3, 0.1, 0.5), "unclear", "Not enough data",
          "−0.300 (−0.500 to −0.100)",
-         "Not enough data to tell: difference −0.300 (95% CI −0.500 to −0.100) at unseen centers; "
-         "a class has too few images there."),
+         "Not enough data to tell whether macro AUC is lower at unseen centers: the difference is "
+         "−0.300 (95% CI −0.500 to −0.100); a class has too few groups there."),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("split", ["stratified", "center"])
@@ -239,8 +257,8 @@ def test_worst_of_several_splits_with_unseen_centers_counts():
             gap("loss", 0.1, 0.05, 0.15, far="y")]  # fmt: skip
     found = finding(at_centers(*gaps), "centers")
     assert found.sentence == (
-        "0.300 lower at unseen centers (95% CI 0.200 to 0.400). This is the worst of 3 splits with "
-        "unseen centers."
+        "Macro AUC is 0.300 lower at unseen centers (95% CI 0.200 to 0.400). This is the worst of "
+        "3 splits with unseen centers."
     )
 
 
@@ -251,7 +269,7 @@ def test_worst_of_several_splits_with_unseen_centers_counts():
         (at_centers(gap("not_assessed", 0.216, 0.18, 0.253), near="at_chance"), "center",
          "Not assessed: it is not better than chance at seen centers."),
         (at_centers(gap("not_assessed", None, None, None)), "center",
-         "Not assessed: macro AUC is undefined on one side."),
+         "Not assessed: macro AUC is undefined at some centers."),
     ],
 )  # fmt: skip
 def test_unseen_centers_that_are_not_assessed(of, split, sentence):
@@ -260,7 +278,8 @@ def test_unseen_centers_that_are_not_assessed(of, split, sentence):
 
 
 THRESHOLD = (
-    " This is at the threshold that finds 90% on validation; specificity is 85% (0% to 100%)."
+    " malignant test images, with a specificity of 85% (95% CI 0% to 100%), at the threshold "
+    "chosen to find 90% on validation."
 )
 MISSED = (
     " 0 of 107 malignant test images (95% CI 0% to 3.4%, by Clopper-Pearson) are predicted normal."
@@ -272,20 +291,23 @@ NONE_MISSED = (0.0, 0.0, 0.0339)
     ("sensitivity", "support", "verdict", "short", "sentence"),
     [
         ((0.94, 0.91, 0.97), 107, "supported", "At least 90%",
-         "Finds 94% (91% to 97%) of 107 malignant test images."),
+         f"The model finds 94% (95% CI 91% to 97%) of 107{THRESHOLD}"),
         ((0.82, 0.73, 0.90), 51, "partly", "90% not shown",
-         "Finds 82% (73% to 90%) of 51 malignant test images; 90% is not shown."),
+         f"The model finds 82% (95% CI 73% to 90%) of 51{THRESHOLD} A sensitivity of 90% is not "
+         "shown."),
         ((0.95, 0.896, 0.99), 51, "partly", "90% not shown",
-         "Finds 95% (89.6% to 99%) of 51 malignant test images; 90% is not shown."),
+         f"The model finds 95% (95% CI 89.6% to 99%) of 51{THRESHOLD} A sensitivity of 90% is not "
+         "shown."),
         ((0.75, 0.69, 0.81), 107, "refuted", "Below 90%",
-         "Finds 75% (69% to 81%) of 107 malignant test images, below 90%."),
+         f"The model finds 75% (95% CI 69% to 81%) of 107{THRESHOLD} The sensitivity is below "
+         "90%."),
     ],
 )  # fmt: skip
 def test_sensitivity_at_the_operating_point(sensitivity, support, verdict, short, sentence):
     row = setting(support=support, clinical=clinical(at=point(sensitivity)))
     found = finding(summary(row), "focus")
     assert (found.verdict, found.short) == (verdict, short)
-    assert found.sentence == sentence + THRESHOLD
+    assert found.sentence == sentence
     assert found.plot.references == (("target 90%", 0.9),)
     assert [(one.value, one.low, one.high) for one in found.plot.marks] == [sensitivity]
 
@@ -294,11 +316,11 @@ def test_sensitivity_at_the_operating_point(sensitivity, support, verdict, short
     ("at", "sentence"),
     [
         (point((0.04, 0.01, 0.13), 0.99),
-         "Do not use this threshold: it finds 4% (1% to 13%) of malignant images, and marks 1% of "
-         "the other images as malignant."),
+         "Do not use this threshold: on test, it finds 4% (95% CI 1% to 13%) of the malignant "
+         "images, and marks 1% of the other images as malignant."),
         (point((0.95, 0.9, 0.98), 0.03),
-         "Do not use this threshold: it finds 95% (90% to 98%) of malignant images, and marks 97% "
-         "of the other images as malignant."),
+         "Do not use this threshold: on test, it finds 95% (95% CI 90% to 98%) of the malignant "
+         "images, and marks 97% of the other images as malignant."),
     ],
 )  # fmt: skip
 def test_unusable_threshold(at, sentence):
@@ -365,18 +387,29 @@ UNDER_18 = subgroup("under 18 years", "worse", -0.121, -0.2, -0.04)
     ("subgroups", "verdict", "short", "aside", "sentence"),
     [
         ([UNDER_18, *SAME], "refuted", "Worst: age under 18 years", "0.121 lower (0.040 to 0.200)",
-         "Worst in age under 18 years: macro AUC is 0.121 lower than in the rest (95% CI 0.040 to "
-         "0.200), Holm-adjusted, on 40 test images."),
-        (SAME, "unclear", "None shown", "none of 13 differs significantly",
-         "None of 13 differs significantly."),
-        ([*SAME, *FEW], "unclear", "Not enough data: 9 of 22", "none of 13 differs significantly",
-         "None of 13 differs significantly. 9 of 22 have too few images to tell."),
+         "Worst in age under 18 years, with 40 test images: macro AUC is 0.121 lower than in the "
+         "rest (unadjusted 95% CI 0.040 to 0.200). The difference is significant (Holm)."),
+        ([UNDER_18, UNDER_18], "refuted", "Worst: age under 18 years",
+         "0.121 lower (0.040 to 0.200)",
+         "Worst in age under 18 years, with 40 test images: macro AUC is 0.121 lower than in the "
+         "rest (unadjusted 95% CI 0.040 to 0.200). 2 of 2 subgroups are significantly worse "
+         "(Holm)."),
+        (SAME, "unclear", "None shown",
+         "none of 13 differs significantly; lowest: age same 0",
+         "None of 13 subgroups differs significantly from the rest."),
+        ([*SAME, *FEW], "unclear", "Not enough data: 9 of 22",
+         "none of 13 differs significantly; lowest: age same 0",
+         "None of 13 subgroups differs significantly from the rest. 9 of 22 have too few images to "
+         "tell."),
         ([subgroup("adults", "better", 0.1, 0.05, 0.15), *SAME], "unclear", "None shown",
-         "none of 14 is significantly worse", "None of 14 is significantly worse."),
-        ([*SAME, FEW[0]], "unclear", "Not enough data: 1 of 14", "none of 13 differs significantly",
-         "None of 13 differs significantly. 1 of 14 has too few images to tell."),
-        (FEW, "not_assessed", "Not enough data", "9 of 9 have too few images",
-         "9 of 9 have too few images to tell."),
+         "none of 14 is significantly worse; lowest: age same 0",
+         "None of 14 subgroups is significantly worse than the rest."),
+        ([*SAME, FEW[0]], "unclear", "Not enough data: 1 of 14",
+         "none of 13 differs significantly; lowest: age same 0",
+         "None of 13 subgroups differs significantly from the rest. 1 of 14 has too few images to "
+         "tell."),
+        (FEW, "not_assessed", "Not enough data", "9 of 9 subgroups have too few images",
+         "9 of 9 subgroups have too few images to tell."),
         ([], "not_assessed", "Not computed", "no subgroups were computed",
          "Not computed: no subgroups were computed."),
     ],
@@ -424,7 +457,7 @@ OTHERS = "maps of other images reach 9%, the chance level is 5%."
          f"Not above chance: t{MAXIMUM} 2% (95% CI 1% to 4%) of 268 test tumours; {OTHERS}"),
         (maps(ok=38, empty=1, saturated=2), "supported", "In most tumours",
          f"T{MAXIMUM} 63% (95% CI 58% to 67%) of 38 test tumours; {OTHERS} 3 of 41 maps are empty "
-         "or saturated and left out."),
+         "or saturated and excluded."),
         (maps(ok=78, empty=190), "not_assessed", "Maps are unusable",
          "Not assessed: 190 of 268 maps are empty."),
         ({}, "not_assessed", "Not computed", "Not computed: no test tumour has an outline."),
@@ -438,22 +471,22 @@ def test_localisation(found, verdict, short, sentence):
 @pytest.mark.parametrize(
     ("ece", "temperature", "slope", "verdict", "short", "sentence"),
     [
-        ((0.041, 0.028, 0.049), 1.2, (0.94, 0.88, 1.01), "supported", "Close",
-         "ECE is 0.041 (95% CI 0.028 to 0.049) after temperature scaling, slope 0.94 (95% CI 0.88 "
-         "to 1.01)."),
-        ((0.041, 0.028, 0.066), 1.2, (None, None, None), "partly", "0.05 not shown",
+        ((0.041, 0.028, 0.049), 1.2, (0.94, 0.88, 1.01), "supported", "Error at most 0.05",
+         "ECE is 0.041 (95% CI 0.028 to 0.049) after temperature scaling, and the slope is 0.94 "
+         "(95% CI 0.88 to 1.01)."),
+        ((0.041, 0.028, 0.066), 1.2, (None, None, None), "partly", "Error below 0.05 not shown",
          "ECE is 0.041 (95% CI 0.028 to 0.066) after temperature scaling."),
         ((0.2, 0.18, 0.25), 1.2, (None, None, None), "refuted", "Error above 0.05",
          "ECE is 0.200 (95% CI 0.180 to 0.250) after temperature scaling."),
         ((0.212, 0.18, 0.246), 1.2, (0.51, 0.4, 0.62), "refuted", "Too confident",
-         "Too confident: slope 0.51 (95% CI 0.40 to 0.62). ECE is 0.212 (95% CI 0.180 to 0.246) "
-         "after temperature scaling."),
+         "Too confident: the slope is 0.51 (95% CI 0.40 to 0.62). ECE is 0.212 (95% CI 0.180 to "
+         "0.246) after temperature scaling."),
         ((0.04, 0.02, 0.06), 1.2, (1.3, 1.1, 1.5), "refuted", "Not confident enough",
-         "Not confident enough: slope 1.30 (95% CI 1.10 to 1.50). ECE is 0.040 (95% CI 0.020 to "
-         "0.060) after temperature scaling."),
+         "Not confident enough: the slope is 1.30 (95% CI 1.10 to 1.50). ECE is 0.040 (95% CI "
+         "0.020 to 0.060) after temperature scaling."),
         ((0.04, 0.02, 0.06), 19.99, (0.9, 0.8, 1.1), "unclear", "Temperature at its bound",
-         "The temperature is at its bound and cannot be interpreted. ECE is 0.040 (95% CI 0.020 to "
-         "0.060)."),
+         "The temperature is at the bound of its range, so it cannot be interpreted. ECE is 0.040 "
+         "(95% CI 0.020 to 0.060) after temperature scaling."),
     ],
 )  # fmt: skip
 def test_calibration(ece, temperature, slope, verdict, short, sentence):
@@ -466,8 +499,8 @@ def test_temperature_of_few_validation_images():
     row = setting(n_val=38, clinical=clinical((0.04, 0.02, 0.06)))
     found = finding(summary(row), "calibration")
     assert (found.verdict, found.short) == ("unclear", "Few validation images")
-    assert found.sentence.endswith(" Fitted on 38 images: fewer than 50.")
-    assert "Fitted" not in finding(summary(replace(row, n_val=50)), "calibration").sentence
+    assert found.sentence.endswith(" The temperature was fitted on 38 images, fewer than 50.")
+    assert "fitted" not in finding(summary(replace(row, n_val=50)), "calibration").sentence
 
 
 MASKING = "Masking itself can change predictions."
@@ -488,8 +521,8 @@ MASKING = "Masking itself can change predictions."
          ["Macro AUC is 0.010 lower with the border masked (95% CI 0.005 to 0.015), by less than "
           "0.02."]),
         ((None, None, None), (-0.02, -0.07, 0.03),
-         ["Not enough data to tell whether the border is used: −0.020 (95% CI −0.070 to 0.030) "
-          "with the border masked."]),
+         ["Not enough data to tell whether masking the border changes macro AUC: −0.020 (95% CI "
+          "−0.070 to 0.030)."]),
         ((None, None, None), (0.02, 0.01, 0.03),
          ["Macro AUC is higher with the border masked: +0.020 (95% CI 0.010 to 0.030)."]),
     ],
@@ -537,8 +570,8 @@ def test_masking(lesion, border, sentences):
          "validation and test are the same images",
          "No setting is selected: validation and test are the same images."),
         (unselected("no_val"), [setting()], "No setting is selected",
-         "no setting has a macro AUC on validation images of its own",
-         "No setting is selected: no setting has a macro AUC on validation images of its own."),
+         "no setting has a macro AUC on a separate validation partition",
+         "No setting is selected: no setting has a macro AUC on a separate validation partition."),
     ],
 )  # fmt: skip
 def test_split_without_a_selected_setting(one, rows, headline, aside, sentence):
@@ -680,15 +713,21 @@ def test_setting_that_was_not_ranked_is_counted():
     )
 
 
+ONE_NETWORK = (
+    "Each result is of one trained network. Add `seed=0,1,2` to draw conclusions about the setting."
+)
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
         ([setting(seeds=(0,)), setting("B", seeds=(0,))],
-         "This compares trained networks. Run `seed=0,1,2` to compare settings."),
+         "The sweep compares trained networks, not settings. Add `seed=0,1,2` to compare "
+         "settings."),
         ([setting(seeds=(0,))],
-         "Each result is of one trained network. Run `seed=0,1,2` to conclude about the setting."),
+         ONE_NETWORK),
         ([setting(seeds=(0,)), setting(split="center", seeds=(0,))],
-         "Each result is of one trained network. Run `seed=0,1,2` to conclude about the setting."),
+         ONE_NETWORK),
         ([setting(seeds=(0,)), setting("B")], None),
         ([], None),
     ],

@@ -69,7 +69,7 @@ def test_no_winner_has_a_reason():
 
 def test_caveat_of_single_seeds_is_said_once():
     rows = [setting(seeds=(0,)), setting("B", seeds=(0,)), setting(split="center", seeds=(0,))]
-    assert text_of(summary(*rows)).count("This compares trained networks.") == 1
+    assert text_of(summary(*rows)).count("The sweep compares trained networks") == 1
 
 
 @pytest.mark.parametrize("columns", [60, 80])

@@ -45,16 +45,17 @@ from btxrd.evaluation.selection import (
 from btxrd.pages import percent
 
 NORMAL_95 = 1.96
-USABLE = 0.5  # sensitivity that an interval must reach if a threshold is of any use
+USABLE = 0.5  # sensitivity; a threshold is unusable if the whole interval is below it
 PointVerdict = Literal["unusable", "below", "not_shown", "reached", "not_known"]
 
 
 def judged(point: OperatingPoint) -> PointVerdict:
-    """Say what an operating point is worth on test.
+    """Return the verdict on an operating point, from its metrics on test.
 
     It is unusable if the whole interval of its sensitivity is below one half, or if it marks the
-    focus class no more often than the other cases. Else the interval is compared with the
-    sensitivity that was asked for: above it, below it, or neither is shown.
+    focus class no more often than the other cases. Otherwise its interval is compared with the
+    target sensitivity: it is reached if the whole interval is at or above the target, and missed
+    (`below`) if the whole interval is below it.
     """
     found, specificity = point.test.sensitivity, point.test.specificity.value
     if found.value is None or found.low is None or found.high is None:
@@ -67,25 +68,37 @@ def judged(point: OperatingPoint) -> PointVerdict:
 
 
 def loses_focus(predicted_background: Estimate, point: OperatingPoint) -> bool:
-    """Return whether more of the focus class is predicted as background than may be missed."""
+    """Return whether significantly more of the focus class is predicted as background than allowed.
+
+    Args:
+        predicted_background: Share of the focus class that is predicted as background.
+        point: Operating point, whose target sensitivity allows a share of 1 - target to be missed.
+    """
     low = predicted_background.low
     return low is not None and low > 1 - point.val_sensitivity_asked
 
 
-def share(found: Estimate, *, against: float | None = None) -> str:
-    """Format a share with its 95% interval, as in "4% (1% to 13%)"."""
+def share(found: Estimate, *, against: float | None = None, interval: str = "") -> str:
+    """Format a share with its 95% confidence interval, such as "4% (1% to 13%)".
+
+    Args:
+        found: The share; "not known" if it has no value.
+        against: Share that the sentence compares it with.
+        interval: Text before the ends of the interval, such as "95% CI ".
+    """
     if found.value is None:
         return "not known"
     text = percent(found.value, against=against)
     if found.low is None or found.high is None:
         return text
     low, high = (percent(end, against=against) for end in (found.low, found.high))
-    return f"{text} ({low} to {high})"
+    return f"{text} ({interval}{low} to {high})"
 
 
 def of_unusable(point: OperatingPoint, focus: str) -> str:
-    """Say why a threshold must not be used."""
-    text = f"Do not use this threshold: it finds {share(point.test.sensitivity)} of {focus} images"
+    """Return a sentence that says why a threshold must not be used."""
+    found = share(point.test.sensitivity, interval="95% CI ")
+    text = f"Do not use this threshold: on test, it finds {found} of the {focus} images"
     if point.test.specificity.value is not None:
         marked = percent(1 - point.test.specificity.value)
         text += f", and marks {marked} of the other images as {focus}"
@@ -93,9 +106,14 @@ def of_unusable(point: OperatingPoint, focus: str) -> str:
 
 
 def of_missed(found: Estimate, support: Count, names: ClassNames) -> str:
-    """Say how many cases of the focus class are predicted as background.
+    """Return a sentence on the cases of the focus class that are predicted as background.
 
-    The interval of none or all of the cases is that of Clopper and Pearson, with a decimal.
+    If none or all of them are, the interval is that of Clopper and Pearson, with one decimal.
+
+    Args:
+        found: Share of the cases of the focus class.
+        support: Number of these cases, as a mean over the seeds.
+        names: Names of the classes.
     """
     if found.value is None:
         return f"No test image is {names.focus}."

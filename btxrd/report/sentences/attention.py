@@ -1,23 +1,29 @@
-"""Does the selected setting look at the lesion, and what does it know without the lesion?"""
+"""Sentences about the Grad-CAM localisation of the selected setting, and about masking."""
 
 from btxrd.artifacts.metrics import Localisation, MapScore
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import CHANCE, Selected, mark, not_assessed
-from btxrd.report.sentences.wording import flipped, format_estimate, margin_of, percent
+from btxrd.report.sentences.wording import count, flipped, format_estimate, margin_of, percent
 
 KEY = "localisation"
-MOST = 0.5  # share of the tumours
+MOST = 0.5  # share of the tumours that an interval must exceed to show "in most tumours"
 
 
 def find_localisation(selected: Selected) -> Finding:
-    """Conclude from the share of the tumours with the maximum of Grad-CAM on the lesion."""
+    """Judge the share of the test tumours that have the Grad-CAM maximum on the lesion.
+
+    An interval above both references shows localisation better than chance. The references are the
+    chance level and the score of the maps of other images. An interval above one half shows it for
+    most tumours.
+    """
     found = selected.row.gradcam.get("all")
     if found is None:
         reason = "no test tumour has an outline"
         return not_assessed(KEY, "Not computed", f"Not computed: {reason}.", reason)
     peak, unusable = found.peak_inside, found.maps.empty + found.maps.saturated
     if unusable > found.maps.ok or peak.value is None or peak.low is None or peak.high is None:
-        reason = f"{unusable:g} of {found.n:g} maps are {_kinds(found)}"
+        verb = "map is" if found.n == 1 else "maps are"
+        reason = f"{unusable:g} of {found.n:g} {verb} {_kinds(found)}"
         return not_assessed(KEY, "Maps are unusable", f"Not assessed: {reason}.", reason)
     references = [
         (label, value)
@@ -33,7 +39,7 @@ def find_localisation(selected: Selected) -> Finding:
 
 
 def _kinds(found: Localisation) -> str:
-    """Say in which way maps are unusable."""
+    """Return the adjective for the unusable maps: empty, saturated, or both."""
     if not found.maps.saturated:
         return "empty"
     return "empty or saturated" if found.maps.empty else "saturated"
@@ -65,15 +71,16 @@ def _sentence(found: Localisation, short: str) -> str:
         "Above chance, most not shown": "Above chance, but not shown for most: the Grad-CAM "
         "maximum is on the lesion in",
     }.get(short, f"{short}: the Grad-CAM maximum is on the lesion in")
-    text = f"{start} {shown} of {found.maps.ok:g} test tumours; {', '.join(levels)}."
+    tumours = count(found.maps.ok, "test tumour")
+    text = f"{start} {shown} of {'; '.join([tumours, ', '.join(levels)] if levels else [tumours])}."
     if unusable:
         verb = "map is" if unusable == 1 else "maps are"
-        text += f" {unusable:g} of {found.n:g} {verb} {_kinds(found)} and left out."
+        text += f" {unusable:g} of {found.n:g} {verb} {_kinds(found)} and excluded."
     return text
 
 
 def of_masking(selected: Selected) -> list[str]:
-    """Say what masking the lesion and masking the border change."""
+    """Return the sentences on macro AUC with the lesion masked and with the border masked."""
     variants, margin = selected.row.shortcuts, selected.summary.margin
     texts = []
     if "lesion_masked" in variants:
@@ -112,4 +119,4 @@ def _of_border(selected: Selected, margin: float) -> str:
         return f"Macro AUC is higher with the border masked: {signed}."
     if change.low >= -margin:
         return f"No drop above {limit} with the border masked: {signed}."
-    return f"Not enough data to tell whether the border is used: {signed} with the border masked."
+    return f"Not enough data to tell whether masking the border changes macro AUC: {signed}."

@@ -1,4 +1,4 @@
-"""Does the performance of the selected setting hold at unseen centers?"""
+"""Sentences about the performance of the selected setting at unseen centers."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ WORST_FIRST = ("loss", "not_enough_data", "no_loss", "gain")
 
 
 def find_centers(selected: Selected) -> Finding:
-    """Conclude from the gap in macro AUC; from the worst one if there are several."""
+    """Judge the generalisation gap in macro AUC; the worst one if there are several."""
     gaps = selected.gaps
     if not gaps:
         return not_assessed(KEY, "Not run", "Not run: add `split=stratified,center`.", "one split")
@@ -55,11 +55,11 @@ def _metric(gap: Gap) -> MetricGap:
 def _reason(summary: Summary, gap: Gap) -> str:
     seen = row_of(summary, gap.runs[0])
     reason = None if seen is None else chance_reason(seen)
-    return f"{reason} at seen centers" if reason else "macro AUC is undefined on one side"
+    return f"{reason} at seen centers" if reason else "macro AUC is undefined at some centers"
 
 
 def _verdict(gap: Gap, margin: float) -> tuple[Verdict, str, str]:
-    """Return the verdict, the short form of it, and what stands beside it."""
+    """Return the verdict, its short form, and the text beside it."""
     found = _metric(gap).gap
     lower, signed = (
         figure(abs(found.value or 0)),
@@ -81,15 +81,17 @@ def _sentence(gap: Gap, summary: Summary) -> str:
     text = {
         "loss": f"{_with_place(metric.gap, 'lower')}.",
         "gain": f"{_with_place(flipped(metric.gap), 'higher')}.",
-        "no_loss": f"No loss above {margin} at unseen centers: difference {signed}.",
-        "not_enough_data": f"Not enough data to tell: difference {signed} at unseen centers"
-        f"{'; a class has too few images there' if _is_clear(metric.gap, summary.margin) else ''}.",
+        "no_loss": f"No loss above {margin} in macro AUC at unseen centers: the difference is "
+        f"{signed}.",
+        "not_enough_data": "Not enough data to tell whether macro AUC is lower at unseen centers: "
+        f"the difference is {signed}"
+        f"{'; a class has too few groups there' if _is_clear(metric.gap, summary.margin) else ''}.",
         "not_assessed": f"Not assessed: {lower}.",
     }[gap.verdict]
     seen, unseen = (row_of(summary, run) for run in gap.runs)
     if metric.seen is not None and metric.unseen is not None and seen and unseen:
         text += (
-            f" Macro AUC is {figure(metric.seen)} on {seen.split} and {figure(metric.unseen)} on "
+            f" It is {figure(metric.seen)} on {seen.split} and {figure(metric.unseen)} on "
             f"{unseen.split}."
         )
     if metric.class_balanced_gap.value is not None:
@@ -99,17 +101,17 @@ def _sentence(gap: Gap, summary: Summary) -> str:
 
 
 def _is_clear(found: Estimate, margin: float) -> bool:
-    """Return whether the interval alone would show a loss, a gain or none."""
+    """Return whether the interval alone would show a loss, a gain, or no loss above the margin."""
     if found.low is None or found.high is None:
         return False
     return found.low > 0 or found.high < margin
 
 
 def _with_place(found: Estimate, direction: str) -> str:
-    """Say how much lower or higher macro AUC is at unseen centers."""
+    """Return the statement that macro AUC is lower or higher at unseen centers."""
     ends = format_interval(found)
     interval = "" if ends is None else f" (95% CI {ends})"
-    return f"{figure(found.value or 0)} {direction} at unseen centers{interval}"
+    return f"Macro AUC is {figure(found.value or 0)} {direction} at unseen centers{interval}"
 
 
 def _plot(gap: Gap, summary: Summary) -> IntervalPlot | None:
@@ -127,7 +129,11 @@ def _plot(gap: Gap, summary: Summary) -> IntervalPlot | None:
 
 
 def _mark(row: SettingRow | None, kind: MarkKind, value: float) -> Mark:
-    """Return a mark with the interval of the setting, if its value is that of the gap."""
+    """Return a mark for a side of the gap.
+
+    It has the interval of the setting's macro AUC if that metric has the same value. It has not if
+    the gap leaves out test cases from centers that have training cases.
+    """
     own = None if row is None else row.metric("macro_auc")
     same = own is not None and own.value is not None and abs(own.value - value) < 1e-6
     low, high = (own.low, own.high) if own is not None and same else (None, None)

@@ -1,17 +1,21 @@
-"""In which subgroup is the selected setting worse than in the rest?"""
+"""Sentences about the subgroups in which the selected setting is worse than in the rest."""
 
 from collections.abc import Sequence
 
 from btxrd.artifacts.evidence.verdicts import Subgroup
 from btxrd.report.sentences.finding import Finding, IntervalPlot
 from btxrd.report.sentences.selected import Selected, axis, mark, not_assessed
-from btxrd.report.sentences.wording import figure, flipped, format_estimate, format_interval
+from btxrd.report.sentences.wording import count, figure, flipped, format_estimate, format_interval
 
 KEY = "failures"
 
 
 def find_failures(selected: Selected) -> Finding:
-    """Conclude from the differences between subgroups and the rest, Holm-adjusted."""
+    """Judge the difference of each subgroup from the rest, by its Holm-adjusted p value.
+
+    The plot shows the subgroup with the lowest difference, among those that are significantly worse
+    if there are any. The text beside it names the subgroup.
+    """
     found = selected.subgroups
     if not found:
         text = "no subgroups were computed"
@@ -20,7 +24,7 @@ def find_failures(selected: Selected) -> Finding:
     have = "has" if len(few) == 1 else "have"
     tested = [one for one in found if one.verdict != "too_few" and one.difference.value is not None]
     if not tested:
-        text = f"{len(few)} of {len(found)} {have} too few images"
+        text = f"{len(few)} of {len(found)} subgroups {have} too few images"
         return not_assessed(KEY, "Not enough data", f"{text} to tell.", text)
     lowest = min(tested, key=lambda one: one.difference.value or 0)
     worse = [one for one in tested if one.verdict == "worse"]
@@ -31,11 +35,14 @@ def find_failures(selected: Selected) -> Finding:
         plot = _plot(worst, selected)
         return Finding(KEY, "refuted", f"Worst: {name_of(worst)}", _beside(worst), sentence, plot)
     is_better = any(one.verdict == "better" for one in tested)
-    differ = "is significantly worse" if is_better else "differs significantly"
-    none = f"one of {len(tested)} {differ}"
+    differ, than = ("is significantly worse", "than") if is_better else (
+        "differs significantly", "from"
+    )  # fmt: skip
     short = f"Not enough data: {len(few)} of {len(found)}" if few else "None shown"
     plot = _plot(lowest, selected)
-    return Finding(KEY, "unclear", short, f"n{none}", f"N{none}.{rest}", plot)
+    beside = f"none of {len(tested)} {differ}; lowest: {name_of(lowest)}"
+    sentence = f"None of {count(len(tested), 'subgroup')} {differ} {than} the rest.{rest}"
+    return Finding(KEY, "unclear", short, beside, sentence, plot)
 
 
 def _beside(worst: Subgroup) -> str:
@@ -44,7 +51,7 @@ def _beside(worst: Subgroup) -> str:
 
 
 def name_of(subgroup: Subgroup) -> str:
-    """Name a subgroup with its family, unless its name begins likewise."""
+    """Return the name of a subgroup after that of its family, unless both begin with one word."""
     if subgroup.name.split()[0] == subgroup.family.split()[0]:
         return subgroup.name
     return f"{subgroup.family} {subgroup.name}"
@@ -53,14 +60,14 @@ def name_of(subgroup: Subgroup) -> str:
 def _of_worst(worst: Subgroup, worse: Sequence[Subgroup], tested: Sequence[Subgroup]) -> str:
     metric = "macro AUC" if worst.metric == "macro_auc" else worst.metric
     ends = format_interval(flipped(worst.difference))
-    interval = "" if ends is None else f" (95% CI {ends})"
+    interval = "" if ends is None else f" (unadjusted 95% CI {ends})"
     text = (
-        f"Worst in {name_of(worst)}: {metric} is {figure(-(worst.difference.value or 0))} lower "
-        f"than in the rest{interval}, Holm-adjusted, on {worst.n:g} test images."
+        f"Worst in {name_of(worst)}, with {count(worst.n, 'test image')}: {metric} is "
+        f"{figure(-(worst.difference.value or 0))} lower than in the rest{interval}. "
     )
     if len(worse) > 1:
-        text += f" {len(worse)} of {len(tested)} subgroups are significantly worse."
-    return text
+        return f"{text}{len(worse)} of {len(tested)} subgroups are significantly worse (Holm)."
+    return f"{text}The difference is significant (Holm)."
 
 
 def _plot(lowest: Subgroup, selected: Selected) -> IntervalPlot:

@@ -1,4 +1,4 @@
-"""What a finding consists of: a verdict, its number, a sentence and a small plot."""
+"""Dataclasses of the main findings: each has a verdict, a number, a sentence and a small plot."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,12 +12,12 @@ class Mark:
     """A value with its interval in the plot of a finding.
 
     Attributes:
-        value: Where the mark is drawn.
-        low: Lower end of its interval; None if there is none.
-        high: Upper end.
-        kind: Which sign is drawn: of seen centers, of unseen centers, or neither.
-        is_hollow: Whether nothing could be concluded about it.
-        label: What it is, for a reader who does not see the plot.
+        value: Value at which the mark is drawn.
+        low: Lower end of its 95% confidence interval; None if there is none.
+        high: Upper end of the interval; None if there is none.
+        kind: Symbol of the mark: for seen centers, for unseen centers, or for neither.
+        is_hollow: Whether there were too few data for a verdict.
+        label: Name of the value, for screen readers.
     """
 
     value: float
@@ -33,12 +33,13 @@ class IntervalPlot:
     """A small plot of values with intervals on one axis, with dotted references.
 
     Attributes:
-        start: Left end of the axis.
-        end: Right end.
-        marks: From top to bottom if they are `stacked`, else on one line.
-        references: Label and value, such as ("chance", 0.5). 0 may have no label.
+        start: Value at the left end of the axis.
+        end: Value at the right end of the axis.
+        marks: Values, from top to bottom if `is_stacked`, otherwise on one line.
+        references: Labels and values of dotted lines, such as ("chance", 0.5). A label may be
+            empty.
         is_stacked: Whether each mark has a line of its own.
-        as_percent: How the ends of the axis are written.
+        as_percent: Whether the ends of the axis are written as percentages.
     """
 
     start: float
@@ -51,15 +52,15 @@ class IntervalPlot:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the results say about one question on one split.
+    """The answer to one question on one split.
 
     Attributes:
-        key: Of the question, in `QUESTIONS`.
-        verdict: What the evidence says.
-        short: The verdict in two to five words, such as "Better than 6 of 9".
-        beside: The number and interval that stand beside it; may be empty.
-        sentence: The sentence that can be written, with its numbers; it stands alone.
-        plot: None if there is nothing to draw.
+        key: Key of the question, in `QUESTIONS`.
+        verdict: Conclusion from the results.
+        short: The verdict in a few words, such as "Better than 6 of 9".
+        beside: Number and interval that are shown beside `short`; may be empty.
+        sentence: The finding as one or several full sentences, with its numbers.
+        plot: Plot of the numbers; None if there is nothing to draw.
     """
 
     key: str
@@ -75,9 +76,9 @@ class Question:
     """A question of the main findings.
 
     Attributes:
-        key: Identifies it.
-        text: As a reader asks it.
-        explanation: What the plot shows, in one line.
+        key: Identifier of the question.
+        text: The question as the page shows it. `{focus}` stands for the name of the focus class.
+        explanation: Explanation of the plot, in one line.
         section: Anchor of the section with the evidence.
     """
 
@@ -93,14 +94,15 @@ class SplitFindings:
 
     Attributes:
         split: Title of the split.
-        split_hash: Of the split.
-        is_unseen: Whether its test cases are of centers without training cases.
-        about: What is tested, such as "centers 2, 3 held out · 808 test images".
+        split_hash: Hash of the split.
+        is_unseen: Whether its test cases are from centers without training cases.
+        about: Test cases, such as "centers 2, 3 held out · 808 test images".
         setting: Name of the selected setting; None if none was selected.
-        headline: "0.893" or a statement such as "No setting is better than chance".
-        beside: "macro AUC, 95% CI 0.873 to 0.912", or the reason.
-        sentence: The headline with its numbers, as a sentence that can be written.
-        findings: One for each question of `QUESTIONS`, in its order.
+        headline: Macro AUC, such as "0.893", or a statement such as "No setting is better than
+            chance".
+        beside: Text beside the headline: "macro AUC, 95% CI 0.873 to 0.912", or the reason.
+        sentence: The headline with its numbers, as full sentences.
+        findings: One finding for each question, in the order of `QUESTIONS`.
     """
 
     split: str
@@ -116,10 +118,11 @@ class SplitFindings:
 
 @dataclass(frozen=True)
 class Statement:
-    """Something that can be written about a sweep.
+    """A statement about a sweep that its results support.
 
     Attributes:
-        about: The setting and the split, or the option and the split; empty if it is the sweep.
+        about: The setting and the split, or the option and the split, that the statement is about.
+            It is empty for a statement about the sweep.
         text: One or several sentences.
     """
 
@@ -131,39 +134,44 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "others",
         "Better than the other settings?",
-        "Difference from the other settings (the twelve closest). Hollow: not enough data.",
+        "Macro AUC minus that of each other setting (at most the 12 closest). Hollow: not enough "
+        "data.",
         "settings",
     ),
     Question(
         "references",
         "Better than chance and than models without pixels?",
-        "The table model sees the table and the image size, but no pixels.",
+        "Macro AUC. The table model uses the table and the image size, but no pixels.",
         "settings",
     ),
     Question(
         "centers",
         "Does it hold at unseen centers?",
-        "Dot: centers in training. Diamond: centers held out.",
+        "Macro AUC. Dot: centers in training. Diamond: centers held out.",
         "centers",
     ),
     Question(
         "focus",
         "Are {focus} tumours found?",
-        "Sensitivity at the threshold that finds 90% on validation.",
+        "Sensitivity on test at the threshold chosen to find 90% on validation.",
         "focus",
     ),
     Question(
-        "failures", "Where does it fail?", "Subgroup minus the rest, Holm-adjusted.", "errors"
+        "failures",
+        "Where does it fail?",
+        "Metric of the subgroup that is named, minus that of the rest.",
+        "errors",
     ),
     Question(
         "localisation",
-        "Does it look at the lesion?",
-        "Grad-CAM maximum on the lesion, against maps of other images.",
+        "Is Grad-CAM on the lesion?",
+        "Share of the test tumours with the Grad-CAM maximum on the lesion. Dotted: chance, and "
+        "maps of other images.",
         "attention",
     ),
     Question(
         "calibration",
-        "Can the probabilities be used?",
+        "Are the probabilities calibrated?",
         "Expected calibration error (ECE) after temperature scaling.",
         "focus",
     ),

@@ -1,17 +1,17 @@
-"""The main findings about each split, and all sentences of the report, from summary.json alone.
+"""The main findings about each split, and the sentences of the report, from a summary alone.
 
-The pages and the terminal take everything that they conclude from here:
+The pages and the terminal take their conclusions from these functions:
 
-- `findings(summary)`: a column for each split, with one finding for each question of `QUESTIONS`.
-  The columns of seen centers come first. A column without a selected setting has a headline that
-  says why, and its findings are `not_assessed`.
-- `written(summary, section)`: what can be written about a section, as `Statement`s. `section` is
-  the anchor of a `Question` (`settings`, `centers`, `focus`, `errors`, `attention`), `options` or
-  `runs`.
-- `completeness(summary)`: the sentence about missing runs; None if there are none.
-- `one_seed(summary)`: the caveat about single seeds, to be shown once; None if it does not apply.
-- `tag_of(row)`: what marks a setting that nothing is concluded about; may be empty.
-- `option_sentences(summary)`: a `Statement` for each of `summary.options`, in the same order.
+- `findings(summary)` returns a column for each split, with one finding for each question of
+  `QUESTIONS`. The columns of seen centers come first. A column without a selected setting has a
+  headline with the reason, and its findings are `not_assessed`, except for a comparison of the best
+  macro AUC with chance.
+- `written(summary, section)` returns the `Statement`s of a section. `section` is the anchor of a
+  `Question` (`settings`, `centers`, `focus`, `errors`, `attention`), `options` or `runs`.
+- `completeness(summary)` returns the sentence on missing runs; None if there are none.
+- `one_seed(summary)` returns the caveat about single seeds; None if it does not apply.
+- `tag_of(row)` returns the tag of a setting that is not above chance; it may be empty.
+- `option_sentences(summary)` returns a `Statement` for each of `summary.options`, in this order.
 """
 
 from btxrd.artifacts.evidence.comparison import SettingRow
@@ -57,12 +57,12 @@ FIND = {
     "failures": find_failures,
     "localisation": find_localisation,
     "calibration": find_calibration,
-}  # by the key of the question
+}  # function by the key of the question
 SHORT_REASONS = {
     "above_chance": "constant predictor",
     "at_chance": "not better than chance",
     "not_known": "too few test images",
-}  # why nothing is concluded, by the skill of a setting
+}  # reason why nothing is concluded, by the skill of the setting
 
 
 def findings(summary: Summary) -> tuple[SplitFindings, ...]:
@@ -96,10 +96,10 @@ def _of_selected(selected: Selected) -> SplitFindings:
 
 
 def _about(row: SettingRow | None) -> str:
-    """Say what is tested."""
+    """Return the centers that are held out, if any, and the number of test images."""
     if row is None:
         return ""
-    images = f"{row.n_test:g} test images"
+    images = count(row.n_test, "test image")
     if row.strategy not in UNSEEN or not row.per_center:
         return images
     centers = "center" if len(row.per_center) == 1 else "centers"
@@ -114,14 +114,15 @@ def _selection(selected: Selected) -> str:
     )
     unranked = ""
     if winner.unranked:
-        unranked = f" {in_words(winner.unranked)} lacked a metric on validation and took no part."
+        lack = "lacks" if len(winner.unranked) == 1 else "lack"
+        unranked = f" {in_words(winner.unranked)} {lack} a metric on validation and took no part."
     val, others = figure(winner.val_macro_auc), len(selected.others) + 1 - len(winner.unranked)
     predicts = "predicts" if winner.of == 1 else "predict"
     able = f" that {predicts} more than one class there" if winner.of < others else ""
     text = f"It has the highest macro AUC on validation ({val}) of {count(winner.of, 'setting')}"
     if winner.of == 1:
         text = f"Its macro AUC on validation is {val}; it is the only setting"
-    return f"{text}{able}.{unranked} On {row.n_test:g} test images: {shown}."
+    return f"{text}{able}.{unranked} On {count(row.n_test, 'test image')}: {shown}."
 
 
 def _of_unselected(one: Unselected, summary: Summary) -> SplitFindings:
@@ -150,7 +151,7 @@ def _of_unselected(one: Unselected, summary: Summary) -> SplitFindings:
 
 
 def _at_chance(one: Unselected, sentence: str) -> Finding:
-    """Show the best macro AUC of a split beside chance."""
+    """Return the finding that compares the highest macro AUC of a split with chance."""
     kind: MarkKind = "unseen" if one.strategy in UNSEEN else "seen"
     best = mark(one.best, kind, "highest macro AUC")
     plot = IntervalPlot(*axis([best], 0.4, 0.6), (best,), (("chance", CHANCE),))
@@ -159,7 +160,7 @@ def _at_chance(one: Unselected, sentence: str) -> Finding:
 
 
 def written(summary: Summary, section: str) -> tuple[Statement, ...]:
-    """Return what can be written about a section of the page; see the top of this module."""
+    """Return the statements of a section of the page; see the docstring of this module."""
     if section == "options":
         said = option_sentences(summary)
         return tuple(one for one in said if not one.text.startswith("Not assessed"))

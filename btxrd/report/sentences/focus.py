@@ -1,4 +1,4 @@
-"""Are tumours of the focus class found, and can the probabilities be used?"""
+"""Sentences about the operating point and the calibration of the selected setting."""
 
 from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.metrics import Clinical, Count, Estimate, OperatingPoint
@@ -13,21 +13,21 @@ from btxrd.evaluation.calibration import (
 from btxrd.evaluation.selection import is_at_bound
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import Selected, axis, kind_of, mark, not_assessed
-from btxrd.report.sentences.wording import format_estimate, percent
+from btxrd.report.sentences.wording import count, format_estimate, percent
 
 KEY = "focus"
 CALIBRATION = "calibration"
-FEWEST = 50  # validation images that a temperature is fitted on
-CLOSE = 0.05  # ECE that an interval must not exceed if the probabilities are called close
+FEWEST = 50  # validation images; a temperature that was fitted on fewer is not judged
+CLOSE = 0.05  # ECE that an interval must not exceed if the probabilities are called calibrated
 
 
 def find_focus(selected: Selected) -> Finding:
-    """Conclude from the operating point of the selected setting."""
+    """Judge the operating point of the selected setting; see `of_point`."""
     return of_point(selected.row)
 
 
 def of_point(row: SettingRow) -> Finding:
-    """Conclude from the sensitivity on test at the threshold that was chosen on val."""
+    """Judge the sensitivity on test at the threshold that was chosen on val."""
     point = row.clinical.operating_point if row.clinical else None
     if point is None:
         reason = f"no validation image is {row.focus}"
@@ -52,7 +52,7 @@ def of_point(row: SettingRow) -> Finding:
 
 
 def _of(row: SettingRow) -> str:
-    """Return the number of test cases of the focus class."""
+    """Return " of N", where N is the number of test cases of the focus class."""
     found = row.per_class.get(row.focus)
     return "" if found is None else f" of {found.support:g}"
 
@@ -73,28 +73,30 @@ def _verdict(outcome: PointVerdict, point: OperatingPoint, row: SettingRow) -> t
 
 def _sentence(outcome: PointVerdict, point: OperatingPoint, row: SettingRow) -> str:
     asked, test = point.val_sensitivity_asked, point.test
-    shown = share(test.sensitivity, against=asked)
-    specificity = share(test.specificity)
-    images, target = f"{row.focus} test images", percent(asked)
-    threshold = f"at the threshold that finds {target} on validation; specificity is {specificity}"
+    shown = share(test.sensitivity, against=asked, interval="95% CI ")
+    specificity = share(test.specificity, interval="95% CI ")
+    target = percent(asked)
     if outcome == "unusable":
         return of_unusable(point, row.focus)
     ending = {
-        "reached": ".",
-        "not_shown": f"; {target} is not shown.",
-        "below": f", below {target}.",
+        "reached": "",
+        "not_shown": f" A sensitivity of {target} is not shown.",
+        "below": f" The sensitivity is below {target}.",
     }[outcome]
-    return f"Finds {shown}{_of(row)} {images}{ending} This is {threshold}."
+    return (
+        f"The model finds {shown}{_of(row)} {row.focus} test images, with a specificity of "
+        f"{specificity}, at the threshold chosen to find {target} on validation.{ending}"
+    )
 
 
 def _rate(row: SettingRow) -> Estimate | None:
-    """Return the share of the focus class that is predicted as background."""
+    """Return the share of the focus class that is predicted as background; None if undefined."""
     found = row.metric(f"{row.focus}_predicted_{row.background}")
     return None if found is None or found.value is None else found
 
 
 def _missed(row: SettingRow) -> str:
-    """Say how many cases of the focus class are predicted as background."""
+    """Return a sentence on the cases of the focus class that are predicted as background."""
     rate, support = _rate(row), row.per_class.get(row.focus)
     if rate is None or support is None:
         return ""
@@ -102,7 +104,7 @@ def _missed(row: SettingRow) -> str:
 
 
 def find_calibration(selected: Selected) -> Finding:
-    """Conclude from the error and the slope of the probabilities after temperature scaling."""
+    """Judge the calibration error and the slope of the probabilities after temperature scaling."""
     row, clinical = selected.row, selected.row.clinical
     if clinical is None:
         reason = "validation and test are the same images"
@@ -119,7 +121,8 @@ def find_calibration(selected: Selected) -> Finding:
     plot = IntervalPlot(max(start, 0.0), end, (one,), ((f"{CLOSE:g}", CLOSE),))
     sentence = _of_calibration(clinical, slope)
     if _is_small(row.n_val):
-        sentence += f" Fitted on {row.n_val:g} images: fewer than {FEWEST}."
+        images = count(row.n_val or 0, "image")
+        sentence += f" The temperature was fitted on {images}, fewer than {FEWEST}."
     return Finding(CALIBRATION, verdict, short, beside, sentence, plot)
 
 
@@ -141,20 +144,27 @@ def _usable(clinical: Clinical, slope: Estimate, n_val: Count | None) -> tuple[V
         return "unclear", "Not enough data"
     if ece.low > CLOSE:
         return "refuted", f"Error above {CLOSE:g}"
-    return ("supported", "Close") if ece.high <= CLOSE else ("partly", f"{CLOSE:g} not shown")
+    if ece.high <= CLOSE:
+        return "supported", f"Error at most {CLOSE:g}"
+    return "partly", f"Error below {CLOSE:g} not shown"
 
 
 def _of_calibration(clinical: Clinical, slope: Estimate) -> str:
     ece = format_estimate(clinical.calibration.after.ece)
     if is_at_bound(clinical.temperature):
-        return f"The temperature is at its bound and cannot be interpreted. ECE is {ece}."
+        return (
+            "The temperature is at the bound of its range, so it cannot be interpreted. ECE is "
+            f"{ece} after temperature scaling."
+        )
     if slope.value is None:
         return f"ECE is {ece} after temperature scaling."
     shown = f"{slope.value:.2f}"
     if slope.low is not None and slope.high is not None:
         shown += f" (95% CI {slope.low:.2f} to {slope.high:.2f})"
     if slope.high is not None and slope.high < 1:
-        return f"Too confident: slope {shown}. ECE is {ece} after temperature scaling."
+        return f"Too confident: the slope is {shown}. ECE is {ece} after temperature scaling."
     if slope.low is not None and slope.low > 1:
-        return f"Not confident enough: slope {shown}. ECE is {ece} after temperature scaling."
-    return f"ECE is {ece} after temperature scaling, slope {shown}."
+        return (
+            f"Not confident enough: the slope is {shown}. ECE is {ece} after temperature scaling."
+        )
+    return f"ECE is {ece} after temperature scaling, and the slope is {shown}."

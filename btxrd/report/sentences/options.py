@@ -1,4 +1,4 @@
-"""What one option changes, over all pairs of settings that differ in it alone."""
+"""Sentences on the effect of an option, over all pairs of settings that differ in it alone."""
 
 from btxrd.artifacts.evidence.verdicts import JudgedDifference, OptionContrast
 from btxrd.artifacts.summary import Summary
@@ -30,7 +30,10 @@ def option_sentences(summary: Summary) -> tuple[Statement, ...]:
 
 
 def option_sentence(contrast: OptionContrast, summary: Summary) -> str:
-    """Say what an option changes; nothing is said about a setting that is not above chance."""
+    """Return the sentences on the effect of an option.
+
+    Nothing is concluded if a setting of a pair is not shown to be better than chance.
+    """
     reason = _reason(contrast, summary)
     if reason:
         return f"Not assessed: {reason}."
@@ -44,7 +47,7 @@ def option_sentence(contrast: OptionContrast, summary: Summary) -> str:
 
 
 def _reason(contrast: OptionContrast, summary: Summary) -> str | None:
-    """Name the settings that are not shown to be above chance."""
+    """Return which settings are not shown to be better than chance; None if all are."""
     names = {name for pair in contrast.pairs for name in (pair.one, pair.other)}
     poor = [
         row.setting
@@ -85,7 +88,7 @@ def _of_auc(contrast: OptionContrast, changed: JudgedDifference, margin: str) ->
 
 
 def _size(changed: JudgedDifference) -> str:
-    """Format a difference without its sign."""
+    """Format an absolute difference with its interval."""
     one = changed if (changed.value or 0) >= 0 else flipped(changed)
     ends = format_interval(one)
     text = figure(one.value or 0)
@@ -102,7 +105,7 @@ def _of_pairs(contrast: OptionContrast) -> str:
 
 
 def _of_peak(peak: JudgedDifference) -> str:
-    """Say how the share of the tumours with the Grad-CAM maximum on the lesion changes."""
+    """Return a sentence on the share of the tumours with the Grad-CAM maximum on the lesion."""
     if peak.value is None:
         return "The change in Grad-CAM is undefined."
     one = flipped(peak) if peak.value < 0 else peak
@@ -116,7 +119,10 @@ def _of_peak(peak: JudgedDifference) -> str:
     if peak.verdict in ("better", "worse"):
         return f"{place[0].upper()}{place[1:]} in {points}{ends} {more} of the test tumours."
     if peak.verdict == "no_difference":
-        return f"No difference above the margin in how often {place}: {points} {more}{ends}."
+        return (
+            f"No difference above the margin in the share of tumours for which {place}: {points} "
+            f"{more}{ends}."
+        )
     if peak.verdict == "not_tested":
-        return f"Not tested: how often {place}."
+        return f"Not tested: the share of tumours for which {place}."
     return f"Not enough data to tell whether {place} more often: {points} {more}{ends}."

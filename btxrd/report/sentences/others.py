@@ -1,4 +1,4 @@
-"""Is the selected setting better than the other settings of its split?"""
+"""Sentences that compare the selected setting with the other settings of its split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ CLOSEST = 12  # settings that the plot shows
 
 @dataclass(frozen=True)
 class Other:
-    """Another setting, and how far the selected one is ahead of it.
+    """The difference in macro AUC between the selected setting and another one.
 
     Attributes:
         row: The other setting.
-        judged: The difference as it is in the summary: other minus selected.
-        ahead: Selected minus other.
+        judged: Difference as in the summary: other minus selected.
+        ahead: Difference in the other direction: selected minus other.
     """
 
     row: SettingRow
@@ -41,21 +41,26 @@ class Other:
 
     @property
     def by(self) -> str:
-        """Difference without its sign, and its interval likewise."""
+        """Absolute difference and its interval, as text."""
         one = self.ahead if (self.ahead.value or 0) >= 0 else flipped(self.ahead)
         return format_estimate(one, interval=interval_name(self.judged))
 
     @property
     def size(self) -> float:
-        """Difference without its sign."""
+        """Absolute difference."""
         return abs(self.ahead.value or 0)
 
 
 @dataclass(frozen=True)
 class Sorted:
-    """The other settings by what was shown about them, from the view of the reader.
+    """The other settings by the verdict on them.
 
-    `worse` are significantly worse than the selected setting, `better` significantly better.
+    Attributes:
+        worse: Significantly worse than the selected setting.
+        better: Significantly better than the selected setting.
+        alike: Without a difference above the margin.
+        unclear: With too few data to tell.
+        untested: Not tested.
     """
 
     worse: list[Other]
@@ -71,16 +76,16 @@ class Sorted:
 
     @property
     def tested(self) -> list[Other]:
-        """All that were tested."""
+        """The settings that were tested."""
         return [*self.worse, *self.better, *self.alike, *self.unclear]
 
 
 def find_others(selected: Selected) -> Finding:
-    """Conclude from the simultaneous intervals of the differences in macro AUC."""
+    """Judge the differences in macro AUC by their simultaneous intervals."""
     found = _sorted(selected.others)
     if not found.total:
-        text = "Nothing was tested on the same images. Give a key several values to compare "
-        return not_assessed(KEY, "Nothing to compare", f"{text}settings: `experiment=A,B`.")
+        text = "No other setting was tested on the same images. To compare settings, give a key "
+        return not_assessed(KEY, "Nothing to compare", f"{text}several values: `experiment=A,B`.")
     if not found.tested:
         reason = _why_untested(selected, found.untested)
         return not_assessed(KEY, "Not tested", f"Not tested: {reason}.", reason)
@@ -119,7 +124,7 @@ def _why_untested(selected: Selected, rows: Sequence[SettingRow]) -> str:
 
 
 def _verdict(found: Sorted, summary: Summary) -> tuple[Verdict, str, str]:
-    """Return the verdict, the short form of it, and what stands beside it."""
+    """Return the verdict, its short form, and the text beside it."""
     total, alike = found.total, f"No difference above {margin_of(summary.margin)}"
     if found.better:
         number = len(found.better)
@@ -128,19 +133,17 @@ def _verdict(found: Sorted, summary: Summary) -> tuple[Verdict, str, str]:
     if len(found.worse) == total:
         short = "Better than the other" if total == 1 else f"Better than {all_of(total)}"
         smallest = min(one.size for one in found.worse)
-        return (
-            "supported",
-            short,
-            f"{'by' if total == 1 else 'smallest difference'} " + figure(smallest),
-        )
+        beside = f"{'by' if total == 1 else 'smallest difference'} {figure(smallest)}"
+        return "supported", short, "; ".join([beside, *_constants(found.worse, total)])
     if found.worse:
         rest = [
             (len(found.unclear), "not enough data for {}"),
             (len(found.alike), f"{alike[0].lower()}{alike[1:]} from {{}}"),
             (len(found.untested), "{} not tested"),
         ]
-        beside = "; ".join(text.format(number) for number, text in rest if number)
-        return "partly", f"Better than {len(found.worse)} of {total}", beside
+        beside = [text.format(number) for number, text in rest if number]
+        beside += _constants(found.worse, total)
+        return "partly", f"Better than {len(found.worse)} of {total}", "; ".join(beside)
     if found.unclear:
         (first, *_), number = found.unclear, len(found.unclear)
         beside = f"for {number} of {total}"
@@ -148,6 +151,14 @@ def _verdict(found: Sorted, summary: Summary) -> tuple[Verdict, str, str]:
             beside = format_estimate(first.ahead, signed=True, interval="")
         return "unclear", "Not enough data", beside
     return "refuted", alike, f"from {count(len(found.alike), 'setting')}"
+
+
+def _constants(worse: Sequence[Other], total: int) -> list[str]:
+    """Return a remark on the settings that predict one class only, if there are any."""
+    number = sum(one.row.is_constant for one in worse)
+    if not number:
+        return []
+    return ["the other is constant" if total == 1 else f"{number} of these constant"]
 
 
 def _sentence(found: Sorted, selected: Selected) -> str:
@@ -196,6 +207,10 @@ def _of_worse(found: Sorted, margin: str) -> str:
         number = "This difference is" if total == 1 else f"{small} of these differences are"
         number = "1 of these differences is" if total > 1 and small == 1 else number
         text += f" {number} below {margin}."
+    constant = [one.row.setting for one in found.worse if one.row.is_constant]
+    if constant:
+        predict = "predicts" if len(constant) == 1 else "predict"
+        text += f" {in_words(constant)} {predict} one class for all test images."
     return text
 
 
@@ -205,7 +220,10 @@ def _of_alike(alike: Sequence[Other], margin: str) -> str:
     if len(alike) == 1:
         one = alike[0]
         shown = format_estimate(one.ahead, signed=True, interval=interval_name(one.judged))
-        return f"No difference above {margin} from {one.row.setting}: {shown}. Choose by cost."
+        return (
+            f"No difference above {margin} from {one.row.setting}: {shown}. Choose between the two "
+            "by cost."
+        )
     return f"No difference above {margin} from {len(alike)} settings. Choose among them by cost."
 
 
@@ -217,7 +235,7 @@ def _of_unclear(found: Sorted, margin: str) -> str:
     if len(unclear) == 1:
         one = unclear[0]
         shown = format_estimate(one.ahead, signed=True, interval=interval_name(one.judged))
-        text = f"Not enough data to tell from {one.row.setting}: {shown}."
+        text = f"Not enough data to tell whether it is better than {one.row.setting}: {shown}."
     else:
         which = (
             f"{all_of(found.total)} other settings" if len(unclear) == found.total else len(unclear)

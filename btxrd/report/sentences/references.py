@@ -1,4 +1,4 @@
-"""Is the selected setting better than chance and than models without pixels?"""
+"""Sentences that compare the selected setting with chance and with models without pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from btxrd.report.sentences.selected import CHANCE, Selected, axis, mark
 from btxrd.report.sentences.wording import all_of, flipped, format_estimate, margin_of
 
 KEY = "references"
-UNMODIFIED = "unmodified"  # the variant that the differences are from
+UNMODIFIED = "unmodified"  # variant that the models without pixels are compared with
 Outcome = Literal["better", "worse", "no_difference", "not_enough_data", "not_computed"]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A model without pixels, and how far the selected setting is ahead of it.
+    """The difference in macro AUC between the selected setting and a model without pixels.
 
     Attributes:
         reference: The model without pixels.
         ahead: Selected minus reference, on the test cases that can be masked.
-        outcome: What the interval shows about the selected setting.
+        outcome: Conclusion from the interval about the selected setting.
     """
 
     reference: Reference
@@ -31,17 +31,17 @@ class Compared:
 
     @property
     def name(self) -> str:
-        """The model in words."""
+        """Name of the model, in words."""
         return self.reference.name.replace("_", " ")
 
     @property
     def size(self) -> float:
-        """How far the selected setting is ahead."""
+        """Value of the difference; 0 if it is undefined."""
         return self.ahead.value or 0
 
 
 def find_references(selected: Selected) -> Finding:
-    """Conclude from the paired differences of macro AUC on the same test cases."""
+    """Judge the paired differences in macro AUC on the same test cases."""
     found = [_compared(selected, one) for one in selected.references]
     verdict, short, beside = _verdict(found)
     return Finding(KEY, verdict, short, beside, _sentence(selected, found), _plot(selected))
@@ -66,10 +66,9 @@ def _outcome(ahead: Estimate, margin: float) -> Outcome:
 
 
 def _verdict(found: Sequence[Compared]) -> tuple[Verdict, str, str]:
-    """Return the verdict, the short form of it, and what stands beside it."""
+    """Return the verdict, its short form, and the text beside it."""
     worse = [one for one in found if one.outcome == "worse"]
     rest = [one for one in found if one.outcome != "better"]
-    total = len(found) + 1  # chance is one
     if not found:
         return "partly", "Better than chance", "models without pixels: not computed"
     if worse:
@@ -78,11 +77,15 @@ def _verdict(found: Sequence[Compared]) -> tuple[Verdict, str, str]:
         return "refuted", f"The {least.name} model is better", f"by {by}"
     if not rest:
         least = min(found, key=lambda one: one.size)
-        return "supported", f"Better than {all_of(total)}", _beside(least)
+        models = f"{all_of(len(found))} models" if len(found) > 1 else f"the {least.name} model"
+        return "supported", f"Better than chance and {models}", _beside(least)
     least = min(rest, key=lambda one: one.size)
     if len(rest) == len(found) and least.outcome == "not_enough_data":
-        return "unclear", f"Not enough data: {least.name}", _beside(least)
-    return "partly", f"Better than {total - len(rest)} of {total}", _beside(least)
+        return "unclear", "Not enough data", _beside(least)
+    if len(rest) == len(found):
+        return "partly", "Better than chance only", _beside(least)
+    models = f"{len(found) - len(rest)} of {len(found)} models"
+    return "partly", f"Better than chance and {models}", _beside(least)
 
 
 def _beside(one: Compared) -> str:
@@ -108,13 +111,18 @@ def _of_reference(one: Compared, margin: str) -> str:
         "worse": f"The {one.name} model, without pixels, is better by "
         f"{format_estimate(flipped(one.ahead))}.",
         "no_difference": f"No difference above {margin} from the {one.name} model: {signed}.",
-        "not_enough_data": f"Not enough data to tell from the {one.name} model: {signed}.",
+        "not_enough_data": f"Not enough data to tell whether it is better than the {one.name} "
+        f"model: {signed}.",
         "not_computed": f"The difference from the {one.name} model was not computed.",
     }[one.outcome]
 
 
 def _plot(selected: Selected) -> IntervalPlot | None:
-    """Draw the test images that can be masked, if there are references, and all otherwise."""
+    """Return the plot of macro AUC beside chance and the models without pixels.
+
+    Macro AUC is that on the test images that can be masked, as that of the models without pixels.
+    Without such models, it is that on all test images.
+    """
     own, label = selected.row.metric("macro_auc"), "macro AUC"
     references = [
         (one.name.replace("_", " "), one.macro_auc.value)

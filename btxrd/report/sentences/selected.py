@@ -1,4 +1,4 @@
-"""The selected setting of a split, with what a summary says about it."""
+"""The selected setting of a split, and the parts of a summary that are about it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from btxrd.report.generalisation import UNSEEN
 from btxrd.report.sentences.finding import Finding, Mark, MarkKind
 
 CHANCE = 0.5  # macro AUC
-SMALLEST = 1e-9  # so that rounding does not add a step to an axis
+SMALLEST = 1e-9  # tolerance in steps, so that a rounding error does not add a step to an axis
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Selected:
     """The selected setting of a split.
 
     Attributes:
-        summary: All that is known.
-        winner: The selection.
-        row: The selected setting.
+        summary: Content of summary.json.
+        winner: Result of the selection on the split.
+        row: Metrics of the selected setting.
     """
 
     summary: Summary
@@ -43,7 +43,7 @@ class Selected:
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        """The gaps between it and its equals at seen or unseen centers."""
+        """Generalisation gaps of the setting, at seen or at unseen centers."""
         mine = set(self.row.runs)
         return tuple(gap for gap in self.summary.generalisation_gap if mine & set(gap.runs))
 
@@ -56,29 +56,29 @@ class Selected:
 
     @property
     def subgroups(self) -> tuple[Subgroup, ...]:
-        """Its test cases by what they have in common."""
+        """Subgroups of its test cases."""
         return tuple(
             one for one in self.summary.subgroups if one.split_hash == self.winner.split_hash
         )
 
     @property
     def is_unseen(self) -> bool:
-        """Whether its test cases are of centers without training cases."""
+        """Whether its test cases are from centers without training cases."""
         return self.row.strategy in UNSEEN
 
     @property
     def kind(self) -> MarkKind:
-        """The sign of its marks."""
+        """Kind of its marks in plots."""
         return kind_of(self.row)
 
     @property
     def about(self) -> str:
-        """The setting and its split in a few words."""
+        """Name of the setting, and title of its split."""
         return f"{self.row.setting}, {self.row.split}"
 
 
 def kind_of(row: SettingRow) -> MarkKind:
-    """Return the sign of the marks of a setting."""
+    """Return the kind of the marks of a setting in plots."""
     return "unseen" if row.strategy in UNSEEN else "seen"
 
 
@@ -89,12 +89,12 @@ def selected_settings(summary: Summary) -> list[Selected]:
 
 
 def row_of(summary: Summary, run: str) -> SettingRow | None:
-    """Return the setting of a run."""
+    """Return the setting that a run belongs to; None if the run is not scored."""
     return next((row for row in summary.settings if run in row.runs), None)
 
 
 def chance_reason(row: SettingRow) -> str | None:
-    """Say why nothing is concluded about a setting; None if it is better than chance."""
+    """Return why nothing is concluded about a setting; None if it is better than chance."""
     if row.is_constant:
         return "it is a constant predictor"
     auc = row.metric("macro_auc")
@@ -108,19 +108,29 @@ def chance_reason(row: SettingRow) -> str | None:
 
 
 def not_assessed(key: str, short: str, sentence: str, beside: str = "") -> Finding:
-    """Return a finding without a verdict, and the reason."""
+    """Return a finding without a verdict, whose texts give the reason."""
     return Finding(key, "not_assessed", short, beside, sentence, None)
 
 
 def mark(found: Estimate, kind: MarkKind, label: str = "", *, is_hollow: bool = False) -> Mark:
-    """Return the mark of a metric that has a value."""
+    """Return the mark of a metric in a plot.
+
+    Raises:
+        ValueError: If the metric has no value.
+    """
     if found.value is None:
         raise ValueError("a metric without a value has no mark")
     return Mark(found.value, found.low, found.high, kind, is_hollow, label)
 
 
 def axis(marks: Iterable[Mark], *further: float, step: float = 0.05) -> tuple[float, float]:
-    """Return the ends of an axis that holds marks and further values, at multiples of a step."""
+    """Return the ends of an axis that includes all marks and further values.
+
+    Args:
+        marks: Marks with their intervals.
+        further: Other values that the axis includes.
+        step: Distance of which both ends are multiples.
+    """
     values = list(further)
     for one in marks:
         values += [value for value in (one.value, one.low, one.high) if value is not None]

@@ -1,4 +1,4 @@
-"""Sentences about the sweep as a whole, and about a setting that nothing can be concluded about."""
+"""Sentences about a sweep, about constant settings, and about splits without a selection."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from btxrd.report.sentences.wording import count, format_estimate
 
 
 def completeness(summary: Summary) -> str | None:
-    """Say which runs and seeds are missing; None if all runs are complete and used."""
+    """Return a sentence on incomplete runs and missing seeds; None if all runs are used."""
     rows = summary.runs
     done = sum(row.state == "complete" and not row.error for row in rows)
     if done == len(rows):
@@ -35,23 +35,25 @@ def completeness(summary: Summary) -> str | None:
 
 
 def one_seed(summary: Summary) -> str | None:
-    """Say that networks are compared, not settings; None if some setting has several seeds."""
+    """Return a caveat about single seeds; None if a setting has several seeds."""
     if not summary.settings or any(len(row.seeds) > 1 for row in summary.settings):
         return None
     if max(Counter(row.split for row in summary.settings).values()) == 1:
         start = "Each result is of one trained network."
-        return f"{start} Run `seed=0,1,2` to conclude about the setting."
-    return "This compares trained networks. Run `seed=0,1,2` to compare settings."
+        return f"{start} Add `seed=0,1,2` to draw conclusions about the setting."
+    return (
+        "The sweep compares trained networks, not settings. Add `seed=0,1,2` to compare settings."
+    )
 
 
 def constant_of(row: SettingRow) -> str | None:
-    """Return the class that every run of a setting predicts for every case; None if none does."""
+    """Return the class that all runs of a setting predict for all test cases; None if none is."""
     classes = set(row.constant.values())
     return classes.pop() if len(classes) == 1 and row.is_constant else None
 
 
 def tag_of(row: SettingRow, run: str | None = None) -> str:
-    """Return what marks a setting, or one run of it, in a table; empty if it is above chance."""
+    """Return a tag for a setting in a table, or for one run of it; empty if none is needed."""
     if run in row.constant:
         return f"constant: every image “{row.constant[run]}”"
     if row.constant and run is None:
@@ -67,7 +69,7 @@ def tag_of(row: SettingRow, run: str | None = None) -> str:
 
 
 def constant_sentence(row: SettingRow) -> str:
-    """Say that a setting predicts one class for all test images; empty if it does not."""
+    """Return a sentence on runs that predict one class for all test images; empty without any."""
     name = constant_of(row)
     if name is not None:
         return f"Constant predictor: all {row.n_test:g} test images are predicted {name}."
@@ -82,11 +84,11 @@ def constant_sentence(row: SettingRow) -> str:
 
 
 def unselected_headline(one: Unselected, row: SettingRow | None) -> tuple[str, str, str]:
-    """Return the headline of a split without a selected setting, the reason, and both in full."""
+    """Return the headline of a split without a selected setting, the reason, and a sentence."""
     best = format_estimate(one.best)
     none = "No setting is selected"
     if one.reason == "no_val":
-        reason = "no setting has a macro AUC on validation images of its own"
+        reason = "no setting has a macro AUC on a separate validation partition"
         if one.strategy == "random":
             reason = "validation and test are the same images"
         return none, reason, f"{none}: {reason}."

@@ -1,4 +1,4 @@
-"""How sentences of the report write metrics, numbers and names."""
+"""Format metrics, numbers and names for the sentences of the report."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from btxrd.artifacts.evidence.verdicts import JudgedDifference
 from btxrd.artifacts.metrics import Estimate
 from btxrd.pages import percent as percent
 
-MINUS = "−"  # the sign, not a hyphen
+MINUS = "−"  # the minus sign, not a hyphen
 NOT_KNOWN = "not known"
 
 
 def figure(value: float, *, signed: bool = False) -> str:
-    """Format a number with three decimals, or with four if it would become 0."""
+    """Format a number with three decimals, or with four if three would show 0."""
     text = f"{abs(value):.4f}" if abs(value) < 0.0005 else f"{abs(value):.3f}"
     if float(text) == 0:
         text = "0.000"
@@ -32,10 +32,10 @@ def format_estimate(
 
     Args:
         found: The metric; "not known" if it has no value.
-        as_percent: Whether it is a share.
-        signed: Whether its value has a plus sign if it is above 0.
-        against: Share that the sentence compares it with.
-        interval: What precedes the ends in the parentheses.
+        as_percent: Whether the metric is a share, which is written as a percentage.
+        signed: Whether a value above 0 has a plus sign.
+        against: Share that the sentence compares it with; see `btxrd.pages.percent`.
+        interval: Text before the ends in the parentheses.
     """
     if found is None or found.value is None:
         return NOT_KNOWN
@@ -59,7 +59,7 @@ def _shown(value: float, is_share: bool, against: float | None, signed: bool) ->
 
 
 def interval_name(difference: JudgedDifference) -> str:
-    """Name the interval of a difference: it holds together with those of the other tests."""
+    """Return the name of the interval of a difference, which is simultaneous for several tests."""
     return "simultaneous 95% CI " if difference.tests > 1 else "95% CI "
 
 
@@ -69,7 +69,7 @@ def format_difference(difference: JudgedDifference, *, signed: bool = False) -> 
 
 
 def flipped(found: Estimate) -> Estimate:
-    """Return the difference in the other direction."""
+    """Return a difference in the other direction: with the sign of all values changed."""
 
     def negative(value: float | None) -> float | None:
         return None if value is None else 0.0 - value
@@ -78,20 +78,20 @@ def flipped(found: Estimate) -> Estimate:
 
 
 def margin_of(value: float) -> str:
-    """Format a margin as a user wrote it."""
+    """Format a margin without trailing zeros."""
     return f"{value:g}"
 
 
 def count(number: float, noun: str) -> str:
-    """Format a number of things; the mean over seeds may not be whole."""
+    """Format a number with its noun, such as "1 run" or "2.5 images" (a mean over seeds)."""
     return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
 
 
 def all_of(number: int) -> str:
-    """Say that all of several things are meant."""
+    """Return "both" for 2, and "all N" for another number."""
     return "both" if number == 2 else f"all {number}"
 
 
 def in_words(names: Sequence[str]) -> str:
-    """List names in a sentence."""
+    """Join names with commas and "and"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
