@@ -58,8 +58,8 @@ def test_peak_is_of_the_maps_that_remain(run):
     counts = replace(found.maps, ok=3, empty=2, saturated=0)
     gradcam = {"all": replace(found, n=5, maps=counts)}
     card = card_of(run, replace(metrics, gradcam=gradcam))
-    assert "for 5 test tumours; 2 empty and 0 saturated maps are excluded." in card
-    assert "In the remaining 3, the peak lies on the lesion in" in card
+    assert "for 5 test tumours. Excluded: 2 empty maps and 0 saturated maps." in card
+    assert "% of the remaining 3 maps." in card.replace("%)", "%")
     unusable = {"all": replace(found, maps=replace(counts, ok=0))}
     assert "No map remains" in card_of(run, replace(metrics, gradcam=unusable))
     assert "No test tumour has an outline" in card_of(run, replace(metrics, gradcam={}))
@@ -75,7 +75,7 @@ def test_peak_is_of_the_maps_that_remain(run):
             "weights: the file `a.pt` as configured; how",
         ),
         ({"split__groups": "whole"}, "if the table has age and gender"),
-        ({"split__groups": "none"}, "may be in several partitions, so the metrics are too high"),
+        ({"split__groups": "none"}, "may be in several partitions, so the metrics may be too high"),
         ({"annotations__kind": "none"}, "Annotations used in training: none."),
     ],
 )
@@ -103,13 +103,13 @@ def test_card_has_the_overrides_of_the_run(run):
     assert "`config.yaml` contains the whole config." in card_of(run)
     (run / ".hydra").mkdir()
     (run / ".hydra" / "overrides.yaml").write_text("- seed=3\n- split.held_out=[2, 3]\n")
-    assert "    python -m btxrd.run seed=3 'split.held_out=[2, 3]'" in card_of(run)
+    assert "    btxrd run seed=3 'split.held_out=[2, 3]'" in card_of(run)
 
 
 def test_card_names_the_checkpoint(run):
     content = json.loads((run / "checkpoints" / "best.json").read_text())
     card = card_of(run)
-    assert f"Epoch {content['epoch']} of at most" in card
+    assert f"of epoch {content['epoch']} of at most" in card
     assert f"fingerprint `{content['fingerprint']}`" in card
     assert "must not be used" in card
 
@@ -151,8 +151,8 @@ def test_card_warns_of_an_unusable_threshold(run):
                    specificity=Estimate(0.99, 0.9, 1))  # fmt: skip
     clinical = replace(metrics.clinical, operating_point=replace(point, test=test))
     assert (
-        "> **Do not use this threshold:** it finds 4% (1% to 13%) of malignant images, and marks "
-        "1% of the other images as malignant."
+        "> **Do not use this threshold:** on test, it finds 4% (95% CI 1% to 13%) of the malignant "
+        "images, and marks 1% of the other images as malignant."
     ) in card_of(run, replace(metrics, clinical=clinical))
 
 

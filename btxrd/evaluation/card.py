@@ -17,6 +17,7 @@ from btxrd.config.schema import Config
 from btxrd.errors import DamagedError
 from btxrd.evaluation.calibration import judged, of_missed, of_unusable
 from btxrd.evaluation.metrics import METRICS, headline_metrics
+from btxrd.evaluation.selection import is_at_bound
 from btxrd.pages import render
 from btxrd.runtime.files import is_there, read_file
 
@@ -25,11 +26,15 @@ CHANCE = 0.5  # macro AUC
 
 
 def card_of(run_dir: Path, metrics: RunMetrics) -> str:
-    """Return the model card of a run, from its files and its metrics.
+    """Return the model card of a run, as Markdown.
+
+    Args:
+        run_dir: Folder of the run.
+        metrics: Metrics of the run.
 
     Raises:
-        InputError: If a file is damaged.
-        OSError: If it cannot be read.
+        InputError: If a file is damaged or missing.
+        OSError: If a file cannot be read.
     """
     config = read_config(run_dir).config
     split = read_split(run_dir)
@@ -43,6 +48,7 @@ def card_of(run_dir: Path, metrics: RunMetrics) -> str:
         annotations=config.annotations.title,
         sidecar=sidecar,
         metrics=metrics,
+        at_bound=metrics.clinical is not None and is_at_bound(metrics.clinical.temperature),
         warnings=warnings_of(config, metrics),
         missed=_missed(metrics),
         overrides=_overrides(run_dir),
@@ -58,7 +64,7 @@ def card_of(run_dir: Path, metrics: RunMetrics) -> str:
 
 
 def warnings_of(config: Config, metrics: RunMetrics) -> list[str]:
-    """Return what a reader must know before any metric."""
+    """Return the warnings at the top of a card: synthetic data, no skill, unusable threshold."""
     found = []
     if config.data.phantom is not None:
         drawn = f"{config.data.phantom.cases} drawn radiographs, not patients"
@@ -84,7 +90,7 @@ def warnings_of(config: Config, metrics: RunMetrics) -> list[str]:
 
 
 def _missed(metrics: RunMetrics) -> str:
-    """Say how many test cases of the focus class are predicted as background."""
+    """Return a sentence on the test cases of the focus class that are predicted as background."""
     names, test = metrics.class_names, metrics.test
     found = test.values.get(f"{names.focus}_predicted_{names.background}")
     support = test.per_class[names.focus].support

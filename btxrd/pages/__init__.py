@@ -1,4 +1,4 @@
-"""Pages, from the templates in this folder."""
+"""Render the templates in this folder: the HTML pages and the model card."""
 
 import shlex
 from functools import cache
@@ -10,13 +10,21 @@ from markupsafe import Markup, escape
 
 
 def render(template: str, **content: Any) -> str:
-    """Fill in a template; a name that it lacks is an error, and text in HTML is escaped."""
+    """Return a template with its variables filled in; text in HTML is escaped.
+
+    Args:
+        template: Path of the template in this folder, such as `sweep/report.html.j2`.
+        content: Values of its variables.
+
+    Raises:
+        jinja2.UndefinedError: If the template uses a variable that is not in `content`.
+    """
     return _environment(".html" in template).get_template(template).render(**content)
 
 
 @cache
 def _environment(escapes: bool) -> Environment:
-    """Return what compiles the templates, once for all pages of a process."""
+    """Return the Jinja environment with the filters of the templates."""
     environment = Environment(
         loader=PackageLoader("btxrd.pages", ""),
         autoescape=escapes,
@@ -38,13 +46,14 @@ def _environment(escapes: bool) -> Environment:
             "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
         ),
         "words": lambda name: name.replace("_", " "),
+        "counted": lambda number, noun: f"{number:g} {noun}{'' if number == 1 else 's'}",
         "duration": duration,
     }
     return environment
 
 
 def prose(text: str) -> Markup:
-    """Write a sentence in HTML; what is between backticks is code."""
+    """Return a sentence as HTML; text between backticks becomes code."""
     parts = [
         Markup("<code>{}</code>").format(part) if at % 2 else escape(part)
         for at, part in enumerate(text.split("`"))
@@ -53,20 +62,28 @@ def prose(text: str) -> Markup:
 
 
 def true_minus(text: str) -> str:
-    """Write a number with the sign for minus; one that rounds to 0 has no sign."""
+    """Return a number with a minus sign for its hyphen; a number that shows 0 has no sign."""
     is_zero = not any(digit in text for digit in "123456789")
     return text.lstrip("+-") if is_zero else text.replace("-", "−")
 
 
 def duration(seconds: float) -> str:
-    """A time as a person says it."""
+    """Format a duration in seconds, minutes or hours, by its length in seconds."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def percent(value: float, *, against: float | None = None) -> str:
-    """A share; with a decimal if it would become 0%, 100% or the share that it is compared with."""
+    """Format a share as a percentage.
+
+    It has a decimal only if, without one, a share that is not 0, 1 or `against` would be written
+    like that limit.
+
+    Args:
+        value: Share, from 0 to 1.
+        against: Share that the text compares it with; None if it does not.
+    """
     limits = (0.0, 1.0) if against is None else (0.0, 1.0, against)
     hides = any(limit != value and abs(value - limit) < 0.00501 for limit in limits)
     return f"{value:.1%}" if hides else f"{value:.0%}"
