@@ -40,6 +40,7 @@ def _launch() -> int:
     if typed.shows:
         _show(typed)
         return 0
+    from btxrd.execution.forecast import describe_duration
     from btxrd.execution.job import do_one
     from btxrd.execution.launch import backup_checkpoints, check, launch, saying_how_to_resume
     from btxrd.execution.preflight import check_sweep_folder
@@ -76,7 +77,10 @@ def _launch() -> int:
 
     with saying_how_to_resume(resume) as end:
         command = shlex.join(sys.argv[1:])
-        code = launch(wanted, found, wanted.at_once(found), command, job, write_summary)
+        at_once = wanted.at_once(found)
+        if (expected := describe_duration(wanted, found, at_once)) is not None:
+            print(expected)
+        code = launch(wanted, found, at_once, command, job, write_summary)
         left = [at for at in wanted.runs if at not in found.refused]
         end.is_over = code == 0 or not (wanted.sweeper or can_resume(left))
     return code

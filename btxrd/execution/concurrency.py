@@ -69,7 +69,7 @@ def choose_at_once(
     candidates = _candidates(len(runs), gpus)
     if len(candidates) < 2:
         return 1, "there is one run to do" if len(runs) == 1 else "there is one core"
-    if sum(_images(config, cases) for config, cases in runs) < WORTH_MEASURING:
+    if sum(least_images(config, cases) for config, cases in runs) < WORTH_MEASURING:
         return 1, "there is too little to do to measure more"
     config, _ = runs[0]
     try:
@@ -86,7 +86,7 @@ def _candidates(runs: int, gpus: int) -> list[int]:
     return sorted({*doubled, min(gpus, most)} - {0})
 
 
-def _images(config: Config, cases: int) -> float:
+def least_images(config: Config, cases: int) -> float:
     """Return the least number of images that a run trains on, in images of 224 px."""
     recipe = config.training
     epochs = min(recipe.epochs, recipe.patience + 1)
