@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import fates
@@ -14,6 +15,7 @@ from checkout import environment
 from fates import rows_of, wait_for
 
 from btxrd.artifacts.plan import read_plan
+from btxrd.execution import launch
 from btxrd.execution.status import read_status
 
 LAUNCHERS = [pytest.param("basic", marks=pytest.mark.slow), "joblib"]
@@ -163,6 +165,21 @@ def test_a_signal_ends_a_sweep_in_order(launcher, number, start, tmp_path):
     assert (states[0], states[2]) == ("interrupted", "missing")
     assert states[1] == "missing" if launcher == "basic" else states[1] != "running"
     assert "Winner" in printed
+
+
+def test_a_sweep_that_does_not_end_after_a_signal_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "PATIENCE", -29.9)
+    before = {number: signal.getsignal(number) for number in launch.ENDING}
+    received = []
+    try:
+        with pytest.raises(SystemExit), launch._stopping_in_order(tmp_path, received):
+            signal.raise_signal(signal.SIGTERM)
+            for _ in range(100):
+                time.sleep(0.1)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert received == [signal.SIGTERM]
 
 
 def test_a_killed_run_is_failed_and_the_next_one_goes_on(start, tmp_path):
