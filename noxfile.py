@@ -1,14 +1,17 @@
-"""Checks, each in an environment of its own making: `nox -l` lists them."""
+"""Checks, each of which makes its own environment: `nox -l` lists them."""
 
 import os
+import re
+import shlex
 import tempfile
+from pathlib import Path
 
 import nox
 from packaging.requirements import Requirement
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = (
-    "virtualenv"  # uv would fetch another torch than pip is set up for
+    "virtualenv"  # uv does not read pip's settings, and may install another torch
 )
 nox.options.sessions = ["tests", "lint", "types"]
 
@@ -21,26 +24,62 @@ PARALLEL = ("-n", str(CORES), "--dist", "worksteal")
 
 @nox.session(reuse_venv=True)
 def tests(session: nox.Session) -> None:
-    """Run the tests that are not slow, in parallel; `-- tests/test_run.py` runs some of them."""
+    """Run the default tests in parallel. `-- tests/test_run.py` runs some of them."""
     session.install("-e", ".[dev]")
     session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(reuse_venv=True)
 def slow(session: nox.Session) -> None:
-    """Run the slow tests."""
+    """Run the tests that take minutes."""
     session.install("-e", ".[dev]")
     session.run("pytest", "-m", "slow", *PARALLEL, *session.posargs)
 
 
 @nox.session(reuse_venv=True)
 def oldest(session: nox.Session) -> None:
-    """Run the tests that are not slow with the oldest releases that pyproject.toml allows."""
+    """Run the default tests with the oldest release of each dependency that is allowed."""
+    session.install(*_oldest_releases(), "-e", ".[dev]")
+    session.run("pytest", *PARALLEL, *session.posargs)
+
+
+@nox.session(reuse_venv=True)
+@nox.parametrize("releases", ["newest", "oldest"], ids=["newest", "oldest"])
+def wheel(session: nox.Session, releases: str) -> None:
+    """Install the wheel with all extras, and run the first command of the README elsewhere.
+
+    Arguments after `--` are added to the command, such as `data.phantom.cases=60` to shorten it.
+    """
+    folder = session.create_tmp()
+    for old in Path(folder).glob("*.whl"):
+        old.unlink()
+    session.run_install("pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ".")
+    (built,) = Path(folder).glob("*.whl")
+    pinned = _oldest_releases() if releases == "oldest" else []
+    session.install(*pinned, f"{built}[slurm,optuna]")
+    command = re.search(r"^btxrd run .*", Path("README.md").read_text("utf-8"), re.MULTILINE)
+    if command is None:
+        session.error("README.md: shows no command that begins with btxrd run")
+    session.run("pip", "check")
+    session.chdir(folder)
+    session.run(*shlex.split(command[0]), *session.posargs, env={"PYTHONPATH": None})
+
+
+@nox.session(reuse_venv=True)
+def package(session: nox.Session) -> None:
+    """Build the source distribution and the wheel in dist/, and check them and CITATION.cff."""
+    session.install("build>=1.2", "twine>=6", "cffconvert>=2")
+    session.run("cffconvert", "--validate")
+    session.run("python", "-m", "build", "--outdir", "dist")
+    session.run("twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+
+
+def _oldest_releases() -> list[str]:
+    """Return all dependencies of btxrd and its extras, each pinned to its lower bound."""
     project = nox.project.load_toml("pyproject.toml")["project"]
     extras = project["optional-dependencies"]
     required = [*project["dependencies"], *extras["slurm"], *extras["optuna"]]
-    session.install(*map(_pinned_to_lower_bound, required), "-e", ".[dev]")
-    session.run("pytest", *PARALLEL, *session.posargs)
+    return [_pinned_to_lower_bound(requirement) for requirement in required]
 
 
 def _pinned_to_lower_bound(requirement: str) -> str:
@@ -74,19 +113,19 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def grid(session: nox.Session) -> None:
-    """Run the grid of eight on synthetic films, in a folder of its own; takes minutes."""
+    """Run the grid of eight on synthetic data in a temporary folder, which takes minutes."""
     session.install("-e", ".")
     folder = os.path.realpath(tempfile.mkdtemp(prefix="btxrd-grid-"))
-    session.log(f"the sweep goes into {folder}")
+    session.log(f"Sweep folder: {folder}")
     session.chdir(folder)
     session.run(
-        *("python", "-m", "btxrd.run", "-m", "experiment=glob(*)", "split=stratified,center"),
+        *("btxrd", "run", "-m", "experiment=glob(*)", "split=stratified,center"),
         *session.posargs,
     )
 
 
 @nox.session(reuse_venv=True)
 def bench(session: nox.Session) -> None:
-    """Measure how fast it is, in about 50 minutes; `nox -s bench -- training stages` for parts."""
+    """Run the benchmarks in about 50 minutes. `-- training stages` runs some of them."""
     session.install("-e", ".")
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -1,3 +1,3 @@
-"""Experiments on bone-tumour radiographs that can be trusted."""
+"""Reproducible classification experiments on bone-tumour radiographs."""
 
-__version__ = "0.2.0.dev0"
+__version__ = "1.0.0"
