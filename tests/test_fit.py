@@ -144,7 +144,7 @@ def test_a_device_that_is_not_there_is_a_fault_of_runs_on_this_machine_only(
     here, there = Findings(), Findings()
     _check_models(run, here, is_local=True)
     _check_models(run, there, is_local=False)
-    assert here.lines == ["device=mps: torch sees no such device here; it sees cpu"]
+    assert here.lines == ["device=mps: torch does not find this device; choose from cpu"]
     assert there.lines == []
 
 

@@ -1,4 +1,4 @@
-"""The state of every run: what became of it, and which folders must not be touched."""
+"""The state of each run, and the folders that must not be changed."""
 
 import contextlib
 import os
@@ -20,15 +20,15 @@ from btxrd.runtime.files import lock
 from btxrd.runtime.folders import inside, refuse_foreign, refuse_readonly
 
 LOCK = ".lock"
-RESERVE = ".reserve"  # space for the final status on a full disk
-BEGUN = (LOCK, LOG, RESERVE, ".hydra")  # what a run leaves that was killed as it began
+RESERVE = ".reserve"  # deleted to make room for the final status on a full disk
+BEGUN = (LOCK, LOG, RESERVE, ".hydra")  # files of a run that was killed before its first status
 
 
 def read_status(run_dir: Path) -> RunStatus | None:
-    """Read the status of a run; None if there is none.
+    """Return the status of a run, or None if there is none.
 
-    If a run is recorded as running and no process holds it, it was killed together with its
-    supervisor. Such a run is recorded as interrupted.
+    If the status is `running` but no process holds the lock, the run was killed together with its
+    supervisor. Its status is then changed to `interrupted`.
 
     Raises:
         InputError: If status.json is damaged or too new.
@@ -47,13 +47,13 @@ def read_status(run_dir: Path) -> RunStatus | None:
             ended = _last_write(run_dir)
             seconds = ended.timestamp() - datetime.fromisoformat(status.started).timestamp()
             status = ended_status(status, "interrupted", seconds, error, ended)
-            with contextlib.suppress(InputError):  # of a full disk: the next reader finds the same
+            with contextlib.suppress(InputError):  # on a full disk, the next reader tries again
                 finalize_status(run_dir, status)
         return status
 
 
 def _last_write(run_dir: Path) -> datetime:
-    """Return when a file of a run was last written, by the clock of its file system."""
+    """Return the time at which a file of a run was last written, by the file system's clock."""
     times = [path.lstat().st_mtime for path in run_dir.iterdir() if path.name != LOCK]
     return datetime.fromtimestamp(max(times), UTC)
 
@@ -69,11 +69,10 @@ def ended_status(
 
     Args:
         status: Its status until now.
-        state: State that it ended in.
-        seconds: Duration of the last attempt. A difference of clocks, which may be negative, counts
-            as 0 then.
-        error: Why it did not complete.
-        ended: When it ended; None means now.
+        state: State in which it ended.
+        seconds: Duration of the last attempt. A negative difference of clocks counts as 0.
+        error: Reason why it did not complete.
+        ended: Time at which it ended. None means now.
     """
     total = max(0.0, status.seconds or 0.0) + max(0.0, seconds)
     at = stamp(datetime.now(UTC) if ended is None else ended)
@@ -81,18 +80,18 @@ def ended_status(
 
 
 def finalize_status(run_dir: Path, status: RunStatus) -> None:
-    """Write the last status of an attempt, also on a full disk; the caller holds the lock."""
+    """Write the final status of an attempt, even on a full disk. The caller holds the lock."""
     (run_dir / RESERVE).unlink(missing_ok=True)
     write_status(run_dir, status)
 
 
 def stamp(moment: datetime) -> str:
-    """Format a moment for a reader. Clocks disagree, so nothing is decided by it."""
+    """Format a time for a reader. Clocks of machines differ, so no decision may depend on it."""
     return moment.isoformat(timespec="milliseconds")
 
 
 def state_of(run_dir: Path) -> str:
-    """Return the state of a run: that of its status, `missing` without one, or `damaged`."""
+    """Return the state in the status of a run, or `missing` or `damaged`."""
     try:
         status = read_status(run_dir)
     except (InputError, OSError):
@@ -113,14 +112,14 @@ def can_resume(run_dirs: Iterable[Path]) -> bool:
 
 
 def is_complete(run_dir: Path, config: Config) -> bool:
-    """Return whether a folder holds the complete run of `config`.
+    """Return whether a folder contains the complete run of `config`.
 
     Raises:
-        InputError: If it holds the complete run of another config, and names the keys that differ;
-            or if it must not or cannot be written into.
+        InputError: If it contains the complete run of another config, or files of other programs,
+            or cannot be written. In the first case, the message names the keys that differ.
     """
     begun = {*BEGUN, *inside(run_dir, config.data.root, config.data.cache)}
-    place = str(run_dir if run_dir.name else run_dir.absolute())  # and not only a dot
+    place = str(run_dir if run_dir.name else run_dir.absolute())  # a dot alone names no folder
     refuse_foreign(run_dir, place, lambda: _holds_run(run_dir), begun)
     status = artifact.read_status(run_dir)
     if status is None or status.state != "complete":
@@ -133,7 +132,7 @@ def is_complete(run_dir: Path, config: Config) -> bool:
 
 
 def _holds_run(run_dir: Path) -> bool:
-    """Return whether a folder holds a status, or at least the config of a run."""
+    """Return whether a folder contains the status or the config of a run."""
     if (run_dir / STATUS).is_file():
         return True
     try:
@@ -143,13 +142,13 @@ def _holds_run(run_dir: Path) -> bool:
 
 
 def remove_resume_state(run_dir: Path) -> None:
-    """Remove the resume state of a complete run, which a killed process may have left."""
+    """Delete the resume state of a complete run, which a killed process may have left."""
     for name in (LAST, NEXT):
         (run_dir / CHECKPOINTS / name).unlink(missing_ok=True)
 
 
 def has_failed(run_dir: Path, launch: str) -> bool:
-    """Return whether a run failed in a call, which plan.json names."""
+    """Return whether a run failed in the command that `launch` identifies in plan.json."""
     if state_of(run_dir) != "failed":
         return False
     status = artifact.read_status(run_dir)

@@ -1,4 +1,4 @@
-"""The start and the stop of a sweep: what plan.json records of a call, and the stop file."""
+"""The start and the stop of a sweep: the record of a command in plan.json, and the stop file."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ STOP = "stop"
 
 
 class Stop(IntEnum):
-    """Whether a run is to stop: no; after it has saved its state; or at once."""
+    """Whether a run must stop: not at all, after it has saved its state, or at once."""
 
     NO = 0
     SAVING = 1
@@ -33,13 +33,22 @@ def record_launch(
     images: bool = True,
     margin: float = SweepPlan.margin,
 ) -> str:
-    """Record in plan.json which runs a call does; the runs of earlier calls stay planned.
+    """Record the runs of this command in plan.json. Those of earlier commands stay in it.
 
-    A run that version 0.1 planned in nested folders, and never began, is planned in one folder now.
-    A plan that is damaged is kept under another name.
+    A run that version 0.1 planned in nested folders, and that never began, is now planned in one
+    folder. A damaged plan is kept under another name.
+
+    Args:
+        sweep_dir: Folder of the sweep.
+        names: Names of the runs.
+        refused: Why some of them are not done, by name.
+        at_once: Number of parallel runs.
+        command: Arguments of the command.
+        images: Whether the report shows images.
+        margin: Smallest difference in macro AUC that matters.
 
     Returns:
-        A new name for the call.
+        A new identifier of the command.
     """
     earlier = [
         name

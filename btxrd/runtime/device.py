@@ -1,4 +1,4 @@
-"""The device of a run, its precision, and what makes it reproducible."""
+"""The device of a run, its precision, and reproducible computation."""
 
 import os
 from contextlib import AbstractContextManager
@@ -10,10 +10,10 @@ from btxrd.errors import InputError
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Take the device of that name; `auto` takes CUDA, then MPS, then the CPU.
+    """Return the device of that name. `auto` prefers CUDA, then MPS, then the CPU.
 
     Raises:
-        InputError: where torch does not see it.
+        InputError: If torch does not find the device.
     """
     present = {
         "cuda": torch.cuda.is_available(),
@@ -24,12 +24,12 @@ def choose_device(wanted: str) -> torch.device:
         wanted = next(name for name, is_there in present.items() if is_there)
     if not present[wanted]:
         have = ", ".join(name for name, is_there in present.items() if is_there)
-        raise InputError(f"device={wanted}: torch sees no such device here; it sees {have}")
+        raise InputError(f"device={wanted}: torch does not find this device; choose from {have}")
     return torch.device(wanted)
 
 
 def describe(device: torch.device) -> str:
-    """Name the device as a reader would: `cuda (NVIDIA H100)`, `cpu (AMD EPYC, 2 threads)`."""
+    """Return a description of the device, such as `cpu (AMD EPYC, 2 threads)`."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":
@@ -39,7 +39,7 @@ def describe(device: torch.device) -> str:
 
 
 def precision(device: torch.device) -> torch.dtype:
-    """What to train in: bfloat16 where the hardware computes in it, on other GPUs float16."""
+    """Return the training precision: bfloat16 if the hardware has it, or else float16 on GPUs."""
     if device.type == "cuda":
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if has_bf16 else torch.float16
@@ -49,7 +49,7 @@ def precision(device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """Compute in the `precision` of the device."""
+    """Return a context in which torch computes in the `precision` of the device."""
     dtype = precision(device)
     context: AbstractContextManager[None] = torch.autocast(
         device.type, dtype=dtype, enabled=dtype is not torch.float32
@@ -58,11 +58,11 @@ def autocast(device: torch.device) -> AbstractContextManager[None]:
 
 
 def make_reproducible(seed: int) -> None:
-    """Seed torch, and have it compute the same way each time, or warn where it cannot."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first call
+    """Seed torch and choose deterministic algorithms. Torch warns if it has none."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first call of cuBLAS
     torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False  # evaluation is in float32
+    torch.backends.cudnn.allow_tf32 = False  # evaluation needs full float32
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # It would cost a tenth of the time, and change no number.
+    # Filling new memory would take a tenth of the time and change no result.
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Matplotlib with its own defaults, whatever the user has set in a matplotlibrc."""
+"""Matplotlib with its default settings, independent of the user's matplotlibrc."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ import matplotlib as mpl
 
 @contextmanager
 def own_settings(settings: dict[str, Any]) -> Iterator[None]:
-    """Draw with Matplotlib's defaults and these settings, and restore what was set before.
+    """Draw with Matplotlib's defaults and these settings, and restore the earlier ones afterwards.
 
-    A user's file may ask for LaTeX, or for a font that is missing.
+    A user's settings may require LaTeX, or a font that is not installed.
     """
     with mpl.rc_context():
         mpl.rcdefaults()

@@ -1,4 +1,4 @@
-"""Read files that a user provides. One line names the file for what the system does not give."""
+"""Read files that a user provides. An error is one line that names the file."""
 
 import os
 import stat
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from btxrd.errors import InputError
 
-LARGEST = 2**30  # bytes; an image of 100 million pixels of three times 16 bits has 600 million
+LARGEST = 2**30  # bytes; a 16-bit RGB image of 100 million pixels has 600 million bytes
 
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Raise InputError, which names the file or folder, for one that cannot be read."""
+    """Convert an OSError in the block to an InputError that names the file or folder."""
     try:
         yield
     except OSError as error:
@@ -22,34 +22,34 @@ def readable() -> Iterator[None]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a whole file.
+    """Return the content of a file.
 
     Raises:
-        InputError: For one that cannot be read, is absurdly large, or is a folder, a pipe or a
-            device, of which reading might never end.
+        InputError: If the file cannot be read, is larger than LARGEST, or is a folder, a pipe or a
+            device. Reading a pipe or a device might never end.
     """
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
             raise InputError(f"{path}: is a folder, a pipe or a device; must be a file")
         if state.st_size > LARGEST:
-            raise InputError(f"{path}: has {state.st_size:,} bytes; at most {LARGEST:,} are read")
+            raise InputError(f"{path}: has {state.st_size:,} bytes; must have at most {LARGEST:,}")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def files_below(top: Path, suffix: str) -> Iterator[Path]:
-    """Yield the files below a folder that have a suffix, without those whose name begins . or ~.
+    """Yield the files below a folder that have a suffix and whose names do not begin with . or ~.
 
-    Folders and links to folders are entered, each once. A missing `top` holds no files.
+    Folders and links to folders are entered once each. If `top` is missing, there are no files.
 
     Args:
         top: Path to the folder.
-        suffix: With its dot, in small letters; the names may have it in capitals.
+        suffix: Suffix with its dot, in lower case. Names may have it in upper case.
 
     Raises:
-        OSError: For a folder that cannot be read, and for a link to nothing.
+        OSError: If a folder cannot be read or a link is broken.
     """
 
     def stop(error: OSError) -> None:
@@ -65,7 +65,7 @@ def files_below(top: Path, suffix: str) -> Iterator[Path]:
             continue
         entered.add((state.st_dev, state.st_ino))
         folders.sort()
-        # A folder whose name has the suffix is given too, and cannot be read as a file.
+        # A folder whose name has the suffix is yielded too, so that reading it reports the error.
         named = [name for name in folders if name.lower().endswith(suffix)]
         for path in (Path(folder) / name for name in sorted(names + named)):
             if path.name.startswith((".", "~")):

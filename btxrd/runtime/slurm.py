@@ -1,4 +1,4 @@
-"""A run as a job of Slurm: its resources, and its return to the queue."""
+"""A run as a Slurm job: its GPUs and its return to the queue."""
 
 import os
 import re
@@ -9,20 +9,20 @@ from typing import NoReturn
 
 
 def is_job() -> bool:
-    """Return whether this process is a job of Slurm that submitit started."""
+    """Return whether this process is a Slurm job that submitit started."""
     return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
 
 
 def has_gpus() -> bool:
-    """Return whether a partition of the cluster has GPUs."""
+    """Return whether a Slurm partition of the cluster has GPUs."""
     return "gpu" in _ask("sinfo", "--noheader", "--format=%G")
 
 
 def end_to_go_on() -> NoReturn:
-    """End a job whose run was interrupted, without a result and so that Slurm starts it again.
+    """End a job whose run was interrupted, so that Slurm starts the job again.
 
-    If Slurm itself has ended the job, to preempt or to requeue it, Slurm does so. After a mere
-    warning, which some clusters send before they preempt, the job has to ask for it.
+    If Slurm is ending the job in order to preempt or requeue it, this function only exits. Some
+    clusters send a warning first. The job is then still running and has to requeue itself.
     """
     job = os.environ["SLURM_JOB_ID"]
     state = re.search(r"JobState=(\w+)", _ask("scontrol", "show", "job", job))
@@ -32,7 +32,7 @@ def end_to_go_on() -> NoReturn:
 
 
 def _ask(program: str, *arguments: str) -> str:
-    """Return the output of one of Slurm's programs; empty if it is not installed."""
+    """Return the output of a Slurm program, or an empty text if it is not installed."""
     if shutil.which(program) is None:
         return ""
     return subprocess.run([program, *arguments], capture_output=True, text=True).stdout
