@@ -1,4 +1,4 @@
-"""A sweep from its checks to its exit status, however it ends."""
+"""Launch a sweep: check its runs, do them, write the summary, and return the exit status."""
 
 import _thread
 import logging
@@ -30,7 +30,7 @@ from btxrd.runtime.interruption import signals
 
 log = logging.getLogger(__name__)
 
-MOMENT = 5  # seconds until a process that was killed is gone
+MOMENT = 5  # seconds to wait for a killed process to release its lock
 ENDING = signals("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
@@ -62,18 +62,21 @@ def launch(
     job: Job,
     summarize: Callable[[], bool],
 ) -> int:
-    """Do the runs of a sweep that are not complete, and write its summary however that ends.
+    """Do the runs of a sweep that are not complete, and then write its summary.
+
+    The summary is also written after a failure and after a first signal. It is not written after a
+    second signal or if this process is killed.
 
     Args:
-        plan: The command line.
+        plan: Plan of the command.
         found: Result of `check`.
         at_once: Number of parallel runs on this machine.
-        command: Arguments that were typed.
-        job: Does one run, if a launcher plugin does them.
-        summarize: Writes the summary; returns whether all runs are complete.
+        command: Arguments of the command.
+        job: Function that a launcher plugin calls to do one run.
+        summarize: Function that writes the summary and returns whether all runs are complete.
 
     Returns:
-        The exit status: 0 all complete, 1 some not, 128 + N ended by signal N.
+        The exit status: 0 if all runs are complete, 128 + N after signal N, and 1 otherwise.
 
     Raises:
         InputError: If another process is running this sweep.
@@ -152,7 +155,7 @@ def _do(plan: Plan, found: Findings, sweep: Sweep, job: Job) -> int:
 
 @contextmanager
 def _alone(sweep_dir: Path) -> Iterator[None]:
-    """Hold the lock of a sweep, which one process at a time does."""
+    """Hold the lock of a sweep, so that no other command runs it at the same time."""
     try:
         sweep_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -169,11 +172,11 @@ def _alone(sweep_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
-    """Turn the first signal into a request to stop, a second one or a long wait into an exit.
+    """Ask the runs to stop at the first signal. Exit at a second one, or after a long wait.
 
     Args:
         sweep_dir: Folder of the sweep.
-        received: Takes the number of the first signal.
+        received: List to which the number of the first signal is added.
     """
 
     def receive(number: int, _: FrameType | None) -> None:
@@ -202,9 +205,9 @@ def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
 
 
 def backup_checkpoints(folder: Path) -> None:
-    """Copy the *.pt files in `folder` into its backup_b0_baseline/, each once.
+    """Copy the *.pt files in `folder` to its subfolder backup_b0_baseline/.
 
-    A copy that is there is never replaced, so the first baseline survives.
+    An existing copy is not replaced, so the first baseline is kept.
     """
     backup = folder / "backup_b0_baseline"
     for path in sorted(folder.glob("*.pt")):

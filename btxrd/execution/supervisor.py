@@ -1,4 +1,4 @@
-"""A run in a process of its own, so that the sweep continues however that run ends."""
+"""Supervise a run in its own process, so that a crash of the run does not end the sweep."""
 
 import math
 import os
@@ -22,7 +22,7 @@ from btxrd.runtime.placement import Placement
 from btxrd.runtime.slurm import is_job
 
 POLL_SECONDS = 0.2
-PATIENCE = 60  # seconds that a run has to save and end; and to wait for another that is ending
+PATIENCE = 60  # seconds for a run to save its state and end, and to wait for another process
 
 
 def supervise(
@@ -32,31 +32,31 @@ def supervise(
     stop: Callable[[], Stop],
     launch: str | None = None,
 ) -> str:
-    """Do a run in a process of its own, and make sure that its end is recorded.
+    """Do a run in its own process, and make sure that its final status is recorded.
 
-    However this function ends, the process of the run has ended before. It saves first, also after
-    an exception of this function, such as that of a signal.
+    The process has ended when this function returns or raises an exception. After an exception,
+    such as one that a signal causes, the process is first asked to save its state.
 
     Args:
         run_dir: Folder of the run.
-        job: What to do.
-        placement: What to run on.
-        stop: Says, every moment, whether the run is to stop.
-        launch: Name of the call that the run belongs to.
+        job: Description of the run.
+        placement: Cores and GPU of the run.
+        stop: Function that is called repeatedly and tells whether the run must stop.
+        launch: Identifier of the command that the run belongs to.
 
     Returns:
-        The state of the run; `running` if another process works on it.
+        The state of the run, or `running` if another process is doing it.
 
     Raises:
-        InputError: If the folder holds a complete run of another config.
+        InputError: If the folder contains a complete run of another config.
     """
     if is_complete(run_dir, job.config):
         return "complete"
-    timeout = math.inf if is_job() else PATIENCE  # a job of an earlier call may be at it for hours
+    timeout = math.inf if is_job() else PATIENCE  # an earlier Slurm job may hold it for hours
     with lock(run_dir / LOCK, timeout, lambda: stop() != Stop.NO) as handle:
         if handle is None:
             return "running"
-        if is_complete(run_dir, job.config):  # the other process has done it
+        if is_complete(run_dir, job.config):  # another process has completed it
             return "complete"
         start = time.monotonic()
         begin(
@@ -98,7 +98,7 @@ def _start(
     try:
         pickle.dump(job, process.stdin)
         process.stdin.flush()
-    except BrokenPipeError:  # it ended already; its exit status tells how
+    except OSError:  # the process has already ended, and its exit status tells how
         pass
     return process
 
