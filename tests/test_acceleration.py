@@ -26,7 +26,7 @@ CBAM = {"block_args": {"attn_layer": "cbam"}}
 
 @pytest.fixture
 def reason(caplog):
-    """Ask whether something is compiled; give the line that says why not, or None."""
+    """Return the logged reason why nothing is compiled, or None if something is."""
 
     def ask(model, wanted="auto", images=10**9, size=224):
         caplog.clear()
@@ -39,7 +39,7 @@ def reason(caplog):
     return ask
 
 
-def test_what_is_compiled_follows_from_the_training_to_come(reason, monkeypatch):
+def test_compilation_depends_on_the_remaining_training(reason, monkeypatch):
     monkeypatch.setattr(acceleration, "cores", lambda: 2)
     monkeypatch.setattr(acceleration, "_compile_error", lambda _: None)
     assert reason(classifier(**CBAM), images=2_000) is None
@@ -51,7 +51,7 @@ def test_what_is_compiled_follows_from_the_training_to_come(reason, monkeypatch)
     assert "only attention modules in a ResNet's blocks gain" in reason(classifier())
 
 
-def test_a_machine_that_cannot_compile_is_said_to(reason, monkeypatch):
+def test_a_machine_that_cannot_compile_is_reported(reason, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("no C++ compiler\nand a long story")
 
@@ -75,7 +75,7 @@ def test_compiled_attention_gives_the_same_logits_and_gradients():
 
 
 @pytest.mark.slow
-def test_compiled_attention_learns_in_bfloat16_as_it_does_eager(monkeypatch):
+def test_compiled_attention_learns_in_bfloat16_like_eager_attention(monkeypatch):
     for module in ("runtime.device", "training.step"):
         monkeypatch.setattr(f"btxrd.{module}.precision", lambda _: torch.bfloat16)
     losses = {}
@@ -121,7 +121,7 @@ def test_float16_scales_gradients_and_steps_only_on_finite_ones(monkeypatch):
     assert all(map(torch.equal, before, model.parameters()))
 
 
-def test_precision_is_what_the_device_computes_in(monkeypatch):
+def test_precision_depends_on_the_device(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     assert precision(CPU) is torch.bfloat16
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)

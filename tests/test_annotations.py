@@ -18,7 +18,7 @@ SQUARE = [[50, 25], [150, 25], [150, 75], [50, 75]]
 @pytest.mark.parametrize(
     "shape", [("polygon", SQUARE), ("rectangle", [[150, 75], [50, 25]]), ("rectangle", SQUARE)]
 )
-def test_mask_scales_with_the_film(shape, tmp_path):
+def test_mask_scales_with_the_image(shape, tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(labelme(shape)))
     mask = lesion_mask(read_outline(path), 80)
@@ -35,7 +35,7 @@ def test_several_lesions_are_all_filled():
     assert mask[50, 50] == 0
 
 
-def test_corners_out_of_the_frame_are_cut_off():
+def test_parts_outside_the_image_are_cut():
     mask = lesion_mask(Outline(200, 100, (np.array(SQUARE, float) + np.array([100, 0]),)), 100)
     assert mask[50, 99] == 1
     assert mask.mean() == pytest.approx(0.125, abs=0.02)
@@ -61,7 +61,7 @@ def test_linked_folders_are_entered_once(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Annotations", "Annotations/batch1", "Annotations/a.json"])
-def test_a_link_to_nothing_is_named(name, tmp_path):
+def test_a_broken_link_is_reported(name, tmp_path):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).symlink_to(tmp_path / "nowhere")
     with pytest.raises(InputError, match=rf"{name}: cannot be read \(No such file"):
@@ -69,7 +69,7 @@ def test_a_link_to_nothing_is_named(name, tmp_path):
         read_outline(files["a"])
 
 
-def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
     (tmp_path / "Annotations").mkdir()
 
     def refuse(path):
@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
         find_outlines(tmp_path)
 
 
-def test_labels_are_told(tmp_path):
+def test_labels_are_read_in_lower_case(tmp_path):
     content = labelme(("polygon", SQUARE), ("polygon", SQUARE))
     content["shapes"][1]["label"] = " Ruler (ignore) "
     (tmp_path / "a.json").write_text(json.dumps(content))
@@ -89,14 +89,14 @@ def test_labels_are_told(tmp_path):
 
 @pytest.mark.parametrize("kind", [None, "Polygon", "POLYGON"])
 @pytest.mark.parametrize("sides", [(200, 100), ("200", "100.0"), (200.0, 100.0)])
-def test_what_other_versions_of_labelme_write_is_read(kind, sides, tmp_path):
+def test_files_of_other_labelme_versions_are_read(kind, sides, tmp_path):
     content = labelme((kind, SQUARE)) | {"imageWidth": sides[0], "imageHeight": sides[1]}
     (tmp_path / "a.json").write_bytes(json.dumps(content).encode("utf-16"))
     outline = read_outline(tmp_path / "a.json")
     assert (outline.width, outline.height, outline.share) == (200, 100, pytest.approx(0.25))
 
 
-def test_two_files_of_one_film_must_be_equal(tmp_path):
+def test_two_outline_files_of_an_image_must_be_equal(tmp_path):
     inner = tmp_path / "Annotations" / "Annotations"
     inner.mkdir(parents=True)
     for folder in (inner, inner.parent):
@@ -111,7 +111,7 @@ def square(shift=0.0, image=None):
     return Outline(200, 100, (np.array(SQUARE, float) + np.array([shift, 0]),), image)
 
 
-def test_outline_must_belong_to_its_film():
+def test_outline_must_fit_its_image():
     assert outline_error(square(), "a", 200, 100) is None
     assert outline_error(square(image="a"), "a", 200, 100) is None
     assert "names b; must name a" in outline_error(square(image="b"), "a", 200, 100)
@@ -121,14 +121,14 @@ def test_outline_must_belong_to_its_film():
     assert "completely outside the image" in outline_error(square(160), "a", 200, 100)
 
 
-def test_share_and_crossing_are_of_the_frame():
+def test_share_and_crossing_refer_to_the_image():
     assert square().share == pytest.approx(0.25)
     assert not square().crosses_frame
     assert square(60).crosses_frame
 
 
 @pytest.mark.parametrize("name", ["a.jpeg", "..\\images\\a.jpeg", "../images/a.png"])
-def test_image_path_is_read_wherever_it_was_drawn(name, tmp_path):
+def test_image_path_of_any_system_is_read(name, tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(labelme(("polygon", SQUARE)) | {"imagePath": name}))
     assert read_outline(path).image == "a"
@@ -148,7 +148,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("text", DAMAGE)
-def test_damage_is_named_in_one_line(text, tmp_path):
+def test_damage_is_reported_in_one_line(text, tmp_path):
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(InputError) as got:

@@ -1,4 +1,4 @@
-"""The audit's JSON says what was planted, and its page shows it."""
+"""An audit lists the planted flaws in its JSON file and shows them on its page."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["clean", "damaged"])
 def audited(request, folder, flawed):
-    """Content of audit.json and audit.html, and what was planted."""
+    """Return the content of audit.json and audit.html, and the planted flaws."""
     root = flawed(request.param)
     planted = json.loads((root / "phantom.json").read_text())["planted"]
     found, report = audit(DataConfig(root=str(root), cache=str(folder / "cache")), SPLIT)
@@ -35,7 +35,7 @@ def audited(request, folder, flawed):
     return written, (folder / f"{request.param}-audit" / "audit.html").read_text(), planted
 
 
-def test_json_names_what_was_planted(audited):
+def test_json_lists_the_planted_flaws(audited):
     written, _, planted = audited
     pairs = sorted([pair["one"], pair["other"]] for pair in written["duplicates"])
     assert pairs == sorted(planted.get("duplicates", []))
@@ -56,7 +56,7 @@ def test_counts_are_those_of_the_usable_cases(audited):
     assert sum(written["images"]["modes"].values()) == written["cases"]
 
 
-def test_whole_groups_leak_nothing_and_single_cases_do(audited):
+def test_whole_groups_do_not_leak_and_single_cases_do(audited):
     written, _, _ = audited
     titles = [row["split"] for row in written["splits"]]
     assert len(titles) == len(set(titles)) == 2 + 3 + 5 + 1
@@ -67,7 +67,7 @@ def test_whole_groups_leak_nothing_and_single_cases_do(audited):
     assert written["splits"][0]["none"]["leakage"]["test_with_group"] > 0
 
 
-def test_page_is_one_file_that_shows_it_all(audited):
+def test_page_is_one_file_with_all_findings(audited):
     written, page, _ = audited
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     for pair in written["duplicates"]:
@@ -78,7 +78,7 @@ def test_page_is_one_file_that_shows_it_all(audited):
     assert "nan" not in re.sub(r"center=nan|data:[^\"]*", "", page).lower().split()
 
 
-def test_what_is_wrong_comes_first(audited):
+def test_errors_are_the_first_finding(audited):
     written, page, planted = audited
     report = AuditReport.from_content(written)
     lines = verdicts(report)
@@ -87,7 +87,7 @@ def test_what_is_wrong_comes_first(audited):
     assert all(line in as_text(report) for _, line in lines)
 
 
-def test_splits_that_cannot_be_made_say_why(phantom, tmp_path):
+def test_a_refused_split_has_a_reason(phantom, tmp_path):
     manifest = tmp_path / "short.csv"
     manifest.write_text("image_id,partition\nIMG000001,train\n")
     split = SplitConfig(strategy="manifest", manifest=str(manifest))
@@ -102,7 +102,7 @@ def test_splits_that_cannot_be_made_say_why(phantom, tmp_path):
     )
 
 
-def test_command_line_writes_both_files_and_says_where(phantom, tmp_path):
+def test_command_writes_both_files_and_prints_the_path(phantom, tmp_path):
     command = [sys.executable, "-m", "btxrd.audit", "data=btxrd", f"data.root={phantom}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -128,7 +128,7 @@ def test_counts_of_btxrd_are_the_published_ones(real_table):
         assert counts[center].tolist() == list(row)
 
 
-def test_sample_is_without_fault(sample, tmp_path):
+def test_sample_has_no_errors(sample, tmp_path):
     _, report = audit(DataConfig(root=str(sample), cache=str(tmp_path)), SPLIT)
     assert report.errors == {}
     assert len(report.duplicates) == 2
@@ -136,7 +136,7 @@ def test_sample_is_without_fault(sample, tmp_path):
 
 
 @pytest.mark.parametrize("cases", [1, 3, 10])
-def test_tiny_data_are_audited(phantom, tmp_path, cases):
+def test_a_tiny_data_set_can_be_audited(phantom, tmp_path, cases):
     root = shutil.copytree(phantom, tmp_path / "data")
     pd.read_excel(root / "dataset.xlsx")[:cases].to_excel(root / "dataset.xlsx", index=False)
     found, report = audit(DataConfig(root=str(root), cache=str(tmp_path / "c")), SPLIT)

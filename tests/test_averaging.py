@@ -4,7 +4,7 @@ from torch import nn
 from btxrd.training.averaging import AveragedWeights
 
 
-def test_average_by_hand_and_own_weights_come_back():
+def test_average_is_correct_and_own_weights_are_restored():
     model = nn.Linear(1, 1, bias=False)
     model.weight.data.fill_(0.0)
     averages, expected = AveragedWeights(model, 0.5), 0.0
@@ -28,7 +28,7 @@ def test_running_statistics_are_averaged_too():
     assert model.running_mean.item() == 1
 
 
-def test_an_error_inside_gives_the_own_weights_back():
+def test_own_weights_are_restored_after_an_error():
     model = nn.Linear(1, 1)
     averages, own = AveragedWeights(model, 0.9), model.weight.item()
     model.weight.data += 1

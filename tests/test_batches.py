@@ -19,7 +19,7 @@ SIZE = 16
 
 @pytest.fixture
 def pixels():
-    """Ten films; film i is grey i * 20 all over."""
+    """Ten images; all pixels of image i have the grey value 20 * i."""
     return np.broadcast_to(np.arange(0, 200, 20, dtype=np.uint8)[:, None, None], (10, SIZE, SIZE))
 
 
@@ -30,28 +30,28 @@ def training(pixels, **changes):
 
 
 def seen(batches, epoch=1):
-    """Films and labels of an epoch: the mean grey of each view, in order."""
+    """Return the mean grey values and the labels of the views of an epoch, in order."""
     pairs = list(batches.epoch(epoch))
     grey = torch.cat([images.mean(dim=(1, 2, 3)) for images, *_ in pairs])
     return (grey * 255 / 20).numpy(), torch.cat([labels for _, labels, _ in pairs]).numpy()
 
 
-def test_every_training_film_is_seen_once_with_its_label(pixels):
+def test_every_training_image_is_used_once_with_its_label(pixels):
     grey, labels = seen(training(pixels))
-    films = grey.round().astype(int)
-    assert sorted(films) == list(range(1, 10))
-    assert (films % 3 == labels).all()
+    rows = grey.round().astype(int)
+    assert sorted(rows) == list(range(1, 10))
+    assert (rows % 3 == labels).all()
 
 
-def test_batches_are_of_one_size_and_leave_no_film_out(pixels):
+def test_batches_have_one_size_and_contain_all_images(pixels):
     batches = training(pixels, batch_size=8)
     sizes = [len(labels) for _, labels, _ in batches.epoch(1)]
     assert sizes == [batches.batch_size] * batches.batches == [5, 5]
-    films = seen(batches)[0].round().astype(int)
-    assert set(films) == set(range(1, 10))
+    rows = seen(batches)[0].round().astype(int)
+    assert set(rows) == set(range(1, 10))
 
 
-def test_the_next_item_is_worked_on_while_one_is_used():
+def test_the_next_item_is_computed_while_one_is_used():
     started, order = [threading.Event() for _ in range(3)], []
 
     def work(item):
@@ -64,34 +64,34 @@ def test_the_next_item_is_worked_on_while_one_is_used():
     assert order == [0, 1, 2]
 
 
-def test_an_error_of_the_next_item_comes_when_it_is_asked_for():
+def test_an_error_in_the_next_item_is_raised_when_it_is_requested():
     ahead = one_ahead(lambda item: 1 / item, [1, 0])
     assert next(ahead) == 1
     with pytest.raises(ZeroDivisionError):
         next(ahead)
 
 
-def test_order_follows_from_seed_and_epoch(pixels):
+def test_order_depends_on_seed_and_epoch(pixels):
     order = seen(training(pixels))[0]
     assert (order == seen(training(pixels))[0]).all()
     assert (order != seen(training(pixels), epoch=2)[0]).any()
     assert (order != seen(training(pixels, seed=1))[0]).any()
 
 
-def test_tumours_are_seen_again_with_their_surroundings_dimmed(pixels):
+def test_tumours_have_a_second_view_with_dimmed_background(pixels):
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[4:8, 4:12] = 1
     batches = training(pixels, masks={6: mask}, dim=0.5, batch_size=100)
     ((images, *_),) = batches.epoch(1)
-    films = (images[:, 0] * 255 / 20).numpy()
-    plain = [film for film in films if np.allclose(film, film[0, 0])]
-    (guided,) = [film for film in films if not np.allclose(film, film[0, 0])]
+    views = (images[:, 0] * 255 / 20).numpy()
+    plain = [view for view in views if np.allclose(view, view[0, 0])]
+    (guided,) = [view for view in views if not np.allclose(view, view[0, 0])]
     assert len(plain) == 9
     assert np.allclose(guided, np.where(mask, 6, 3))
     assert batches.class_counts.tolist() == [4, 3, 3]
 
 
-def test_evaluation_sees_each_film_once_in_order(pixels):
+def test_evaluation_yields_each_image_once_in_order(pixels):
     batches = evaluation_batches(pixels, np.array([7, 2, 5]), PLAIN, batch_size=2, device=CPU)
     grey = torch.cat([images.mean(dim=(1, 2, 3)) for images in batches]) * 255 / 20
     assert grey.round().tolist() == [7, 2, 5]
@@ -103,26 +103,28 @@ def test_normalisation_fills_the_channels_of_the_backbone():
     assert out[0, :, 0, 0].tolist() == [1.0, 0.75]
 
 
-def test_turn_leaves_films_alone_when_told_to():
-    films = torch.rand(4, 1, SIZE, SIZE)
-    turned = transform(films, Augmentation().draw(len(films), seed=0).matrices)
-    assert torch.allclose(turned, films, atol=1e-6)
+def test_transform_without_settings_changes_nothing():
+    inputs = torch.rand(4, 1, SIZE, SIZE)
+    turned = transform(inputs, Augmentation().draw(len(inputs), seed=0).matrices)
+    assert torch.allclose(turned, inputs, atol=1e-6)
 
 
-def test_turn_flips_about_half_of_the_films():
-    films = torch.rand(200, 1, 8, 8)
-    turned = transform(films, Augmentation(flip=True).draw(len(films), seed=0).matrices)
-    flipped = [torch.allclose(a.flip(-1), b, atol=1e-5) for a, b in zip(films, turned, strict=True)]
-    kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(films, turned, strict=True)]
+def test_transform_flips_about_half_of_the_images():
+    inputs = torch.rand(200, 1, 8, 8)
+    turned = transform(inputs, Augmentation(flip=True).draw(len(inputs), seed=0).matrices)
+    flipped = [
+        torch.allclose(a.flip(-1), b, atol=1e-5) for a, b in zip(inputs, turned, strict=True)
+    ]
+    kept = [torch.allclose(a, b, atol=1e-5) for a, b in zip(inputs, turned, strict=True)]
     assert all(f != k for f, k in zip(flipped, kept, strict=True))
     assert 70 < sum(flipped) < 130
 
 
-def test_turn_rotates_by_no_more_than_asked():
-    films = torch.zeros(50, 1, 65, 65)
-    films[:, :, 32, 60] = 1.0  # a dot right of the middle, 28 pixels from it
+def test_transform_rotates_up_to_the_limit():
+    inputs = torch.zeros(50, 1, 65, 65)
+    inputs[:, :, 32, 60] = 1.0  # a dot right of the middle, 28 pixels from it
     turned = (
-        transform(films, Augmentation(rotation=20.0).draw(len(films), seed=0).matrices)[:, 0]
+        transform(inputs, Augmentation(rotation=20.0).draw(len(inputs), seed=0).matrices)[:, 0]
         .flatten(1)
         .argmax(1)
     )
@@ -132,25 +134,25 @@ def test_turn_rotates_by_no_more_than_asked():
 
 
 def lesioned(pixels, **changes):
-    """Batches that tell of lesions: film 4 (benign) has one, other tumours have no outline."""
+    """Batches with lesions: image 4 (benign) has an outline, other tumours have none."""
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[4:8, 4:12] = 1
     return training(pixels, masks={4: mask}, with_lesions=True, batch_size=100, **changes), mask
 
 
-def test_lesions_come_with_their_film_and_are_unknown_without_an_outline(pixels):
+def test_lesions_belong_to_their_image_and_are_unknown_without_an_outline(pixels):
     batches, mask = lesioned(pixels)
     (batch,) = batches.epoch(1)
-    films = (batch.images.mean((1, 2, 3)) * 255 / 20).round().int().tolist()
-    assert len(films) == 9  # no film is seen twice
-    for film, lesions in zip(films, batch.lesions[:, 0].numpy(), strict=True):
-        if film == 4:
+    rows = (batch.images.mean((1, 2, 3)) * 255 / 20).round().int().tolist()
+    assert len(rows) == 9  # no image is used twice
+    for row, lesions in zip(rows, batch.lesions[:, 0].numpy(), strict=True):
+        if row == 4:
             assert np.allclose(lesions, mask, atol=1e-5)
         else:
-            assert np.isnan(lesions).all() if film % 3 else (lesions == 0).all()
+            assert np.isnan(lesions).all() if row % 3 else (lesions == 0).all()
 
 
-def test_lesions_move_with_their_film():
+def test_lesions_are_transformed_with_their_image():
     pixels = np.zeros((10, 33, 33), np.uint8)
     pixels[:, 5:12, 20:30] = 255
     masks = {row: (pixels[row] > 0).astype(np.uint8) for row in range(10)}
@@ -164,7 +166,7 @@ def test_lesions_move_with_their_film():
     assert not torch.allclose(batch.lesions[0], torch.from_numpy(masks[0]).float(), atol=0.5)
 
 
-def test_balanced_batches_show_each_class_as_often():
+def test_balanced_batches_contain_each_class_equally_often():
     labels = np.array([0] * 900 + [1] * 90 + [2] * 10)
     pixels = np.broadcast_to(np.uint8(0), (1000, 4, 4))
     batches = TrainingBatches(
@@ -175,8 +177,8 @@ def test_balanced_batches_show_each_class_as_often():
     assert (torch.bincount(shown) > 270).all()
 
 
-def test_augmentation_is_drawn_anew_by_seed_epoch_and_batch():
-    """Kills an augmentation that repeats itself; the same numbers give the same, for a resume."""
+def test_augmentation_depends_on_seed_epoch_and_batch():
+    """Detects an augmentation that repeats itself, or that a resumed training would not repeat."""
     pixels = np.broadcast_to(np.arange(SIZE, dtype=np.uint8), (2, SIZE, SIZE))
 
     def images(seed=0, epoch=1):
@@ -194,8 +196,8 @@ def test_augmentation_is_drawn_anew_by_seed_epoch_and_batch():
 
 
 @pytest.mark.parametrize("first", [1, 2])
-def test_an_epoch_goes_on_from_any_batch_with_the_same_batches(pixels, first):
-    """Kills a resumed epoch that draws anew, or starts over."""
+def test_an_epoch_can_resume_at_any_batch(pixels, first):
+    """Detects a resumed epoch with new random numbers, or from the first batch."""
     batches = training(pixels, augmentation=Augmentation(rotation=40, noise=0.1))
     whole, rest = list(batches.epoch(1)), list(batches.epoch(1, first))
     assert len(rest) == len(whole) - first

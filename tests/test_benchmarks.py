@@ -21,7 +21,7 @@ def test_a_target_is_met_or_missed(ratio, target, is_met):
     assert ("missed" in _line(row(ratio, target))) == (is_met is False)
 
 
-def test_ratios_are_between_figures_taken_in_turn():
+def test_ratio_is_the_median_over_alternate_measurements():
     ours, theirs = iter([9.0, 2.0, 30.0, 4.0]), iter([9.0, 1.0, 10.0, 8.0])
     found = in_turn(
         "x", "s", lambda: next(ours), "y", lambda: next(theirs), turns=3, doubled=lambda: 6.0
@@ -42,8 +42,8 @@ def test_the_table_is_written_with_machine_and_versions(tmp_path):
 
 
 @pytest.mark.slow
-def test_full_size_films_are_a_data_set_of_btxrds_sizes(tmp_path):
-    found = inspect(full_size(tmp_path / "films", 60), tmp_path / "cache", strict=True)
+def test_full_size_images_form_a_data_set_with_the_sizes_of_btxrd(tmp_path):
+    found = inspect(full_size(tmp_path / "images", 60), tmp_path / "cache", strict=True)
     widths = [info.width for info in found.survey.infos]
     assert 1400 < sum(widths) / len(widths) < 1850
     assert max(info.height for info in found.survey.infos) > 2500

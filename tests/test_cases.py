@@ -48,7 +48,7 @@ def test_ids_of_digits_keep_their_zeros(tmp_path):
     assert cases["stem"].tolist() == ["0007"]
 
 
-def test_each_contradiction_of_flags_and_subtypes_is_found_and_no_other():
+def test_exactly_the_contradictory_flags_and_subtypes_are_errors():
     """All combinations of tumor, benign, malignant and the nine subtypes, one row each."""
     names = ["tumor", "benign", "malignant", *BENIGN_SUBTYPES, *MALIGNANT_SUBTYPES]
     table = pd.DataFrame(list(itertools.product((0, 1), repeat=len(names))), columns=names)
@@ -66,7 +66,7 @@ def test_each_contradiction_of_flags_and_subtypes_is_found_and_no_other():
     assert errors[len(table) - 1].startswith(f"{ids.iloc[-1]} has tumor=1, benign=1, malignant=1;")
 
 
-def test_an_empty_subtype_is_none(tmp_path):
+def test_an_empty_subtype_means_no(tmp_path):
     rows = [row("a1.jpeg", 1, 1, 1) | {"osteosarcoma": None, "osteofibroma": 1}]
     assert load_cases(write_folder(tmp_path / "d", rows))["label"].tolist() == [1]
 
@@ -78,7 +78,7 @@ def test_csv_and_xlsx_give_the_same_cases(phantom, cases, tmp_path):
     pd.testing.assert_frame_equal(load_cases(root).drop(columns="path"), cases.drop(columns="path"))
 
 
-def test_suffix_is_matched_on_the_stem(tmp_path):
+def test_images_are_matched_without_their_suffix(tmp_path):
     cases = load_cases(write_folder(tmp_path / "d", [row("a1.jpeg")], images=["a1.JPG"]))
     assert cases["path"].tolist() == [str(tmp_path / "d/images/a1.JPG")]
 
@@ -111,7 +111,7 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("name", BAD_ROWS)
-def test_bad_table_is_named_in_one_line(name, tmp_path):
+def test_a_bad_table_is_reported_in_one_line(name, tmp_path):
     rows, message = BAD_ROWS[name]
     root = write_folder(tmp_path / "d", rows, images=[])
     with pytest.raises(InputError) as got:
@@ -121,7 +121,7 @@ def test_bad_table_is_named_in_one_line(name, tmp_path):
     assert "\n" not in str(got.value)
 
 
-def test_missing_places_are_named(tmp_path):
+def test_missing_folders_and_files_are_reported(tmp_path):
     with pytest.raises(InputError, match=r"nowhere: no such folder"):
         load_cases(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"neither dataset.xlsx nor dataset.csv"):
@@ -133,7 +133,7 @@ def test_missing_places_are_named(tmp_path):
         load_cases(write_folder(tmp_path / "outer/BTXRD", [row("a1.jpeg")]).parent)
 
 
-def test_a_table_that_is_none_is_named(tmp_path):
+def test_a_file_that_is_not_a_table_is_reported(tmp_path):
     root = write_folder(tmp_path / "d", [row("a1.jpeg")])
     (root / "dataset.csv").unlink()
     (root / "dataset.xlsx").write_bytes(b"no workbook")
@@ -148,7 +148,7 @@ def test_numbers_as_ids_survive_an_empty_row(tmp_path):
     assert read_table(tmp_path / "dataset.xlsx")["stem"].tolist() == ["1001", "1002"]
 
 
-def test_a_sheet_with_a_chart_is_no_table(tmp_path):
+def test_a_chart_sheet_is_ignored(tmp_path):
     pd.DataFrame([row("a1")]).to_excel(tmp_path / "dataset.xlsx", index=False)
     book = openpyxl.load_workbook(tmp_path / "dataset.xlsx")
     book.create_chartsheet("chart", 0).add_chart(openpyxl.chart.BarChart())
@@ -157,7 +157,7 @@ def test_a_sheet_with_a_chart_is_no_table(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "gb18030", "latin-1"])
-def test_another_encoding_is_named_in_one_line(encoding, tmp_path):
+def test_another_encoding_is_reported_in_one_line(encoding, tmp_path):
     table = pd.DataFrame([row("é1.jpeg")])
     table.to_csv(tmp_path / "dataset.csv", index=False, encoding=encoding)
     with pytest.raises(
@@ -177,14 +177,14 @@ def test_rows_that_are_longer_than_the_header_do_not_shift_the_columns(tmp_path)
 
 
 @pytest.mark.parametrize(("of_table", "of_files"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_an_accent_may_be_a_character_of_its_own(of_table, of_files, tmp_path):
+def test_an_accent_may_be_a_separate_character(of_table, of_files, tmp_path):
     name = "fémur1.jpeg"
     rows = [row(unicodedata.normalize(of_table, name))]
     root = write_folder(tmp_path / "d", rows, images=[unicodedata.normalize(of_files, name)])
     assert load_cases(root)["stem"].tolist() == [unicodedata.normalize("NFC", "fémur1")]
 
 
-def test_columns_that_are_not_ours_are_told_from_misspelt_ones():
+def test_misspelt_columns_are_distinguished_from_other_ones():
     table = pd.DataFrame(
         columns=["image_id", "Femur", "age_years", "hospital", "stem", "Unnamed: 5"]
     )
@@ -195,7 +195,7 @@ def test_columns_that_are_not_ours_are_told_from_misspelt_ones():
     )
 
 
-def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+def test_a_folder_without_permission_is_reported(tmp_path, monkeypatch):
     root = write_folder(tmp_path / "d", [row("a1.jpeg")])
 
     def refuse(path):

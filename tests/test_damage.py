@@ -24,7 +24,7 @@ from btxrd.execution.launch import check
 from btxrd.execution.planning import plan_run
 from btxrd.phantom.write import write_phantom
 
-FILMS = 26
+IMAGES = 26
 
 
 class Folder:
@@ -37,7 +37,7 @@ class Folder:
         outlined = [path.stem for path in (root / "Annotations").glob("*.json")]
         self.tumour = cases.loc[cases["stem"].isin(outlined), "stem"].iloc[0]
         self.normal = cases.loc[cases["tumor"] == 0, "stem"].iloc[0]
-        self.film = root / "images" / f"{self.normal}.jpeg"
+        self.image = root / "images" / f"{self.normal}.jpeg"
         self.outline = root / "Annotations" / f"{self.tumour}.json"
 
     def table(self, edit):
@@ -61,8 +61,8 @@ class Folder:
         self.edit_outline(shapes=[{"label": "tumor", "points": points, "shape_type": kind}])
 
     def save(self, change, **options):
-        with Image.open(self.film) as film:
-            change(film).save(self.film, **options)
+        with Image.open(self.image) as image:
+            change(image).save(self.image, **options)
 
 
 def two_sheets(folder):
@@ -94,12 +94,12 @@ def repeat_column(folder):
 
 
 def large_header(folder):
-    """A PNG whose header tells of a film of 12,000 x 12,000 pixels."""
-    Image.new("L", (60, 60)).save(folder.film, format="PNG")
-    content = bytearray(folder.film.read_bytes())
+    """Write a PNG whose header claims 12,000 x 12,000 pixels."""
+    Image.new("L", (60, 60)).save(folder.image, format="PNG")
+    content = bytearray(folder.image.read_bytes())
     content[16:24] = (12000).to_bytes(4, "big") * 2
     content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
-    folder.film.write_bytes(content)
+    folder.image.write_bytes(content)
 
 
 def middle(content, new):
@@ -108,8 +108,8 @@ def middle(content, new):
     return content[:at] + new + content[at + len(new) :]
 
 
-def second_film(folder):
-    shutil.copyfile(folder.film, folder.film.with_suffix(".png"))
+def second_image(folder):
+    shutil.copyfile(folder.image, folder.image.with_suffix(".png"))
 
 
 def second_outline(folder):
@@ -175,56 +175,59 @@ DAMAGE = {
     ),
     "age of 400": (lambda f: f.cell("age", 400), TABLE + r"{normal}.* has age=400; must be"),
     "no images": (lambda f: shutil.rmtree(f.root / "images"), r"images: no such folder"),
-    "a film missing": (lambda f: f.film.unlink(), r"images: no image of {normal}; looked for"),
-    "two films of a case": (second_film, r"{normal}.png: {normal}.jpeg has the same id; keep one"),
-    "a folder as film": (
-        lambda f: (f.film.unlink(), f.film.mkdir()),
+    "an image missing": (lambda f: f.image.unlink(), r"images: no image of {normal}; looked for"),
+    "two images of a case": (
+        second_image,
+        r"{normal}.png: {normal}.jpeg has the same id; keep one",
+    ),
+    "a folder as image": (
+        lambda f: (f.image.unlink(), f.image.mkdir()),
         r"{normal}.jpeg: is a folder, a pipe or a device",
     ),
-    "empty film": (lambda f: f.film.write_bytes(b""), r"{normal}.jpeg: is empty"),
-    "truncated film": (
-        lambda f: f.film.write_bytes(f.film.read_bytes()[:3000]),
+    "empty image": (lambda f: f.image.write_bytes(b""), r"{normal}.jpeg: is empty"),
+    "truncated image": (
+        lambda f: f.image.write_bytes(f.image.read_bytes()[:3000]),
         r"{normal}.jpeg: cannot be decoded as an image \(Premature end",
     ),
-    "film without an end": (
-        lambda f: f.film.write_bytes(f.film.read_bytes()[:-600]),
+    "image without an end": (
+        lambda f: f.image.write_bytes(f.image.read_bytes()[:-600]),
         r"{normal}.jpeg: cannot be decoded as an image \(Premature end",
     ),
-    "noise in a film": (
-        lambda f: f.film.write_bytes(middle(f.film.read_bytes(), os.urandom(9000))),
+    "noise in an image": (
+        lambda f: f.image.write_bytes(middle(f.image.read_bytes(), os.urandom(9000))),
         r"{normal}.jpeg: cannot be decoded as an image \(",
     ),
-    "zeros in a film": (
-        lambda f: f.film.write_bytes(middle(f.film.read_bytes(), bytes(4096))),
+    "zeros in an image": (
+        lambda f: f.image.write_bytes(middle(f.image.read_bytes(), bytes(4096))),
         r"{normal}.jpeg: cannot be decoded as an image \(Corrupt JPEG data",
     ),
-    "a pipe as film": (
-        lambda f: (f.film.unlink(), os.mkfifo(f.film)),
+    "a pipe as image": (
+        lambda f: (f.image.unlink(), os.mkfifo(f.image)),
         r"{normal}.jpeg: is a folder, a pipe or a device",
     ),
-    "text as film": (
-        lambda f: f.film.write_text("no film"),
+    "text as image": (
+        lambda f: f.image.write_text("no image"),
         r"{normal}.jpeg: cannot be decoded as an image \(cannot identify",
     ),
-    "GIF as film": (
-        lambda f: f.save(lambda film: film.convert("L"), format="GIF"),
+    "GIF as image": (
+        lambda f: f.save(lambda image: image.convert("L"), format="GIF"),
         r"{normal}.jpeg: cannot be decoded",
     ),
     "CMYK": (
-        lambda f: f.save(lambda film: film.convert("CMYK")),
+        lambda f: f.save(lambda image: image.convert("CMYK")),
         r"{normal}.jpeg: is a CMYK image",
     ),
     "bilevel": (
-        lambda f: f.save(lambda film: film.convert("1"), format="PNG"),
+        lambda f: f.save(lambda image: image.convert("1"), format="PNG"),
         r"{normal}.jpeg: is a 1 image; must be grey or RGB",
     ),
     "absurdly large": (large_header, r"{normal}.jpeg: has 12000 x 12000 pixels; must have at most"),
     "absurdly small": (
-        lambda f: f.save(lambda film: film.resize((9, 300))),
+        lambda f: f.save(lambda image: image.resize((9, 300))),
         r"{normal}.jpeg: has 9 x 300 pixels; each side must have at least",
     ),
     "blank": (
-        lambda f: f.save(lambda film: Image.new("L", film.size, 7)),
+        lambda f: f.save(lambda image: Image.new("L", image.size, 7)),
         r"{normal}.jpeg: is blank, every pixel is 7",
     ),
     "outline cut off": (
@@ -275,7 +278,7 @@ DAMAGE = {
         lambda f: f.edit_outline(imageWidth=64, imageHeight=64),
         r"{tumour}.json: was drawn on an image of 64 x 64 pixels, but {tumour} has",
     ),
-    "another film": (
+    "another image": (
         lambda f: f.edit_outline(imagePath="IMG999999.jpeg"),
         r"{tumour}.json: imagePath names IMG999999; must name {tumour}",
     ),
@@ -285,8 +288,8 @@ DAMAGE = {
 
 @pytest.fixture(scope="session")
 def small(shared):
-    """A data set of few films, since each test copies it and looks at all of them."""
-    return make_once(shared / "small", partial(write_phantom, cases=FILMS, seed=3))
+    """A data set of few images, since each test copies it and looks at all of them."""
+    return make_once(shared / "small", partial(write_phantom, cases=IMAGES, seed=3))
 
 
 @pytest.fixture
@@ -326,7 +329,7 @@ def listing(folder):
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_stops_in_one_line_and_leaves_nothing(kind, folder, tmp_path):
+def test_damage_stops_a_run_with_one_line_and_leaves_nothing(kind, folder, tmp_path):
     damage, message = DAMAGE[kind]
     damage(folder)
     before = listing(tmp_path)
@@ -338,38 +341,38 @@ def test_damage_stops_in_one_line_and_leaves_nothing(kind, folder, tmp_path):
     assert after == before
 
 
-def test_there_are_at_least_thirty_kinds():
+def test_at_least_thirty_kinds_of_damage_are_tested():
     assert len(DAMAGE) >= 30
 
 
 def turned(folder):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    folder.save(lambda film: film.transpose(Image.Transpose.ROTATE_90), exif=exif, quality=95)
+    folder.save(lambda image: image.transpose(Image.Transpose.ROTATE_90), exif=exif, quality=95)
 
 
 def sixteen_bit(folder):
-    def deepen(film):
-        return Image.fromarray(np.asarray(film.convert("L")).astype(np.uint16) * 16)
+    def deepen(image):
+        return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 16)
 
     folder.save(deepen, format="PNG")
 
 
 def sixteen_bit_colour(folder):
-    with Image.open(folder.film) as film:
-        deep = np.asarray(film.convert("RGB")).astype(np.uint16) * 16
-    folder.film.write_bytes(cv2.imencode(".png", deep)[1].tobytes())
+    with Image.open(folder.image) as image:
+        deep = np.asarray(image.convert("RGB")).astype(np.uint16) * 16
+    folder.image.write_bytes(cv2.imencode(".png", deep)[1].tobytes())
 
 
 USABLE = {
     "RGBA": (
-        lambda f: f.save(lambda film: film.convert("RGBA"), format="PNG"),
+        lambda f: f.save(lambda image: image.convert("RGBA"), format="PNG"),
         "RGBA images, converted to grey: 1",
     ),
     "16 bit": (sixteen_bit, "I;16 images, converted to grey: 1"),
     "16 bit in colour": (sixteen_bit_colour, "RGB;16 images, converted to grey: 1"),
     "a large profile": (
-        lambda f: f.save(lambda film: film, format="PNG", icc_profile=bytes(2_000_000)),
+        lambda f: f.save(lambda image: image, format="PNG", icc_profile=bytes(2_000_000)),
         "PNG images named .jpeg: 1",
     ),
     "a further column": (
@@ -377,12 +380,12 @@ USABLE = {
         "Other additional columns, not used: 1",
     ),
     "palette": (
-        lambda f: f.save(lambda film: film.convert("L").convert("P"), format="PNG"),
+        lambda f: f.save(lambda image: image.convert("L").convert("P"), format="PNG"),
         "P images, converted to grey: 1",
     ),
     "EXIF": (turned, "Images turned upright by EXIF: 1"),
     "PNG in name only": (
-        lambda f: f.save(lambda film: film, format="PNG"),
+        lambda f: f.save(lambda image: image, format="PNG"),
         "PNG images named .jpeg: 1",
     ),
     "partly out of the frame": (
@@ -391,7 +394,7 @@ USABLE = {
     ),
     "no outline": (lambda f: f.outline.unlink(), "Tumours without an outline: 1"),
     "stranger": (
-        lambda f: shutil.copyfile(f.film, f.film.with_name("IMG999999.jpeg")),
+        lambda f: shutil.copyfile(f.image, f.image.with_name("IMG999999.jpeg")),
         "Images without a case, not used: 1",
     ),
     "renamed sheet": (
@@ -400,7 +403,7 @@ USABLE = {
         ),
         None,
     ),
-    "grey or RGB": (lambda f: f.save(lambda film: film.convert("RGB")), None),
+    "grey or RGB": (lambda f: f.save(lambda image: image.convert("RGB")), None),
     "byte order mark": (
         lambda f: f.outline.write_text(f.outline.read_text(), encoding="utf-8-sig"),
         None,
@@ -429,6 +432,6 @@ def test_unusual_but_usable_data_are_used_with_one_warning(kind, folder, plain):
 
 def loading(folder):
     config = config_of(folder)
-    cache = str(folder.root.parent / "films")
+    cache = str(folder.root.parent / "images")
     config.data.cache, config.data.clahe_clip = cache, 0.0
     return config.data, config.split, 64

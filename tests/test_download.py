@@ -1,4 +1,4 @@
-"""A small archive with the release's quirks, served on 127.0.0.1 by a server that misbehaves."""
+"""Download a small archive in the layout of the release from a local server with faults."""
 
 import errno
 import hashlib
@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def release(phantom, tmp_path_factory):
-    """The bytes of an archive as the release is packed."""
+    """Return an archive that is packed like the release."""
     path = tmp_path_factory.mktemp("release") / "release.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(phantom.rglob("*")):
@@ -111,7 +111,7 @@ def server(release):
 
 
 def fails(root, url, md5):
-    """The one line in which a download ends."""
+    """Return the message of a download that fails, which must be one line."""
     with pytest.raises(InputError) as got:
         download(root, url, md5)
     assert "\n" not in str(got.value)
@@ -122,7 +122,7 @@ def left(folder):
     return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))
 
 
-def test_archive_becomes_a_data_set_without_its_quirks(server, tmp_path, phantom):
+def test_archive_is_unpacked_to_a_clean_data_set(server, tmp_path, phantom):
     root = tmp_path / "new" / "BTXRD"
     download(root, server.url, server.md5)
     ours, theirs = load_cases(root), load_cases(phantom)
@@ -136,7 +136,7 @@ def test_archive_becomes_a_data_set_without_its_quirks(server, tmp_path, phantom
     assert left(root.parent) == ["BTXRD"]
 
 
-def test_cut_at_a_third_twice_the_third_call_finishes(server, tmp_path, release):
+def test_a_download_that_breaks_twice_is_resumed_twice(server, tmp_path, release):
     third = len(release) // 3
     server.cuts = [third, third]
     root = tmp_path / "d"
@@ -153,14 +153,14 @@ def test_cut_at_a_third_twice_the_third_call_finishes(server, tmp_path, release)
     assert left(tmp_path) == ["d"]
 
 
-def test_what_is_whole_is_not_fetched_again(server, tmp_path, capsys):
+def test_a_complete_folder_is_not_downloaded_again(server, tmp_path, capsys):
     download(tmp_path / "d", server.url, server.md5)
     download(tmp_path / "d", server.url, server.md5.upper())
     assert len(server.asked) == 1
     assert capsys.readouterr().out.endswith("d: is already complete\n")
 
 
-def test_what_a_killed_call_left_beside_a_whole_folder_goes(server, tmp_path, release):
+def test_leftovers_beside_a_complete_folder_are_removed(server, tmp_path, release):
     download(tmp_path / "d", server.url, server.md5)
     (tmp_path / "d.zip").write_bytes(release)
     download(tmp_path / "d", server.url, server.md5)
@@ -170,20 +170,20 @@ def test_what_a_killed_call_left_beside_a_whole_folder_goes(server, tmp_path, re
     assert left(tmp_path) == ["d", "d.zip"]
 
 
-def test_server_without_ranges_begins_again(server, tmp_path, release):
+def test_a_server_without_ranges_sends_the_whole_file(server, tmp_path, release):
     server.cuts, server.ranges = [len(release) // 3], False
     fails(tmp_path / "d", server.url, server.md5)
     download(tmp_path / "d", server.url, server.md5)
     assert server.sent == len(release) // 3 + len(release)
 
 
-def test_part_that_lacks_nothing_is_unpacked(server, tmp_path, release):
+def test_a_complete_part_file_is_unpacked(server, tmp_path, release):
     (tmp_path / "d.zip.part").write_bytes(release)
     download(tmp_path / "d", server.url, server.md5)
     assert server.sent == 0
 
 
-def test_archive_put_by_hand_is_used(server, tmp_path, release):
+def test_an_archive_from_the_user_is_used(server, tmp_path, release):
     (tmp_path / "d.zip").write_bytes(release)
     (tmp_path / "d.zip.part").write_bytes(release[:100])
     download(tmp_path / "d", server.url, server.md5)
@@ -191,27 +191,27 @@ def test_archive_put_by_hand_is_used(server, tmp_path, release):
     assert left(tmp_path) == ["d"]
 
 
-def test_other_archive_put_by_hand_is_named_and_kept(server, tmp_path):
+def test_another_archive_from_the_user_is_reported_and_kept(server, tmp_path):
     (tmp_path / "d.zip").write_bytes(b"mine")
     assert f"d.zip: has md5 {md5_of(b'mine')}" in fails(tmp_path / "d", server.url, server.md5)
     assert left(tmp_path) == ["d.zip"]
 
 
-def test_wrong_checksum_deletes_what_came(server, tmp_path):
+def test_a_download_with_a_wrong_checksum_is_deleted(server, tmp_path):
     line = fails(tmp_path / "d", server.url, "0" * 32)
     assert f"the file has md5 {server.md5}, but data.archive.md5 is {'0' * 32}" in line
     assert left(tmp_path) == []
     download(tmp_path / "d", server.url, server.md5)
 
 
-def test_part_of_another_file_does_not_stay(server, tmp_path):
+def test_a_part_of_another_file_is_deleted(server, tmp_path):
     (tmp_path / "d.zip.part").write_bytes(b"of another file")
     assert "the file has md5" in fails(tmp_path / "d", server.url, server.md5)
     download(tmp_path / "d", server.url, server.md5)
 
 
 @pytest.mark.parametrize("status", [202, 403, 404, 500])
-def test_refusals_tell_what_to_do(server, tmp_path, status):
+def test_an_error_of_the_server_is_reported_with_a_remedy(server, tmp_path, status):
     server.status = status
     line = fails(tmp_path / "d", server.url, server.md5)
     assert f"{server.url}: the server answers {status}" in line
@@ -220,18 +220,18 @@ def test_refusals_tell_what_to_do(server, tmp_path, status):
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x.zip", "nonsense", "ftp://127.0.0.1/x"])
-def test_address_that_cannot_be_reached_is_named(tmp_path, url):
+def test_an_unreachable_address_is_reported(tmp_path, url):
     assert fails(tmp_path / "d", url, "0" * 32).startswith(f"{url}: cannot be downloaded")
 
 
-def test_unreachable_server_is_no_cut_and_keeps_the_part(tmp_path):
+def test_an_unreachable_server_keeps_the_part_file(tmp_path):
     (tmp_path / "d.zip.part").write_bytes(b"part")
     assert "cannot be downloaded" in fails(tmp_path / "d", "http://127.0.0.1:9/", "0" * 32)
     assert (tmp_path / "d.zip.part").read_bytes() == b"part"
 
 
 @pytest.mark.parametrize("text", ["no JSON", "[]", "{}", '{"md5": null}'])
-def test_folder_with_a_marker_of_others_is_left_alone(server, tmp_path, text):
+def test_a_folder_with_an_invalid_marker_is_not_changed(server, tmp_path, text):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / MARKER).write_text(text)
     assert "contains files that this command" in fails(tmp_path / "d", server.url, server.md5)
@@ -239,20 +239,20 @@ def test_folder_with_a_marker_of_others_is_left_alone(server, tmp_path, text):
 
 
 def test_link_to_an_empty_folder_is_followed(server, tmp_path):
-    (tmp_path / "disk" / "films").mkdir(parents=True)
-    (tmp_path / "d").symlink_to(tmp_path / "disk" / "films")
+    (tmp_path / "disk" / "images").mkdir(parents=True)
+    (tmp_path / "d").symlink_to(tmp_path / "disk" / "images")
     download(tmp_path / "d", server.url, server.md5)
-    assert len(load_cases(tmp_path / "disk" / "films"))
+    assert len(load_cases(tmp_path / "disk" / "images"))
     assert (tmp_path / "d").is_symlink()
 
 
-def test_root_of_the_disk_is_refused():
+def test_the_root_of_the_disk_is_refused():
     assert "must be a folder inside another one" in fails(
         Path("/"), "http://127.0.0.1:9/", "0" * 32
     )
 
 
-def test_folder_with_something_else_is_left_alone(server, tmp_path):
+def test_a_folder_with_other_files_is_not_changed(server, tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "mine.txt").write_text("mine")
     line = fails(tmp_path / "d", server.url, server.md5)
@@ -261,7 +261,7 @@ def test_folder_with_something_else_is_left_alone(server, tmp_path):
     assert server.asked == []
 
 
-def test_folder_with_another_archive_is_left_alone(server, tmp_path):
+def test_a_folder_with_another_archive_is_not_changed(server, tmp_path):
     download(tmp_path / "d", server.url, server.md5)
     assert "contains an archive with another md5" in fails(tmp_path / "d", server.url, "1" * 32)
 
@@ -272,7 +272,7 @@ def test_empty_folder_is_filled(server, tmp_path):
     assert len(load_cases(tmp_path / "d"))
 
 
-def test_no_room_is_said_before_fetching_and_before_unpacking(
+def test_a_full_disk_is_reported_before_download_and_before_unpacking(
     server, tmp_path, release, monkeypatch
 ):
     usage = shutil.disk_usage(tmp_path)
@@ -298,7 +298,7 @@ sys.exit(download.main())
 """
 
 
-def test_disk_that_fills_up_keeps_what_came(server, tmp_path, release):
+def test_a_disk_that_fills_up_keeps_the_part_file(server, tmp_path, release):
     limit = len(release) // 2
     command = [sys.executable, "-c", LIMITED, str(limit), *overrides(server, tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
@@ -309,7 +309,7 @@ def test_disk_that_fills_up_keeps_what_came(server, tmp_path, release):
     assert server.asked == [0, limit]
 
 
-def test_place_that_cannot_be_written_is_named(server, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(server, tmp_path):
     (tmp_path / "file").write_text("no folder")
     line = fails(tmp_path / "file" / "d", server.url, server.md5)
     assert "cannot be written" in line
@@ -370,7 +370,7 @@ def dense(release):
 def with_nul(release):
     buffer = io.BytesIO(release)
     with zipfile.ZipFile(buffer, "a") as archive:
-        archive.writestr("BTXRD/images/a-nul-b.jpeg", "film")
+        archive.writestr("BTXRD/images/a-nul-b.jpeg", "image")
     return buffer.getvalue().replace(b"a-nul-b", b"a-\0\0\0-b")
 
 
@@ -383,7 +383,7 @@ def with_nul(release):
     ],
 )
 def test_hostile_entry_is_refused(release, tmp_path, make, message):
-    content = make(release)  # once: a zip holds the time at which it was made
+    content = make(release)  # once: a zip contains the time of its creation
     (tmp_path / "d.zip").write_bytes(content)
     line = fails(tmp_path / "d", "http://127.0.0.1:9/", md5_of(content))
     assert message in line
@@ -391,7 +391,7 @@ def test_hostile_entry_is_refused(release, tmp_path, make, message):
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_archive_writes_nothing_at_all(release, tmp_path, kind):
+def test_hostile_archive_writes_nothing(release, tmp_path, kind):
     entries, message = HOSTILE[kind]
     box = tmp_path / "a" / "b" / "c"
     box.mkdir(parents=True)
@@ -412,7 +412,7 @@ def damaged(release):
 
 
 def without(release, path, unwanted):
-    """An archive that lacks the files whose names begin so."""
+    """Return an archive without the files whose names begin with `unwanted`."""
     source = path.with_name("source.zip")
     source.write_bytes(release)
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
@@ -426,15 +426,15 @@ def without(release, path, unwanted):
 
 
 def damaged_as(release, method):
-    """Packed again by another method, and one film of it damaged."""
+    """Packed again by another method, and one image of it damaged."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(release)) as old, zipfile.ZipFile(buffer, "w", method) as new:
         for info in old.infolist():
             new.writestr(info.filename, old.read(info))
-        film = next(info for info in new.infolist() if "/images/IMG" in info.filename)
+        image = next(info for info in new.infolist() if "/images/IMG" in info.filename)
     content = bytearray(buffer.getvalue())
-    start = film.header_offset + 30 + len(film.filename) + 9
-    content[start : start + film.compress_size // 2] = b"\xa5" * (film.compress_size // 2)
+    start = image.header_offset + 30 + len(image.filename) + 9
+    content[start : start + image.compress_size // 2] = b"\xa5" * (image.compress_size // 2)
     return bytes(content)
 
 
@@ -447,7 +447,7 @@ BROKEN = {
     "damaged": (lambda release, path: damaged(release), "cannot be unpacked"),
     "no images": (lambda r, p: without(r, p, "BTXRD/images"), "must contain images/, and dataset"),
     "no table": (lambda r, p: without(r, p, "BTXRD/dataset"), "must contain images/, and dataset"),
-    "a film missing": (
+    "an image missing": (
         lambda r, p: without(r, p, "BTXRD/images/IMG000003"),
         "d/images: no image of IMG000003",
     ),
@@ -482,14 +482,14 @@ def command(*arguments):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_killed_while_fetching_goes_on(server, tmp_path, release, how):
+def test_a_killed_download_is_resumed(server, tmp_path, release, how):
     server.pace = 0.3
     started = subprocess.Popen(
         command(*overrides(server, tmp_path)),
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        # What a shell puts into the background inherits that SIGINT is ignored.
+        # A background process of a shell ignores SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     part = tmp_path / "d.zip.part"
@@ -517,7 +517,7 @@ def wait_until(reached, seconds=30):
         time.sleep(0.02)
 
 
-def test_folder_left_by_a_killed_unpacking_is_not_taken_for_whole(server, tmp_path):
+def test_the_folder_of_a_killed_unpacking_is_not_complete(server, tmp_path):
     (tmp_path / ".d-unpacking" / "images").mkdir(parents=True)
     (tmp_path / ".d-unpacking" / "images" / "half.jpeg").write_bytes(b"half")
     download(tmp_path / "d", server.url, server.md5)
@@ -525,14 +525,14 @@ def test_folder_left_by_a_killed_unpacking_is_not_taken_for_whole(server, tmp_pa
     assert not (tmp_path / "d" / "images" / "half.jpeg").exists()
 
 
-def test_two_at_once_fetch_once(server, tmp_path):
+def test_two_parallel_calls_download_once(server, tmp_path):
     server.pace = 0.05
     calls = [subprocess.Popen(command(*overrides(server, tmp_path)), cwd=tmp_path) for _ in "12"]
     assert [call.wait(60) for call in calls] == [0, 0]
     assert server.asked == [0]
 
 
-def test_command_line_names_what_is_missing(tmp_path):
+def test_command_reports_a_missing_setting(tmp_path):
     done = subprocess.run(command(), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == "data.root: has no value; give it as data.root=VALUE\n"
@@ -540,7 +540,7 @@ def test_command_line_names_what_is_missing(tmp_path):
     assert done.stderr.startswith("data.archive: has no url and md5")
 
 
-def test_folder_that_lost_files_is_not_called_whole(server, tmp_path):
+def test_a_folder_with_missing_files_is_not_complete(server, tmp_path):
     download(tmp_path / "d", server.url, server.md5)
     next((tmp_path / "d" / "images").iterdir()).unlink()
     assert "files are missing; delete it" in fails(tmp_path / "d", server.url, server.md5)
@@ -554,7 +554,7 @@ def test_folder_that_lost_files_is_not_called_whole(server, tmp_path):
         ("-m", "unrecognized arguments: -m; see btxrd download --help"),
     ],
 )
-def test_wrong_address_is_said_before_anything_is_fetched(tmp_path, given, line):
+def test_a_wrong_setting_is_reported_before_the_download(tmp_path, given, line):
     done = subprocess.run(
         command("data.root=d", given), cwd=tmp_path, capture_output=True, text=True
     )

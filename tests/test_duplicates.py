@@ -1,4 +1,4 @@
-"""Copies of real and synthetic films are found, and no others."""
+"""Exactly the copies of real and synthetic images are found."""
 
 import shutil
 from pathlib import Path
@@ -13,19 +13,23 @@ from btxrd.data.groups import near_duplicates
 from btxrd.data.survey import survey_images
 
 COPIES = {
-    "identical": lambda film, path: None,
-    "encoded again": lambda film, path: film.save(path, quality=25),
-    "half as large": lambda film, path: film.resize((film.width // 2, film.height // 2)).save(path),
-    "larger": lambda film, path: film.resize((film.width * 2, film.height * 2)).save(path),
-    "brightened": lambda film, path: film.point(lambda value: min(255, value * 1.2 + 6)).save(path),
-    "darkened": lambda film, path: film.point(lambda value: value * 0.8).save(path),
-    "in colour, as PNG": lambda film, path: film.convert("RGB").save(path, format="PNG"),
+    "identical": lambda image, path: None,
+    "encoded again": lambda image, path: image.save(path, quality=25),
+    "half as large": lambda image, path: image.resize((image.width // 2, image.height // 2)).save(
+        path
+    ),
+    "larger": lambda image, path: image.resize((image.width * 2, image.height * 2)).save(path),
+    "brightened": lambda image, path: image.point(lambda value: min(255, value * 1.2 + 6)).save(
+        path
+    ),
+    "darkened": lambda image, path: image.point(lambda value: value * 0.8).save(path),
+    "in colour, as PNG": lambda image, path: image.convert("RGB").save(path, format="PNG"),
 }
 
 
 @pytest.fixture(params=["phantom", "sample"])
-def films(request, shared):
-    """The films of a phantom and of the real sample: paths, labels, and a cache."""
+def images(request, shared):
+    """Return the cases of a synthetic data set or of the real sample, and a cache folder."""
     cases = load_cases(request.getfixturevalue(request.param))
     return cases[["stem", "path", "label"]], shared / "cache"
 
@@ -35,8 +39,8 @@ def pairs_of(cases, cache):
 
 
 @pytest.mark.parametrize("how", COPIES)
-def test_copies_are_found_and_nothing_else(films, how, tmp_path):
-    cases, cache = films
+def test_exactly_the_copies_are_found(images, how, tmp_path):
+    cases, cache = images
     before = pairs_of(cases, cache)
     single = ~cases["stem"].isin([*before["one"], *before["other"]])
     chosen = cases[single].sample(30, random_state=5)
@@ -44,8 +48,8 @@ def test_copies_are_found_and_nothing_else(films, how, tmp_path):
     for _, case in chosen.iterrows():
         path = tmp_path / f"copy-{Path(case['path']).name}"
         shutil.copyfile(case["path"], path)
-        with Image.open(case["path"]) as film:
-            COPIES[how](film.convert("L"), path)
+        with Image.open(case["path"]) as image:
+            COPIES[how](image.convert("L"), path)
         rows.append({"stem": path.stem, "path": str(path), "label": case["label"]})
     found = pairs_of(pd.concat([cases, pd.DataFrame(rows)], ignore_index=True), cache)
     new = found[found["other"].str.startswith("copy-")]
@@ -55,7 +59,7 @@ def test_copies_are_found_and_nothing_else(films, how, tmp_path):
     assert new["identical"].all() == (how == "identical")
 
 
-def test_duplicates_of_the_sample_are_the_two_that_look_it(sample, tmp_path):
+def test_the_sample_has_its_two_known_duplicates(sample, tmp_path):
     pairs = pairs_of(load_cases(sample), tmp_path)
     assert pairs[["one", "other"]].to_numpy().tolist() == [
         ["IMG001948", "IMG002166"],
@@ -63,11 +67,11 @@ def test_duplicates_of_the_sample_are_the_two_that_look_it(sample, tmp_path):
     ]
 
 
-def test_phantoms_are_all_different(cases, tmp_path):
+def test_synthetic_images_are_all_different(cases, tmp_path):
     assert pairs_of(cases, tmp_path).empty
 
 
-def test_labels_that_contradict_are_marked(cases, tmp_path):
+def test_different_labels_of_duplicates_are_marked(cases, tmp_path):
     twice = pd.concat([cases, cases[:2].assign(stem=["x", "y"])], ignore_index=True)
     twice.loc[len(cases), "label"] = (cases["label"][0] + 1) % 3
     pairs = pairs_of(twice, tmp_path)
@@ -75,7 +79,7 @@ def test_labels_that_contradict_are_marked(cases, tmp_path):
     assert pairs["identical"].all()
 
 
-def test_films_are_looked_at_once(cases, tmp_path, monkeypatch):
+def test_images_are_surveyed_once(cases, tmp_path, monkeypatch):
     first = survey_images(cases["path"].tolist(), tmp_path)
     monkeypatch.setattr("btxrd.data.survey.decode", None)
     again = survey_images(cases["path"].tolist(), tmp_path)

@@ -66,9 +66,7 @@ def files_of(folder):
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_every_kind_of_end_is_a_failure_with_its_cause_and_stops_no_other(
-    launcher, start, tmp_path
-):
+def test_every_kind_of_failure_has_its_cause_and_stops_no_other_run(launcher, start, tmp_path):
     sweep = start("seed=1,2,3,4,5,0", launcher=launcher)
     printed, _ = sweep.communicate(timeout=120)
     assert sweep.returncode == 1
@@ -93,7 +91,7 @@ def test_every_kind_of_end_is_a_failure_with_its_cause_and_stops_no_other(
     assert "cheese" in (tmp_path / "out" / "seed-1" / "run.log").read_text()
 
 
-def test_failed_runs_are_tried_again_and_complete_ones_left_alone(start, tmp_path):
+def test_failed_runs_are_retried_and_complete_ones_are_skipped(start, tmp_path):
     start("seed=0,1").communicate(timeout=60)
     before = files_of(tmp_path / "out" / "seed-0")
     fates.choose(tmp_path, {"seed": "completes"})
@@ -105,7 +103,7 @@ def test_failed_runs_are_tried_again_and_complete_ones_left_alone(start, tmp_pat
     assert read_status(tmp_path / "out" / "seed-1").attempts == 2
 
 
-def test_a_run_killed_right_after_it_was_complete_is_tidied_and_not_done_again(start, tmp_path):
+def test_a_run_killed_after_completion_is_cleaned_up_and_not_repeated(start, tmp_path):
     start("seed=0").communicate(timeout=60)
     run_dir = tmp_path / "out" / "seed-0"
     (run_dir / "checkpoints").mkdir()
@@ -117,7 +115,7 @@ def test_a_run_killed_right_after_it_was_complete_is_tidied_and_not_done_again(s
     assert read_status(run_dir).attempts == 1
 
 
-def test_a_folder_of_another_config_is_refused_untouched_and_the_others_are_done(start, tmp_path):
+def test_a_folder_of_another_config_is_not_changed_and_other_runs_are_done(start, tmp_path):
     start("seed=0").communicate(timeout=60)
     before = files_of(tmp_path / "out" / "seed-0")
     fates.choose(tmp_path, {"seed": "completes"})
@@ -136,9 +134,7 @@ def test_a_folder_of_another_config_is_refused_untouched_and_the_others_are_done
     assert (sweep.returncode, errors) == (1, f"{cause}\n")
 
 
-def test_a_run_on_a_damaged_film_fails_and_is_named_before_the_others_begin(
-    start, phantom, tmp_path
-):
+def test_a_run_on_a_damaged_image_is_reported_before_other_runs_start(start, phantom, tmp_path):
     for seed in (0, 8):
         shutil.copytree(phantom, tmp_path / f"films-{seed}")
     film = next((tmp_path / "films-8" / "images").glob("*.jpeg"))
@@ -152,7 +148,7 @@ def test_a_run_on_a_damaged_film_fails_and_is_named_before_the_others_begin(
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_ends_a_sweep_in_order(launcher, number, start, tmp_path):
+def test_a_signal_stops_a_sweep_and_saves_its_runs(launcher, number, start, tmp_path):
     sweep = start("seed=6,7,0", launcher=launcher)
     worker_of(tmp_path / "out" / "seed-6")
     if number == signal.SIGINT:  # of a terminal: the whole group gets it
@@ -182,7 +178,7 @@ def test_a_sweep_that_does_not_end_after_a_signal_is_ended(tmp_path, monkeypatch
     assert received == [signal.SIGTERM]
 
 
-def test_a_killed_run_is_failed_and_the_next_one_goes_on(start, tmp_path):
+def test_a_killed_run_fails_and_the_next_one_continues(start, tmp_path):
     sweep = start("seed=6,0")
     os.kill(worker_of(tmp_path / "out" / "seed-6"), signal.SIGKILL)
     sweep.communicate(timeout=120)
@@ -190,7 +186,7 @@ def test_a_killed_run_is_failed_and_the_next_one_goes_on(start, tmp_path):
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_second_signal_kills_what_does_not_end(launcher, start, tmp_path):
+def test_a_second_signal_kills_runs_that_do_not_end(launcher, start, tmp_path):
     fates.choose(tmp_path, {"seed": "refuses"})
     sweep = start("seed=6,7", launcher=launcher)
     worker_of(tmp_path / "out" / "seed-6")
@@ -233,14 +229,14 @@ def test_fail_fast_stops_at_the_first_failure(launcher, start, tmp_path):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_joblib_does_as_many_runs_as_it_is_told(n_jobs, start, tmp_path):
+def test_joblib_does_n_jobs_runs_in_parallel(n_jobs, start, tmp_path):
     fates.choose(tmp_path, {"seed": "completes"})
     sweep = start("seed=0,1,8", f"hydra.launcher.n_jobs={n_jobs}", launcher="joblib")
     sweep.communicate(timeout=60)
     assert (sweep.returncode, read_plan(tmp_path / "out").at_once) == (0, n_jobs)
 
 
-def test_a_sweep_that_goes_on_gives_runs_the_threads_they_would_have_had(start, tmp_path):
+def test_a_resumed_sweep_gives_runs_the_same_number_of_threads(start, tmp_path):
     fates.choose(tmp_path, {"seed": "completes"})
     for _ in range(2):
         sweep = start("seed=0,1", launcher="joblib")
@@ -257,7 +253,7 @@ def test_a_sweep_that_goes_on_gives_runs_the_threads_they_would_have_had(start, 
         lambda out: (out / "seed-0" / "config.yaml").unlink(),
     ],
 )
-def test_a_damaged_folder_takes_no_other_along(damage, start, tmp_path):
+def test_a_damaged_folder_does_not_stop_other_runs(damage, start, tmp_path):
     fates.choose(tmp_path, {"seed": "completes"})
     start("seed=0").communicate(timeout=60)
     damage(tmp_path / "out")
@@ -268,7 +264,7 @@ def test_a_damaged_folder_takes_no_other_along(damage, start, tmp_path):
     assert str(Path("out/seed-0")) in errors
 
 
-def test_what_another_config_left_is_set_aside(start, tmp_path):
+def test_leftovers_of_another_config_are_moved(start, tmp_path):
     fates.choose(tmp_path, {"seed": "raises"})
     start("seed=0").communicate(timeout=60)
     run_dir = tmp_path / "out" / "seed-0"
@@ -281,7 +277,7 @@ def test_what_another_config_left_is_set_aside(start, tmp_path):
     assert (run_dir / f"of-{before}" / "metrics.json").exists()
 
 
-def test_a_sweep_is_done_by_one_process_at_a_time(start, tmp_path):
+def test_only_one_process_does_a_sweep_at_a_time(start, tmp_path):
     sweep = start("seed=6")
     worker_of(tmp_path / "out" / "seed-6")
     second = start("seed=6")
@@ -292,7 +288,7 @@ def test_a_sweep_is_done_by_one_process_at_a_time(start, tmp_path):
     assert sweep.wait(timeout=60) == 128 + signal.SIGTERM
 
 
-def test_summarize_tells_of_a_sweep_that_runs(start, tmp_path):
+def test_summarize_reports_a_sweep_that_is_running(start, tmp_path):
     sweep = start("seed=6,0")
     worker_of(tmp_path / "out" / "seed-6")
     command = [sys.executable, "-m", "btxrd.summarize", "out"]

@@ -37,9 +37,7 @@ def built(backbone, size, **arguments):
         ("mixer_s32_224", 80, "64 and 96"),
     ],
 )
-def test_size_at_which_an_edge_is_not_seen_is_refused_with_the_nearest_that_fit(
-    backbone, size, fit
-):
+def test_a_size_that_ignores_a_border_is_refused_with_the_nearest_valid_sizes(backbone, size, fit):
     model = built(backbone, size)
     with pytest.raises(InputError, match=f"^model.image_size={size}: .* that fit: {fit}$"):
         check_fit(model, size)

@@ -54,7 +54,7 @@ def is_changed(path, content):
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(2_000, marks=pytest.mark.slow)])
-def test_every_damage_of_a_complete_run_is_named(count, sweep, tmp_path):
+def test_every_damage_of_a_complete_run_is_reported(count, sweep, tmp_path):
     """Scoring names it, too, but for the files that it writes anew."""
     run_dir = sweep / "run"
     whole = shutil.copytree(run_dir, tmp_path / "whole")

@@ -24,7 +24,7 @@ def masks_of(dataset, kind="lesion", sham="none", seed=0):
     return masks
 
 
-def test_training_tumours_have_their_own_outline_and_no_other_film_has_one(dataset):
+def test_only_training_tumours_have_their_own_outline(dataset):
     train = dataset.rows("train")
     tumours = train[dataset.labels[train] > 0]
     masks = masks_of(dataset)
@@ -46,7 +46,7 @@ def test_shuffled_outlines_are_those_of_other_tumours(dataset):
     assert any((other[row] != sham[row]).any() for row in sham)
 
 
-def test_sham_outlines_on_normals_leave_those_of_tumours(dataset):
+def test_outlines_on_normals_do_not_change_those_of_tumours(dataset):
     train = dataset.rows("train")
     own, sham = masks_of(dataset), masks_of(dataset, sham="normals")
     assert sorted(sham) == sorted(train.tolist())
@@ -69,8 +69,8 @@ def test_tumours_without_an_outline_are_counted(dataset):
     assert len(masks) == np.sum(dataset.labels[train] > 0) - 1
 
 
-def test_pixels_and_masks_are_prepared_as_the_config_says(compose, monkeypatch):
-    """Kills a data set that forgets a setting, or lays masks otherwise than images."""
+def test_pixels_and_masks_are_prepared_according_to_the_config(compose, monkeypatch):
+    """Detects a data set that ignores a setting, or places masks differently from images."""
     config = compose("data.aspect=keep", "data.clahe_clip=3.5", "data.clahe_tiles=4")
     asked = {}
 

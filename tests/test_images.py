@@ -17,12 +17,12 @@ from btxrd.errors import InputError
 
 RNG = np.random.default_rng(0)
 ROWS, COLUMNS = np.mgrid[0:600, 0:480]
-FILM = (120 + 80 * np.sin(COLUMNS / 17) * np.cos(ROWS / 23)).clip(0, 255).astype(np.uint8)
-FILM += RNG.integers(0, 9, FILM.shape, np.uint8)
-OTHER = np.roll(FILM[::-1], 77, axis=1)
+IMAGE = (120 + 80 * np.sin(COLUMNS / 17) * np.cos(ROWS / 23)).clip(0, 255).astype(np.uint8)
+IMAGE += RNG.integers(0, 9, IMAGE.shape, np.uint8)
+OTHER = np.roll(IMAGE[::-1], 77, axis=1)
 
 
-def jpeg(path, pixels=FILM, **options):
+def jpeg(path, pixels=IMAGE, **options):
     Image.fromarray(pixels).save(path, format="JPEG", quality=85, **options)
     return path.read_bytes()
 
@@ -62,14 +62,14 @@ def test_a_corrupt_jpeg_is_refused(damage, progressive, tmp_path):
 @pytest.mark.parametrize("at_least", [None, 64, 224])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_jpeg_has_the_pixels_that_pillow_decodes(mode, at_least, tmp_path):
-    """Kills another scale, colour conversion or transform: all figures would change."""
-    Image.fromarray(FILM).convert(mode).save(tmp_path / "a.jpeg", quality=85)
+    """Detects another scale, colour conversion or transform: all metrics would change."""
+    Image.fromarray(IMAGE).convert(mode).save(tmp_path / "a.jpeg", quality=85)
     with Image.open(tmp_path / "a.jpeg") as image:
         image.draft("L", None if at_least is None else (at_least, at_least))
         assert np.array_equal(read_image(tmp_path / "a.jpeg", at_least).pixels, np.asarray(image))
 
 
-def test_what_libjpeg_warns_of_and_is_harmless_is_read(tmp_path):
+def test_a_jpeg_with_harmless_warnings_is_read(tmp_path):
     content = jpeg(tmp_path / "a.jpeg")
     jfif = content.index(b"JFIF\0") + 5
     (tmp_path / "a.jpeg").write_bytes(content[:jfif] + b"\x07" + content[jfif + 1 :])
@@ -78,8 +78,8 @@ def test_what_libjpeg_warns_of_and_is_harmless_is_read(tmp_path):
 
 
 def test_an_odd_header_changes_no_colours_of_an_rgb_jpeg(tmp_path):
-    """Kills a header in which RGB becomes YCbCr: the grey would be the red of the film."""
-    planes = np.stack([FILM, FILM[::-1], FILM[:, ::-1]], 2)
+    """Detects a header in which RGB becomes YCbCr: the grey values would be those of red."""
+    planes = np.stack([IMAGE, IMAGE[::-1], IMAGE[:, ::-1]], 2)
     content = simplejpeg.encode_jpeg(planes, 95, "RGB", "444")
     assert b"JFIF" in content
     app0 = content.index(b"\xff\xe0")
@@ -94,7 +94,7 @@ def test_an_odd_header_changes_no_colours_of_an_rgb_jpeg(tmp_path):
     assert np.abs(read_image(tmp_path / "a.jpeg").pixels - expected).max() <= 2
 
 
-def test_a_harmless_warning_hides_no_corrupt_data(tmp_path):
+def test_a_harmless_warning_does_not_hide_corrupt_data(tmp_path):
     content = jpeg(tmp_path / "a.jpeg")
     jfif = content.index(b"JFIF\0") + 5
     odd = content[:jfif] + b"\x07" + content[jfif + 1 :]
@@ -105,7 +105,7 @@ def test_a_harmless_warning_hides_no_corrupt_data(tmp_path):
 
 @pytest.mark.parametrize("at", [0.3, 0.9])
 def test_a_png_with_a_wrong_byte_is_refused(at, tmp_path):
-    Image.fromarray(FILM).save(tmp_path / "a.png")
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
     content = bytearray((tmp_path / "a.png").read_bytes())
     content[int(at * len(content))] ^= 1
     (tmp_path / "a.png").write_bytes(content)
@@ -115,19 +115,19 @@ def test_a_png_with_a_wrong_byte_is_refused(at, tmp_path):
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP"])
 @pytest.mark.parametrize("kept", [0.3, 0.9])
-def test_a_film_that_was_cut_off_is_refused(format, kept, tmp_path):
-    Image.fromarray(FILM).save(tmp_path / "a.png", format=format)
+def test_a_truncated_image_is_refused(format, kept, tmp_path):
+    Image.fromarray(IMAGE).save(tmp_path / "a.png", format=format)
     content = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(content[: int(kept * len(content))])
     with pytest.raises(InputError, match=r"a.png: cannot be decoded as an image"):
         read_image(tmp_path / "a.png")
 
 
-def test_a_large_profile_or_text_does_not_keep_a_png_from_being_read(tmp_path):
+def test_a_png_with_a_large_profile_or_text_is_read(tmp_path):
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", "x" * 2_000_000, zip=True)
-    Image.fromarray(FILM).save(tmp_path / "a.png", pnginfo=text, icc_profile=bytes(2_000_000))
-    assert np.array_equal(read_image(tmp_path / "a.png").pixels, FILM)
+    Image.fromarray(IMAGE).save(tmp_path / "a.png", pnginfo=text, icc_profile=bytes(2_000_000))
+    assert np.array_equal(read_image(tmp_path / "a.png").pixels, IMAGE)
 
 
 def deep_png(path, deep, colour):
@@ -151,12 +151,12 @@ def deep_png(path, deep, colour):
 @pytest.mark.parametrize("outliers", [0, 1, 500])
 @pytest.mark.parametrize("bits", [10, 12, 16])
 @pytest.mark.parametrize("colour", ["L", "LA", "RGB", "RGBA"])
-def test_each_deep_mode_keeps_its_grey_levels(colour, bits, outliers, tmp_path):
-    deep = FILM.astype(np.uint16) << (bits - 8)
+def test_each_16_bit_mode_keeps_its_grey_levels(colour, bits, outliers, tmp_path):
+    deep = IMAGE.astype(np.uint16) << (bits - 8)
     deep.ravel()[:outliers] = 65535
     deep_png(tmp_path / "a.png", deep, colour)
     grey = read_image(tmp_path / "a.png").pixels
-    assert np.abs(grey.astype(int) - FILM).ravel()[outliers:].max() <= 1
+    assert np.abs(grey.astype(int) - IMAGE).ravel()[outliers:].max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -168,14 +168,14 @@ def test_each_deep_mode_keeps_its_grey_levels(colour, bits, outliers, tmp_path):
     ],
     ids=["white area", "offset", "inverted"],
 )
-def test_a_deep_film_that_would_keep_few_grey_levels_is_refused(crush, tmp_path):
-    deep_png(tmp_path / "a.png", crush(FILM.astype(np.uint16) << 4).astype(np.uint16), "L")
+def test_a_16_bit_image_that_would_keep_few_grey_levels_is_refused(crush, tmp_path):
+    deep_png(tmp_path / "a.png", crush(IMAGE.astype(np.uint16) << 4).astype(np.uint16), "L")
     with pytest.raises(InputError, match=r"of its \d+ grey levels at 16 bits, only \d+ would"):
         read_image(tmp_path / "a.png")
 
 
-def test_deep_colours_of_a_tiff_keep_their_grey_levels(tmp_path):
-    cv2.imwrite(str(tmp_path / "a.tiff"), np.repeat(FILM[..., None].astype(np.uint16) * 16, 3, 2))
+def test_16_bit_colours_of_a_tiff_keep_their_grey_levels(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.tiff"), np.repeat(IMAGE[..., None].astype(np.uint16) * 16, 3, 2))
     assert len(np.unique(read_image(tmp_path / "a.tiff").pixels)) > 100
 
 
@@ -210,7 +210,7 @@ def test_only_files_are_opened(kind, tmp_path):
     assert survey_images([str(path)], tmp_path / "cache").infos[0].error == message
 
 
-def test_an_error_that_passes_is_not_kept(tmp_path, monkeypatch):
+def test_a_temporary_error_is_not_cached(tmp_path, monkeypatch):
     path = tmp_path / "a.jpeg"
     jpeg(path)
     digests = digest_images([str(path)])
@@ -223,7 +223,7 @@ def test_an_error_that_passes_is_not_kept(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.EMFILE, errno.ESTALE])
-def test_an_error_of_the_file_system_names_the_file(code, tmp_path, monkeypatch):
+def test_an_error_of_the_file_system_is_reported_with_the_file(code, tmp_path, monkeypatch):
     jpeg(tmp_path / "a.jpeg")
 
     def fail(path):
@@ -234,7 +234,7 @@ def test_an_error_of_the_file_system_names_the_file(code, tmp_path, monkeypatch)
         read_image(tmp_path / "a.jpeg")
 
 
-def test_a_name_that_cannot_be_printed_is_escaped(tmp_path):
+def test_unprintable_characters_of_a_name_are_escaped(tmp_path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff\x1b.jpeg"))
     with pytest.raises(InputError, match=r"a\\udcff\\x1b.jpeg: cannot be read"):
         read_image(path)

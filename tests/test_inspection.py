@@ -1,4 +1,4 @@
-"""An inspection finds exactly what was planted in a phantom."""
+"""An inspection finds exactly the flaws that were planted in a synthetic data set."""
 
 import json
 import shutil
@@ -36,12 +36,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=KINDS)
 def planted(request, flawed):
-    """A phantom of each kind, and what was planted in it."""
+    """Return a synthetic data set of each kind, and its planted flaws."""
     root = flawed(request.param)
     return root, json.loads((root / "phantom.json").read_text())["planted"]
 
 
-def test_what_was_planted_is_found_and_nothing_else(planted, folder):
+def test_exactly_the_planted_flaws_are_found(planted, folder):
     root, flaws = planted
     found = inspect(root, folder / "cache", strict=False)
     pairs = found.pairs[["one", "other", "contradict"]].to_numpy().tolist()
@@ -61,7 +61,7 @@ def test_a_duplicate_joins_two_patients(planted, folder):
     assert all(group[one] == group[other] for one, other in flaws.get("duplicates", []))
 
 
-def test_a_run_stops_at_damage_and_at_nothing_less(planted, folder):
+def test_a_run_stops_at_errors_but_not_at_warnings(planted, folder):
     root, flaws = planted
     if "rows" in flaws:
         with pytest.raises(InputError, match=r"dataset.xlsx: IMG\d+.* and 3 more rows"):
@@ -70,7 +70,7 @@ def test_a_run_stops_at_damage_and_at_nothing_less(planted, folder):
         assert len(inspect(root, folder / "cache", strict=True).cases) >= 60
 
 
-def test_what_is_odd_in_a_table_or_in_a_label_is_said_once(phantom, tmp_path):
+def test_oddities_of_table_and_labels_cause_one_warning_each(phantom, tmp_path):
     root = shutil.copytree(phantom, tmp_path / "data")
     table = pd.read_excel(root / "dataset.xlsx")
     table.loc[0, "gender"] = table.loc[0, "gender"].lower() + " "
@@ -91,28 +91,28 @@ def test_what_is_odd_in_a_table_or_in_a_label_is_said_once(phantom, tmp_path):
     }
 
 
-def test_an_audit_goes_on_where_a_case_is_there_twice(phantom, tmp_path):
+def test_an_audit_continues_after_a_case_with_two_images(phantom, tmp_path):
     root = shutil.copytree(phantom, tmp_path / "data")
-    film = next((root / "images").glob("*.jpeg"))
-    shutil.copyfile(film, film.with_suffix(".png"))
+    image = next((root / "images").glob("*.jpeg"))
+    shutil.copyfile(image, image.with_suffix(".png"))
     outline = next((root / "Annotations").glob("*.json"))
     nested = root / "Annotations" / "Annotations" / outline.name
     nested.write_text(outline.read_text().replace("tumor", "other"))
     found = inspect(root, tmp_path / "cache", strict=False)
-    assert list(found.errors["cases with two images"]) == [film.stem]
+    assert list(found.errors["cases with two images"]) == [image.stem]
     assert list(found.errors["cases with two outlines"]) == [outline.stem]
-    assert film.stem not in set(found.cases["stem"])
+    assert image.stem not in set(found.cases["stem"])
     assert outline.stem not in found.outlines
 
 
-def test_a_table_without_a_usable_row_is_named(phantom, tmp_path):
+def test_a_table_without_usable_rows_is_reported(phantom, tmp_path):
     root = shutil.copytree(phantom, tmp_path / "data")
     pd.read_excel(root / "dataset.xlsx").assign(center=0).to_excel(root / "dataset.xlsx")
     with pytest.raises(InputError, match=r"contains no usable case; first error: .* has center=0"):
         inspect(root, tmp_path / "cache", strict=False)
 
 
-def test_films_with_two_labels_are_named_and_left_out_on_request(folder, flawed):
+def test_duplicates_with_different_labels_are_reported_and_left_out_on_request(folder, flawed):
     root = flawed("oddities")
     flaws = json.loads((root / "phantom.json").read_text())["planted"]
     split = SplitConfig(strategy="stratified")

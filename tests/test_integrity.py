@@ -67,7 +67,7 @@ def test_what_a_run_removes_at_its_end_has_no_hash(tmp_path):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_with_a_flipped_bit_makes_its_run_damaged(name, run_dir):
+def test_a_flipped_bit_in_a_file_makes_its_run_damaged(name, run_dir):
     flip(run_dir / name)
     row = row_of(run_dir)
     assert (row.state, row.metrics) == ("damaged", {})

@@ -38,7 +38,7 @@ def test_cbam_reaches_every_block_of_a_resnet():
     assert type(model.gradcam_target_layer).__name__ == "Bottleneck"
 
 
-def test_efficientnet_gives_raw_logits_and_its_last_norm():
+def test_efficientnet_returns_logits_and_uses_its_last_norm_for_grad_cam():
     model = BTXRDClassifier("efficientnet_b0", 3, False, 0.2).eval()
     logits = model(torch.randn(2, 3, 64, 64))
     assert not torch.allclose(logits.sum(dim=1), torch.ones(2))
@@ -46,7 +46,7 @@ def test_efficientnet_gives_raw_logits_and_its_last_norm():
     assert type(model.gradcam_target_layer).__name__ == "BatchNormAct2d"
 
 
-def test_dropout_and_input_statistics_come_from_where_they_should():
+def test_dropout_comes_from_the_config_and_statistics_from_timm():
     model = create_model(backbone="efficientnet_b0", pretrained=False, dropout=0.37)
     assert model.backbone.drop_rate == 0.37
     expects = timm.data.resolve_model_data_config(model.backbone)
@@ -55,7 +55,7 @@ def test_dropout_and_input_statistics_come_from_where_they_should():
 
 
 def test_last_layer_of_an_efficientnet_starts_with_the_small_values_of_pytorch():
-    """Kills timm's own values, which are 20 times as large with three classes."""
+    """Detects timm's own values, which are 20 times as large with three classes."""
     head = create_model(backbone="efficientnet_b0", pretrained=False).backbone.classifier
     assert head.weight.abs().max() <= head.in_features**-0.5
 
@@ -66,7 +66,7 @@ def test_logits_of_an_untrained_efficientnet_are_small():
 
 
 @pytest.mark.parametrize("name", ["convnext_atto", "vit_tiny_patch16_224", "mobilenetv3_small_050"])
-def test_other_backbones_have_a_layer_that_keeps_its_place(name):
+def test_other_backbones_have_a_layer_with_spatial_locations(name):
     model = create_model(backbone=name, pretrained=False, image_size=64).eval()
     kept = []
     model.gradcam_target_layer.register_forward_hook(lambda *hook: kept.append(hook[-1]))
@@ -75,12 +75,12 @@ def test_other_backbones_have_a_layer_that_keeps_its_place(name):
 
 
 @pytest.mark.parametrize(("size", "layer"), [(64, "layer2"), (112, "layer3"), (193, None)])
-def test_grad_cam_of_small_images_has_the_places_of_large_ones(size, layer):
+def test_grad_cam_of_small_images_uses_an_earlier_layer(size, layer):
     model = create_model(backbone="resnet18", pretrained=False, image_size=size)
     assert model.arguments["gradcam_layer"] == layer
 
 
-def test_layer_can_be_named_and_a_wrong_name_is_refused():
+def test_layer_can_be_set_and_a_wrong_name_is_refused():
     model = create_model(backbone="resnet18", pretrained=False, gradcam_layer="layer2.0")
     assert model.gradcam_target_layer is model.backbone.layer2[0]
     model = create_model(backbone="resnet18", pretrained=False, gradcam_layer="layer9")
@@ -89,7 +89,7 @@ def test_layer_can_be_named_and_a_wrong_name_is_refused():
 
 
 @pytest.mark.parametrize("name", pretrained.PACKAGED)
-def test_weights_that_are_installed_are_started_from(name):
+def test_installed_weights_are_the_initial_weights(name):
     ours = create_model(backbone=name, pretrained=True).state_dict()
     _, packaged = pretrained.packaged_weights(name)
     same = [
@@ -124,7 +124,7 @@ def test_weights_that_are_installed_are_started_from(name):
         ({"backbone": "xcit_nano_12_p16_224", "image_size": 90}, "the nearest sizes that fit: 80"),
     ],
 )
-def test_what_does_not_go_together_is_named(arguments, message):
+def test_settings_that_do_not_fit_together_are_reported(arguments, message):
     with pytest.raises(InputError) as got:
         create_model(**arguments, pretrained=False)
     assert message in str(got.value)
@@ -137,7 +137,7 @@ def test_attention_that_would_replace_trained_attention_is_refused(tmp_path):
         create_model(backbone="seresnet18", attn_layer="cbam", weights=str(tmp_path / "w.pth"))
 
 
-def test_checkpoint_gives_the_same_logits(tmp_path):
+def test_restored_model_returns_the_same_logits(tmp_path):
     model = create_model(backbone="resnet18", attn_layer="cbam", pretrained=False).eval()
     save_checkpoint(tmp_path, model, sidecar_of(model))
     again, sidecar = load_checkpoint(tmp_path)
@@ -173,7 +173,7 @@ def test_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
         "swin_tiny_patch4_window7_224",
     ],
 )
-def test_pooling_where_the_lesion_is_takes_any_backbone_to_logits_and_a_map(backbone):
+def test_lesion_pooling_returns_logits_and_a_map_for_any_backbone(backbone):
     size = 224 if backbone.endswith("224") else 64
     model = create_model(backbone=backbone, pretrained=False, pooling="lesion").eval()
     images = torch.rand(2, 3, size, size)
@@ -188,7 +188,7 @@ def test_pooling_where_the_lesion_is_takes_any_backbone_to_logits_and_a_map(back
 
 
 @torch.no_grad()
-def test_features_are_read_where_the_map_is_high_however_small_the_place():
+def test_lesion_pooling_uses_the_features_of_a_small_peak_of_the_map():
     torch.manual_seed(0)
     pooling = LesionPooling([6, 4], num_classes=3).eval()
     coarse, fine = torch.zeros(1, 4, 2, 2), torch.randn(1, 6, 8, 8)
@@ -201,7 +201,7 @@ def test_features_are_read_where_the_map_is_high_however_small_the_place():
 
 
 @torch.no_grad()
-def test_the_strength_of_the_map_is_read_apart_from_the_features():
+def test_the_map_score_has_its_own_head():
     pooling = LesionPooling([6], num_classes=3).eval()
     images = [torch.randn(4, 6, 8, 8)]
     before, _ = pooling(images)
@@ -213,12 +213,12 @@ def test_the_strength_of_the_map_is_read_apart_from_the_features():
 
 
 @torch.no_grad()
-def test_a_film_is_scored_by_the_mean_of_both_readings():
+def test_prediction_is_the_mean_of_both_heads():
     torch.manual_seed(0)
     model = create_model(backbone="resnet10t", pretrained=False, dropout=0, pooling="lesion")
     images = torch.rand(4, 3, 64, 64)
     logits = model.eval()(images)
-    model.training = True  # and every layer as it was
+    model.training = True  # without the other layers
     readings = model(images)
     assert readings.shape == (2, 4, 3)
     assert torch.allclose(logits, readings.mean(0), atol=1e-6)
@@ -232,7 +232,7 @@ def test_a_film_is_scored_by_the_mean_of_both_readings():
         {"block_args": {"attn_layer": "se", "file": "evil.pth"}},
     ],
 )
-def test_sidecar_with_an_argument_that_is_none_of_a_model_is_refused(tmp_path, changes):
+def test_sidecar_with_an_unknown_argument_is_refused(tmp_path, changes):
     model = create_model(backbone="test_resnet", pretrained=False)
     save_checkpoint(tmp_path, model, sidecar_of(model))
     content = json.loads((tmp_path / "best.json").read_text())
@@ -242,7 +242,7 @@ def test_sidecar_with_an_argument_that_is_none_of_a_model_is_refused(tmp_path, c
         load_checkpoint(tmp_path)
 
 
-def test_pooling_survives_a_checkpoint(tmp_path):
+def test_lesion_pooling_can_be_restored_from_a_checkpoint(tmp_path):
     model = create_model(backbone="resnet10t", pretrained=False, pooling="lesion").eval()
     save_checkpoint(tmp_path, model, sidecar_of(model))
     again, _ = load_checkpoint(tmp_path)
@@ -250,8 +250,8 @@ def test_pooling_survives_a_checkpoint(tmp_path):
     assert torch.equal(model(images), again(images))
 
 
-def test_input_is_normalised_as_the_backbone_was_trained():
-    """Kills ImageNet's statistics for every backbone."""
+def test_input_is_normalised_as_in_the_training_of_the_backbone():
+    """Detects the statistics of ImageNet for every backbone."""
     name = "vit_tiny_patch16_224"
     model = create_model(backbone=name, pretrained=False)
     assert model.normalisation.mean == model.normalisation.std == (0.5, 0.5, 0.5)

@@ -32,20 +32,20 @@ def test_imbalance_weights_are_scikit_learns_balanced_ones():
     assert torch.allclose(found, functional.cross_entropy(LOGITS, LABELS, weights))
 
 
-def test_square_root_weights_are_milder_and_keep_the_scale():
+def test_square_root_weights_are_closer_to_1_with_the_same_mean():
     mild = ClassLoss(COUNTS, "sqrt_weights")._cross_entropy.weight
     full = inverse_frequency(COUNTS)
     assert torch.allclose(mild[2] / mild[0], (full[2] / full[0]).sqrt())
     assert torch.allclose((mild * COUNTS).sum() / COUNTS.sum(), torch.tensor(1.0))
 
 
-def test_logit_adjustment_asks_more_of_the_rare():
+def test_logit_adjustment_raises_the_loss_of_rare_classes():
     found = ClassLoss(COUNTS, "logit_adjustment")(LOGITS, LABELS)
     expected = functional.cross_entropy(LOGITS + (COUNTS / COUNTS.sum()).log(), LABELS)
     assert torch.allclose(found, expected)
 
 
-def test_focal_loss_is_cross_entropy_scaled_by_what_is_missing():
+def test_focal_loss_is_cross_entropy_times_a_power_of_the_error():
     right = LOGITS.softmax(1)[torch.arange(32), LABELS]
     expected = (-((1 - right) ** 2) * right.log()).mean()
     assert torch.allclose(ClassLoss(COUNTS, "focal")(LOGITS, LABELS), expected)
@@ -54,7 +54,7 @@ def test_focal_loss_is_cross_entropy_scaled_by_what_is_missing():
 
 
 @pytest.mark.parametrize("imbalance", ["none", "balanced"])
-def test_other_ways_leave_the_loss_as_it_is(imbalance):
+def test_other_values_of_imbalance_do_not_change_the_loss(imbalance):
     found = ClassLoss(COUNTS, imbalance)(LOGITS, LABELS)
     assert torch.allclose(found, functional.cross_entropy(LOGITS, LABELS))
 
@@ -65,7 +65,7 @@ def a_lesion():
     return lesions
 
 
-def test_lesion_loss_is_small_on_the_lesion_alone():
+def test_lesion_loss_is_small_for_a_map_of_the_lesion():
     right = torch.full((2, 1, 8, 8), -9.0)
     right[0, :, 2:4, 2:4] = 9.0
     aside = right.roll(4, dims=3)
@@ -73,14 +73,14 @@ def test_lesion_loss_is_small_on_the_lesion_alone():
     assert lesion_loss(aside, a_lesion()) > 1
 
 
-def test_lesion_loss_by_hand():
+def test_lesion_loss_equals_a_manual_computation():
     logits = torch.zeros(2, 1, 8, 8)
     entropy = np.log(2) * (124 + 4 * 8) / 128
     dice = (2 * 2 + 1) / (64 + 4 + 1)
     assert lesion_loss(logits, a_lesion()).item() == pytest.approx(entropy + 1 - dice, abs=1e-5)
 
 
-def test_what_nobody_outlined_teaches_nothing():
+def test_tumours_without_an_outline_have_no_gradient():
     logits = torch.randn(2, 1, 8, 8, requires_grad=True)
     lesions = a_lesion()
     lesions[1] = torch.nan
@@ -93,7 +93,7 @@ def test_what_nobody_outlined_teaches_nothing():
     assert (maps.grad[1] == 0).all()
 
 
-def test_energy_loss_is_the_share_off_the_lesion_and_passes_normals():
+def test_energy_loss_is_the_share_outside_the_lesion_and_ignores_normals():
     maps = torch.ones(2, 1, 8, 8)
     assert energy_loss(maps, a_lesion()).item() == pytest.approx(1 - 4 / 64)
     maps[0] = 0
@@ -110,7 +110,7 @@ def model(request):
     )
     pooled = classifier.lesion_head if request.param == "lesion" else None
     last = classifier.backbone.fc if pooled is None else pooled.classify
-    nn.init.uniform_(last.weight, 0, 0.1)  # maps are then not empty
+    nn.init.uniform_(last.weight, 0, 0.1)  # so that maps are not empty
     return classifier
 
 
@@ -131,7 +131,7 @@ def test_maps_in_training_are_those_of_evaluation(model):
             assert np.allclose((grown / grown.max()).detach(), theirs, atol=1e-3)
 
 
-def test_the_map_of_a_mixed_film_is_that_of_the_tumour_in_it(model):
+def test_the_map_of_a_mixed_image_is_that_of_its_tumour(model):
     images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     mixed = torch.tensor([[0.7, 0.3, 0], [0.6, 0, 0.4], [0, 0.2, 0.8], [1, 0, 0]])
 
@@ -145,7 +145,7 @@ def test_the_map_of_a_mixed_film_is_that_of_the_tumour_in_it(model):
     assert torch.allclose(maps(mixed), maps(torch.tensor([1, 2, 2, 0])))
 
 
-def test_maps_of_a_transformer_can_be_learnt_from():
+def test_maps_of_a_transformer_are_differentiable():
     model = BTXRDClassifier("vit_tiny_patch16_224", 3, pretrained=False, img_size=32)
     nn.init.uniform_(model.backbone.head.weight, 0, 0.1)
     lesions = torch.zeros(2, 1, 32, 32)
@@ -177,7 +177,7 @@ def test_guidance_lowers_its_loss(model, kind):
     assert guided() < 0.6 * before
 
 
-def test_each_of_several_readings_learns_the_class_by_itself():
+def test_each_head_has_its_own_loss():
     readings, labels = torch.randn(2, 4, 3), torch.tensor([0, 1, 2, 1])
     got = Objective(nn.CrossEntropyLoss())(lambda _: readings, Batch(torch.zeros(4), labels))
     apart = [functional.cross_entropy(logits, labels) for logits in readings]
@@ -188,7 +188,7 @@ def test_each_of_several_readings_learns_the_class_by_itself():
 @pytest.mark.parametrize(
     "backbone", ["efficientnet_b0", "efficientnet_b3", "resnet50", "vit_tiny_patch16_224"]
 )
-def test_a_lesion_map_has_a_place_for_every_16_pixels_and_leaves_the_logits_alone(backbone):
+def test_a_lesion_map_has_stride_16_and_does_not_change_the_logits(backbone):
     size = 224 if "vit" in backbone else 64
     model = BTXRDClassifier(backbone, 3, pretrained=False, lesion_map=True).eval()
     images = torch.rand(1, 3, size, size)

@@ -36,7 +36,7 @@ def test_every_center_has_every_class(cases):
     assert set(cases.groupby("center")["label"].nunique()) == {3}
 
 
-def test_some_patients_have_several_films(cases):
+def test_some_patients_have_several_images(cases):
     assert likely_patients(cases).value_counts().max() > 1
 
 
@@ -46,7 +46,7 @@ def test_sites_are_empty_for_normals_only(cases):
     assert (sites[cases["label"] > 0] == 1).all()
 
 
-def test_each_tumour_and_nothing_else_is_outlined_within_the_frame(phantom, cases):
+def test_exactly_the_tumours_have_an_outline_inside_the_image(phantom, cases):
     outlines = {stem: read_outline(path) for stem, path in find_outlines(phantom)[0].items()}
     assert set(outlines) == set(cases.loc[cases["label"] > 0, "stem"])
     for outline in outlines.values():
@@ -60,15 +60,15 @@ def test_cysts_are_darker_inside_than_the_bone_around_them(phantom, cases):
     cysts = cases[(cases["simple bone cyst"] == 1) & (cases["center"] == 1)]
     outlines, _ = find_outlines(phantom)
     for _, case in cysts.iterrows():
-        film = np.asarray(Image.open(case["path"]).convert("L").resize((256, 256)), float)
+        image = np.asarray(Image.open(case["path"]).convert("L").resize((256, 256)), float)
         lesion = lesion_mask(read_outline(outlines[case["stem"]]), 256).astype(bool)
         rows, columns = np.nonzero(lesion)
-        above = film[max(rows.min() - 25, 0) : rows.min() - 8, columns.min() : columns.max()]
+        above = image[max(rows.min() - 25, 0) : rows.min() - 8, columns.min() : columns.max()]
         core = lesion[rows, columns] & (abs(rows - rows.mean()) < np.ptp(rows) / 4)
-        assert film[rows[core], columns[core]].mean() < np.percentile(above, 75)
+        assert image[rows[core], columns[core]].mean() < np.percentile(above, 75)
 
 
-def test_seed_decides_every_pixel(phantom, tmp_path):
+def test_pixels_depend_only_on_the_seed(phantom, tmp_path):
     made = json.loads((phantom / "phantom.json").read_text())
     write_phantom(tmp_path / "same", made["cases"], made["seed"])
     write_phantom(tmp_path / "other", made["cases"], made["seed"] + 1)
@@ -78,7 +78,7 @@ def test_seed_decides_every_pixel(phantom, tmp_path):
 
 @pytest.fixture(scope="module")
 def lettered(phantom, tmp_path_factory):
-    """The films of the phantom, with the letters of `shortcut`."""
+    """The images of the phantom, with the letters of `shortcut`."""
     root = tmp_path_factory.mktemp("data") / "shortcut"
     made = json.loads((phantom / "phantom.json").read_text())
     write_phantom(root, made["cases"], made["seed"], "shortcut")
@@ -99,35 +99,35 @@ def test_shortcut_changes_nothing_but_the_upper_left_corner(phantom, lettered):
     assert tables[0].equals(tables[1])
 
 
-def test_letter_of_shortcut_lies_in_the_border_and_tells_the_class(lettered):
+def test_letter_of_shortcut_is_in_the_border_and_reveals_the_class(lettered):
     cases = load_cases(lettered)
     corners = []
     for path in cases["path"]:
-        film = np.asarray(Image.open(path).convert("L"))
-        height, width = film.shape
+        image = np.asarray(Image.open(path).convert("L"))
+        height, width = image.shape
         top, left = round(0.02 * height), round(0.02 * width)
-        corner = film[top : round(0.145 * height), left : round(0.145 * width)]
+        corner = image[top : round(0.145 * height), left : round(0.145 * width)]
         corners.append(cv2.resize(corner, (12, 12), interpolation=cv2.INTER_AREA).astype(float))
     letters = [corners[cases["label"].tolist().index(label)] for label in range(3)]
     gaps = [[abs(corner - letter).mean() for letter in letters] for corner in corners]
     assert np.argmin(gaps, axis=1).tolist() == cases["label"].tolist()
 
 
-def test_shortcut_is_without_fault_and_without_duplicates(lettered, tmp_path):
+def test_shortcut_has_no_errors_and_no_duplicates(lettered, tmp_path):
     found = inspect(lettered, tmp_path, strict=True)
     assert found.pairs.empty
     assert found.warnings == {}
     assert json.loads((lettered / "phantom.json").read_text())["planted"] == {}
 
 
-def test_whole_phantom_is_not_written_again(phantom, tmp_path):
+def test_a_complete_phantom_is_not_written_again(phantom, tmp_path):
     before = (phantom / "dataset.xlsx").stat().st_mtime_ns
     made = json.loads((phantom / "phantom.json").read_text())
     write_phantom(phantom, made["cases"], made["seed"])
     assert (phantom / "dataset.xlsx").stat().st_mtime_ns == before
 
 
-def test_other_folder_is_never_overwritten(tmp_path):
+def test_a_folder_with_other_files_is_not_overwritten(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").touch()
     with pytest.raises(InputError, match=r"mine: is there already"):

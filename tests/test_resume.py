@@ -40,7 +40,7 @@ def run_until(found, folder, *arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", ["checkpoints/best.safetensors", "checkpoints/last.pt"])
-def test_a_killed_run_ends_as_one_that_was_not(after, guided_run, shrunk, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_run(after, guided_run, shrunk, tmp_path):
     """The other one was done in this very process."""
     run_dir, command = tmp_path / "out", [*shrunk, "annotations=guided"]
     for found in (after, "predictions.csv"):

@@ -7,7 +7,7 @@ from btxrd.data.cases import load_cases
 from btxrd.data.pixels import decode_image
 
 
-def test_sample_is_read_as_it_ships(sample):
+def test_sample_is_read_without_changes(sample):
     cases = load_cases(sample)
     assert len(cases) == 1200
     assert np.bincount(cases["label"]).tolist() == [602, 489, 109]
@@ -18,7 +18,7 @@ def test_sample_is_read_as_it_ships(sample):
     assert 0.005 < np.median(shares) < 0.05
 
 
-def test_sample_films_decode_to_what_they_show(sample):
+def test_sample_images_are_decoded_with_contrast(sample):
     cases = load_cases(sample).sample(20, random_state=0)
-    films = [decode_image(sample / path, 128, 2.0, 8) for path in cases["path"]]
-    assert all(film.std() > 10 for film in films)
+    images = [decode_image(sample / path, 128, 2.0, 8) for path in cases["path"]]
+    assert all(image.std() > 10 for image in images)

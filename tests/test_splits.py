@@ -22,13 +22,13 @@ ALL = ["stratified", "center", "leave_one_center_out", "kfold", "random"]
 
 @pytest.fixture(scope="session")
 def many(shared):
-    """Cases of a phantom that has each class several times at each center."""
+    """Return cases of a synthetic data set with several cases of each class at each center."""
     return load_cases(make_once(shared / "many", partial(write_phantom, cases=160, seed=0)))
 
 
 @pytest.fixture(params=["phantom", "real"])
 def grouped(request):
-    """The cases of a phantom, and BTXRD's own table."""
+    """Return the cases of a synthetic data set, and those of BTXRD's table."""
     table = request.getfixturevalue("many" if request.param == "phantom" else "real_table")
     table = table.assign(patient=likely_patients(table))
     return table.assign(group=table["patient"])
@@ -43,13 +43,13 @@ def dealt(cases, strategy, **settings):
 
 @pytest.mark.parametrize("strategy", ALL)
 @pytest.mark.parametrize("seed", range(3))
-def test_no_group_is_parted(grouped, strategy, seed):
+def test_no_group_is_split_across_partitions(grouped, strategy, seed):
     found = leakage(dealt(grouped, strategy, seed=seed), NO_PAIRS)
     assert (found.groups, found.patients, found.test_with_patient) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("strategy", ["stratified", "kfold", "random"])
-def test_groups_none_parts_patients_and_says_so(grouped, strategy):
+def test_groups_none_splits_patients_and_the_title_shows_it(grouped, strategy):
     assert "groups=none" in SplitConfig(strategy=strategy, groups="none").title
     found = leakage(dealt(grouped, strategy, groups="none"), NO_PAIRS)
     assert found.patients > 0
@@ -69,7 +69,7 @@ def test_stratified_keeps_shares_and_classes(grouped):
         assert off < (0.01 if len(cases) > 1000 else 0.12)
 
 
-def test_center_tests_on_centers_that_training_never_sees(grouped):
+def test_center_tests_on_centers_that_are_not_in_training(grouped):
     cases = dealt(grouped, "center")
     assert set(cases.loc[cases["partition"] == "test", "center"]) == {2, 3}
     assert set(cases.loc[cases["partition"] != "test", "center"]) == {1}
@@ -78,7 +78,7 @@ def test_center_tests_on_centers_that_training_never_sees(grouped):
 
 
 @pytest.mark.parametrize("center", [1, 2, 3])
-def test_one_center_is_left_out(grouped, center):
+def test_one_center_is_held_out(grouped, center):
     cases = dealt(grouped, "leave_one_center_out", test_center=center)
     assert set(cases.loc[cases["partition"] == "test", "center"]) == {center}
     assert set(cases.loc[cases["partition"] == "train", "center"]) == {1, 2, 3} - {center}
@@ -91,14 +91,14 @@ def test_folds_test_each_case_once(grouped):
     assert np.abs(sizes - 0.2).max() < (0.001 if len(grouped) > 1000 else 0.02)
 
 
-def test_random_draws_a_fifth_and_has_no_val_of_its_own(grouped):
+def test_random_draws_a_fifth_and_has_no_separate_val(grouped):
     cases = dealt(grouped, "random", test=0.2)
     assert set(cases["partition"]) == {"train", "test"}
     slack = 3 / len(cases) + 0.002
     assert (cases["partition"] == "test").mean() == pytest.approx(0.2, abs=slack)
 
 
-def test_group_with_a_film_of_a_held_out_center_is_tested(grouped):
+def test_a_group_with_an_image_of_a_held_out_center_is_in_test(grouped):
     first, far = grouped.index[grouped["center"] == 1][0], grouped.index[grouped["center"] == 3][0]
     pairs = pd.DataFrame({"one": [grouped["stem"][first]], "other": [grouped["stem"][far]]})
     joined = grouped.assign(group=join_groups(grouped, pairs))
@@ -109,13 +109,13 @@ def test_group_with_a_film_of_a_held_out_center_is_tested(grouped):
     assert parted.duplicates == 1
 
 
-def test_split_follows_from_the_data_and_its_own_seed_alone(grouped):
+def test_split_depends_only_on_the_data_and_its_seed(grouped):
     one, again, other = (dealt(grouped, "stratified", seed=seed) for seed in (0, 0, 1))
     assert (one["partition"] == again["partition"]).all()
     assert (one["partition"] != other["partition"]).any()
 
 
-def test_absent_class_and_unknown_center_are_named(grouped):
+def test_a_missing_class_and_an_unknown_center_are_reported(grouped):
     benign = grouped[grouped["label"] < 2].reset_index(drop=True)
     with pytest.raises(InputError, match=r"split.strategy=stratified: train has no malignant case"):
         dealt(benign, "stratified")
@@ -128,7 +128,7 @@ def test_absent_class_and_unknown_center_are_named(grouped):
         dealt(grouped, "center", held_out=[1, 2, 3])
 
 
-def test_hash_is_that_of_the_file(grouped):
+def test_split_hash_is_the_hash_of_the_file(grouped):
     cases = dealt(grouped, "stratified")
     assert (
         split_hash(cases)
@@ -140,7 +140,7 @@ def test_hash_is_that_of_the_file(grouped):
 
 @pytest.fixture
 def manifest(grouped, tmp_path):
-    """Writes the stratified split, changed by `edit`, and reads it as a manifest."""
+    """Return cases, and a function that writes their split and reads it as a manifest."""
     cases = dealt(grouped, "stratified")
     path = tmp_path / "theirs.csv"
 
@@ -159,7 +159,7 @@ def test_manifest_gives_the_same_split_and_hash(manifest):
     assert split_hash(bare) == split_hash(cases)
 
 
-def test_manifest_leaves_out_what_it_excludes(manifest):
+def test_excluded_cases_of_a_manifest_are_left_out(manifest):
     cases, written = manifest
     groups = cases["group"].iloc[:3].unique()
 
@@ -182,13 +182,13 @@ MANIFESTS = {
 
 
 @pytest.mark.parametrize("message", MANIFESTS)
-def test_manifest_that_does_not_fit_is_named(manifest, message):
+def test_a_manifest_that_does_not_fit_is_reported(manifest, message):
     _, written = manifest
     with pytest.raises(InputError, match=rf"^split.manifest=.*theirs.csv: .*{message}"):
         written(MANIFESTS[message])
 
 
-def test_manifest_that_leaks_is_refused_unless_that_is_wanted(manifest):
+def test_a_manifest_that_leaks_is_refused_unless_groups_is_none(manifest):
     cases, written = manifest
     place = cases["group"].duplicated(keep=False).to_numpy().argmax()
 
@@ -204,7 +204,7 @@ def test_manifest_that_leaks_is_refused_unless_that_is_wanted(manifest):
     check_split(parted, SplitConfig(strategy="manifest", manifest="theirs.csv", groups="none"))
 
 
-def test_neighbours_that_agree_are_one_patient():
+def test_equal_consecutive_cases_are_one_patient():
     table = pd.DataFrame(
         {
             "stem": list("abcdef"),
@@ -223,7 +223,7 @@ def test_neighbours_that_agree_are_one_patient():
     assert likely_patients(table.assign(age=None)).tolist() == list("abcdef")
 
 
-def test_an_empty_cell_agrees_with_an_empty_cell():
+def test_two_empty_cells_are_equal():
     table = pd.DataFrame({"stem": list("abcd"), "center": 1, "gender": "F"})
     table = table.assign(age=[30, 30, None, None], hand=[None, None, None, 1])
     assert likely_patients(table).tolist() == ["a", "a", "c", "d"]
@@ -239,7 +239,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("column", SPELLINGS)
-def test_cells_that_mean_one_thing_are_spelt_alike(column):
+def test_different_spellings_of_a_value_are_equal(column):
     table = pd.DataFrame({"stem": list("abcd"), "age": 30, "gender": "F", "femur": 0})
     values, column = SPELLINGS[column], column.strip()
     table[column] = pd.Series(values, dtype=object)
@@ -249,12 +249,12 @@ def test_cells_that_mean_one_thing_are_spelt_alike(column):
     assert stems
 
 
-def test_genders_that_are_none_of_f_and_m_are_named():
+def test_genders_other_than_f_and_m_are_reported():
     table = pd.DataFrame({"stem": list("abcd"), "gender": ["F", "male", None, "\u041c"]})
     assert odd_genders(table) == {"d": "\u041c"}
 
 
-def test_an_empty_age_is_not_the_age_of_0():
+def test_an_empty_age_does_not_equal_0():
     table = pd.DataFrame({"stem": list("abc"), "age": [0, None, 0], "gender": ["F", "F", " "]})
     assert likely_patients(table).tolist() == list("abc")
     assert respelt(table) == ([], [])
@@ -267,7 +267,7 @@ def test_groups_are_the_connected_components_of_patients_and_duplicates():
     assert join_groups(table, NO_PAIRS).tolist() == list("aaccef")
 
 
-def test_a_column_that_is_not_btxrd_s_parts_no_patient(cases):
+def test_other_columns_do_not_separate_patients(cases):
     noted = cases.assign(**{"Unnamed: 0": range(len(cases))})
     assert likely_patients(noted).equals(likely_patients(cases))
 
@@ -279,7 +279,7 @@ def test_likely_patients_of_btxrd_are_those_counted_independently(real_table):
 
 
 def one_case_each(per_stratum):
-    """Cases without relatives: equally many of each class at each of three centers."""
+    """Return single cases, with equal numbers of each class at each of three centers."""
     cells = [(label, center) for label in (0, 1, 2) for center in (1, 2, 3)] * per_stratum
     stems = [f"c{index:04d}" for index in range(len(cells))]
     labels, centers = zip(*cells, strict=True)
@@ -288,8 +288,8 @@ def one_case_each(per_stratum):
 
 
 @pytest.mark.parametrize("strategy", ["stratified", "kfold"])
-def test_each_class_is_shared_out_evenly_within_each_center(strategy):
-    """Kills a split that is stratified by class alone."""
+def test_classes_are_stratified_within_each_center(strategy):
+    """Detects a split that is stratified by class alone."""
     settings = {"val": 0.2, "test": 0.2} if strategy == "stratified" else {}
     cases = dealt(one_case_each(40), strategy, **settings)
     tested = cases[cases["partition"] == "test"].groupby(["label", "center"]).size()
@@ -298,8 +298,8 @@ def test_each_class_is_shared_out_evenly_within_each_center(strategy):
 
 
 @pytest.mark.parametrize("strategy", ["center", "leave_one_center_out"])
-def test_val_is_shared_out_evenly_within_each_center_that_is_left(strategy):
-    """Kills a val partition that is drawn without regard to class or center."""
+def test_val_is_stratified_within_each_training_center(strategy):
+    """Detects a val partition that is drawn without regard to class or center."""
     held_out = {"held_out": [3]} if strategy == "center" else {"test_center": 3}
     cases = dealt(one_case_each(40), strategy, val=0.2, **held_out)
     val = cases[cases["partition"] == "val"].groupby(["label", "center"]).size()
@@ -307,15 +307,15 @@ def test_val_is_shared_out_evenly_within_each_center_that_is_left(strategy):
     assert len(val) == 6
 
 
-def test_val_and_test_have_the_shares_that_are_asked_for():
-    """Kills a split that takes one share for the other."""
+def test_val_and_test_have_the_requested_shares():
+    """Detects a split that confuses the two shares."""
     cases = dealt(one_case_each(40), "stratified", val=0.1, test=0.3)
     assert cases["partition"].value_counts().to_dict() == {"train": 216, "test": 108, "val": 36}
     assert (dealt(one_case_each(40), "random", test=0.3)["partition"] == "test").sum() == 108
 
 
 def test_leaks_are_counted_in_the_partitions_that_matter():
-    """Kills a count that takes val for train or test, or patients for groups."""
+    """Detects a count that confuses val with train or test, or patients with groups."""
     table = pd.DataFrame(
         [
             ("a", "p", "g", "train"), ("b", "p", "g", "test"), ("c", "q", "g", "test"),
@@ -334,14 +334,14 @@ MATCHING = [name for name in COLUMNS if name not in ("image_id", *VIEWS)]
 
 
 @pytest.mark.parametrize("column", [*MATCHING, *VIEWS])
-def test_neighbours_are_one_patient_if_all_but_their_views_agree(column):
-    """Kills a patient that is told by fewer columns, or by the view."""
+def test_consecutive_cases_are_one_patient_if_they_differ_only_in_view(column):
+    """Detects patients that are identified by fewer columns, or by the view."""
     table = pd.DataFrame({"stem": ["a", "b"], **{name: [1, 1] for name in (*MATCHING, *VIEWS)}})
     table[column] = [1, 2]
     assert likely_patients(table).tolist() == (["a", "a"] if column in VIEWS else ["a", "b"])
 
 
-def test_cases_that_agree_but_are_no_neighbours_are_two_patients():
-    """Kills groups of all cases with equal data, wherever they are in the table."""
+def test_equal_cases_that_are_not_consecutive_are_two_patients():
+    """Detects groups of all cases with equal data, wherever they are in the table."""
     table = pd.DataFrame({"stem": list("abc"), "age": [30, 31, 30], "gender": "F"})
     assert likely_patients(table).tolist() == ["a", "b", "c"]

@@ -34,7 +34,7 @@ def tables(guided_run):
     return {name: pd.read_csv(guided_run.run_dir / f"{name}.csv") for name in names}
 
 
-def test_all_files_are_there_and_nothing_else(guided_run):
+def test_a_run_writes_exactly_its_files(guided_run):
     found = {
         path.relative_to(guided_run.run_dir).as_posix() for path in guided_run.run_dir.rglob("*.*")
     }
@@ -50,7 +50,7 @@ def test_all_files_are_there_and_nothing_else(guided_run):
     }  # fmt: skip
 
 
-def test_status_tells_how_it_went(guided_run):
+def test_status_records_state_duration_and_device(guided_run):
     status = read_status(guided_run.run_dir)
     assert (status.state, status.attempts, status.error) == ("complete", 1, None)
     assert status.seconds > 0
@@ -67,7 +67,7 @@ def test_every_val_and_test_case_is_predicted_exactly_once(tables):
 
 
 @pytest.mark.parametrize("partition", ["val", "test"])
-def test_stored_figures_are_those_of_the_stored_predictions(guided_run, tables, partition):
+def test_stored_metrics_equal_those_of_the_stored_predictions(guided_run, tables, partition):
     rows = tables["predictions"].query("partition == @partition")
     labels = rows["label"].map({name: i for i, name in enumerate(CLASSES)}).to_numpy()
     probs = rows[PROBS].to_numpy()
@@ -110,7 +110,7 @@ def test_stored_checkpoint_reproduces_the_stored_predictions(guided_run, tables)
     assert np.abs(probs - want).max() < 1e-5
 
 
-def test_kept_epoch_is_the_one_with_the_lowest_val_loss(guided_run, tables):
+def test_best_epoch_has_the_lowest_val_loss(guided_run, tables):
     history = tables["history"]
     sidecar = json.loads((guided_run.run_dir / "checkpoints" / "best.json").read_text())
     best = history.loc[history["val_loss"].idxmin()]
@@ -130,7 +130,7 @@ def test_gradcam_has_a_row_for_each_test_tumour(tables):
     ).all(axis=None)
 
 
-def test_same_seed_gives_the_same_run_and_another_does_not(guided_run, do_run, compose):
+def test_equal_seeds_give_equal_runs_and_different_seeds_do_not(guided_run, do_run, compose):
     again = do_run(compose("annotations=guided"), anew=True)
     other = do_run(compose("annotations=guided", "seed=1"))
     files = [(run.run_dir / "predictions.csv").read_text() for run in (guided_run, again, other)]
@@ -139,18 +139,16 @@ def test_same_seed_gives_the_same_run_and_another_does_not(guided_run, do_run, c
     assert len(splits) == 1
 
 
-def test_nothing_that_is_chosen_rests_on_a_test_film(
-    guided_run, do_run, compose, phantom, tmp_path
-):
-    """Test films are replaced by noise: weights, epoch, temperature and threshold stay."""
+def test_no_choice_depends_on_test_images(guided_run, do_run, compose, phantom, tmp_path):
+    """With noise as test images, weights, epoch, temperature and threshold are unchanged."""
     root = tmp_path / "phantom"
     shutil.copytree(phantom, root)
     split = guided_run.run_dir / "split.csv"
     noise = np.random.default_rng(0)
     for name in pd.read_csv(split).query("partition == 'test'")["image_id"]:
         path = root / "images" / name
-        with Image.open(path) as film:
-            size = film.size[::-1]
+        with Image.open(path) as image:
+            size = image.size[::-1]
         Image.fromarray(noise.integers(0, 256, size, np.uint8)).save(path)
     asked = ("split=manifest", f"split.manifest={split}", "annotations=guided")
     other = do_run(compose(*asked, f"data.root={root}"))
@@ -166,7 +164,7 @@ def test_nothing_that_is_chosen_rests_on_a_test_film(
     assert point[0]["val"] == point[1]["val"]
 
 
-def test_training_has_no_test_partition_to_ask_for(compose):
+def test_training_cannot_request_the_test_partition(compose):
     config = compose()
     sealed = load_dataset(config.data, config.split, 64).sealed()
     with pytest.raises(ValueError, match="sealed"):
@@ -177,7 +175,7 @@ def test_training_has_no_test_partition_to_ask_for(compose):
     assert not judged & set(sealed.lesions)
 
 
-def test_what_is_said_of_test_follows_from_the_files(guided_run, tables):
+def test_metrics_of_test_tumours_follow_from_the_files(guided_run, tables):
     found, shortcuts = metrics_of(guided_run), pd.read_csv(guided_run.run_dir / "shortcuts.csv")
     for variant, rows in shortcuts.groupby("variant"):
         labels = rows["label"].map(CLASSES.index)
@@ -195,7 +193,7 @@ def test_what_is_said_of_test_follows_from_the_files(guided_run, tables):
     )
 
 
-def test_the_card_names_data_figures_and_limits(guided_run):
+def test_the_card_describes_data_metrics_and_limits(guided_run):
     card = (guided_run.run_dir / "card.md").read_text()
     metrics = metrics_of(guided_run)
     assert f"{metrics['test']['macro_auc']['value']:.3f}" in card
@@ -204,7 +202,7 @@ def test_the_card_names_data_figures_and_limits(guided_run):
         assert text in card
 
 
-def test_guidance_changes_what_is_learnt(guided_run, do_run, compose):
+def test_guidance_changes_the_weights(guided_run, do_run, compose):
     plain = do_run(compose("annotations=none"))
     read = [(run.run_dir / "predictions.csv").read_text() for run in (plain, guided_run)]
     assert read[0] != read[1]
@@ -217,7 +215,7 @@ def test_evaluate_false_trains_only(do_run, compose):
     assert not (run.run_dir / "predictions.csv").exists()
 
 
-def test_hash_of_the_split_is_that_of_its_file_everywhere(guided_run):
+def test_split_hash_is_that_of_its_file_everywhere(guided_run):
     content = (guided_run.run_dir / "split.csv").read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:16]
     assert read_status(guided_run.run_dir).split_hash == digest
@@ -225,7 +223,7 @@ def test_hash_of_the_split_is_that_of_its_file_everywhere(guided_run):
     assert sidecar["split_hash"] == digest
 
 
-def test_where_val_is_test_each_case_is_listed_once_and_it_is_said(do_run, compose):
+def test_if_val_is_test_each_case_is_listed_once_with_a_note(do_run, compose):
     run = do_run(compose("split=random", "training.epochs=1"))
     predictions = pd.read_csv(run.run_dir / "predictions.csv")
     split = pd.read_csv(run.run_dir / "split.csv")
@@ -251,7 +249,7 @@ def test_split_of_a_run_is_a_manifest_for_another(guided_run, do_run, compose, t
     assert len(hashes) == 1
 
 
-def test_figures_are_the_same_with_the_cache_and_anew(guided_run, compose, do_run, tmp_path):
+def test_results_are_equal_with_and_without_the_cache(guided_run, compose, do_run, tmp_path):
     anew = do_run(compose("annotations=guided", f"data.cache={tmp_path}"))
     for name in ("predictions.csv", "metrics.json", "checkpoints/best.safetensors"):
         assert (anew.run_dir / name).read_bytes() == (guided_run.run_dir / name).read_bytes()
@@ -297,10 +295,10 @@ def test_checkpoint_of_a_lesion_run_gives_its_predictions(lesion_run):
     ("kind", "pooling"),
     [("guided", "backbone"), ("lesion", "backbone"), ("cam", "backbone"), ("lesion", "lesion")],
 )
-def test_no_outline_of_val_or_test_reaches_weights_or_predictions(
+def test_outlines_of_val_and_test_do_not_affect_weights_or_predictions(
     kind, pooling, compose, do_run, phantom, tmp_path
 ):
-    """All outlines but those of train are moved into a corner: nothing that is scored changes."""
+    """With other outlines outside train, weights and predictions are unchanged."""
     asked = f"annotations={kind}", f"model.pooling={pooling}"
     before = do_run(compose(*asked), pictures=kind == "guided")  # as `guided_run`
     moved = tmp_path / "moved"

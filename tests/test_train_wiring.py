@@ -1,4 +1,4 @@
-"""Which cases, labels and settings a training is given, without any training."""
+"""Check which cases, labels and settings `train_eval` passes to `fit`, without training."""
 
 import math
 from dataclasses import fields, replace
@@ -40,7 +40,7 @@ RECIPE = TrainingConfig(
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Cases whose pixels tell their row; every tumour has an outline."""
+    """Return cases whose pixels identify their row; every tumour has an outline."""
     pixels = np.lib.format.open_memmap(
         tmp_path / "pixels.npy", mode="w+", dtype=np.uint8, shape=(COUNT, SIZE, SIZE)
     )
@@ -56,7 +56,7 @@ def dataset(tmp_path):
 
 @pytest.fixture
 def given(dataset, tmp_path, monkeypatch):
-    """What `fit` is given for a config."""
+    """Return the arguments of `fit` for a config."""
 
     def of(kind="none", **changes):
         config = Config(
@@ -87,8 +87,8 @@ def given(dataset, tmp_path, monkeypatch):
     return of
 
 
-def test_epochs_are_compared_by_the_plain_loss_of_the_val_cases(given, dataset):
-    """Kills the choice of the epoch on training cases, or by a weighted or smoothed loss."""
+def test_epochs_are_compared_by_the_unweighted_val_loss(given, dataset):
+    """Detects the choice of the epoch on training cases, or by a weighted or smoothed loss."""
     taken, val = given(), PARTS == "val"
     found = taken.validate()
     probs = module.predict(taken.model, dataset.pixels, np.flatnonzero(val))
@@ -98,8 +98,8 @@ def test_epochs_are_compared_by_the_plain_loss_of_the_val_cases(given, dataset):
     assert found.macro_auc == pytest.approx(area)
 
 
-def test_steps_are_taken_on_the_training_cases_alone(given):
-    """Kills training on val or test cases."""
+def test_only_training_cases_are_used_for_steps(given):
+    """Detects training on val or test cases."""
     batches = given(imbalance="none", mixup=0.0, cutmix=0.0).batches
     shown = torch.cat([batch.labels for batch in batches.epoch(1)])[: batches.views]
     assert sorted(shown.tolist()) == sorted(LABELS[PARTS == "train"].tolist())
@@ -107,8 +107,8 @@ def test_steps_are_taken_on_the_training_cases_alone(given):
 
 
 @pytest.mark.parametrize(("kind", "times"), [("none", 1), ("guided", 2), ("lesion", 1)])
-def test_classes_are_weighed_by_how_often_training_shows_them(given, kind, times):
-    """Kills weights that are counted over all cases, or that forget the second views."""
+def test_class_weights_depend_on_the_number_of_training_views(given, kind, times):
+    """Detects weights from counts over all cases, or without the second views."""
     counts = np.bincount(LABELS[PARTS == "train"]) * [1, times, times]
     weights = given(kind).settings["objective"].class_loss._cross_entropy.weight
     assert weights.tolist() == pytest.approx((counts.sum() / (3 * counts)).tolist())
@@ -116,13 +116,13 @@ def test_classes_are_weighed_by_how_often_training_shows_them(given, kind, times
 
 @pytest.mark.parametrize("kind", ["guided", "lesion", "cam"])
 def test_outlines_are_those_of_training_tumours(given, kind):
-    """Kills outlines of val or test in training."""
+    """Detects outlines of val or test in training."""
     masks = given(kind).batches._masks
     assert sorted(masks) == np.flatnonzero((PARTS == "train") & (LABELS > 0)).tolist()
 
 
-def test_only_guided_dims_and_only_lesion_and_cam_learn_from_outlines(given):
-    """Kills a kind of guidance that does what another one does."""
+def test_only_guided_dims_and_only_lesion_and_cam_use_lesion_losses(given):
+    """Detects a kind of guidance with the effect of another one."""
     found = {kind: given(kind) for kind in ("none", "guided", "lesion", "cam")}
     assert {kind: of.batches._dim for kind, of in found.items()} == {
         "none": None, "guided": 0.25, "lesion": None, "cam": None,
@@ -132,8 +132,8 @@ def test_only_guided_dims_and_only_lesion_and_cam_learn_from_outlines(given):
     assert found["cam"].settings["objective"]._weight == 0.75
 
 
-def test_every_setting_of_the_recipe_arrives(given):
-    """Kills a setting that is forgotten, or mistaken for another one."""
+def test_every_setting_of_the_recipe_is_used(given):
+    """Detects a setting that is ignored, or confused with another one."""
     taken = given("cam")
     for name in ("epochs", "lr", "weight_decay", "layer_decay", "warmup_epochs", "patience", "ema"):
         assert taken.settings[name] == getattr(RECIPE, name), name
@@ -145,8 +145,8 @@ def test_every_setting_of_the_recipe_arrives(given):
 
 
 @pytest.mark.parametrize("imbalance", ["weights", "sqrt_weights", "none", "balanced", "focal"])
-def test_imbalance_is_corrected_in_the_way_that_is_asked_for(given, imbalance):
-    """Kills a correction that is applied without being asked for."""
+def test_imbalance_is_corrected_by_the_configured_method(given, imbalance):
+    """Detects a correction that is not configured."""
     taken = given(imbalance=imbalance)
     loss = taken.settings["objective"].class_loss
     assert (loss._cross_entropy.weight is not None) == ("weights" in imbalance)
@@ -156,10 +156,10 @@ def test_imbalance_is_corrected_in_the_way_that_is_asked_for(given, imbalance):
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(3, 4), (9, 7)])
-def test_compilation_is_decided_by_the_images_that_are_certain_to_come(
+def test_compilation_depends_on_the_smallest_number_of_remaining_images(
     given, monkeypatch, patience, epochs
 ):
-    """Kills a count of images that early stopping can take away."""
+    """Detects a count with images that early stopping may skip."""
     asked = []
     monkeypatch.setattr(module, "compile_if_worthwhile", lambda *of, twice: asked.append(of))
     batches = given(patience=patience).batches
@@ -169,7 +169,7 @@ def test_compilation_is_decided_by_the_images_that_are_certain_to_come(
 
 
 def test_a_training_is_resumed_only_with_the_same_images_and_partitions(given, dataset):
-    """Kills a resumed training that mixes two splits."""
+    """Detects a resumed training that mixes two splits."""
     name = given().settings["data"]
     assert name == dataset.sealed().identity
     swapped = PARTS.copy()
@@ -178,7 +178,7 @@ def test_a_training_is_resumed_only_with_the_same_images_and_partitions(given, d
 
 
 def test_the_checkpoint_names_its_epoch_and_its_val_metrics(given, tmp_path):
-    """Kills a sidecar with the metrics of training, or of another epoch."""
+    """Detects a sidecar with the metrics of training, or of another epoch."""
     taken = given()
     taken.keep_best(HistoryRow(4, 0.1, 0.2, 0.3, 0.4, math.nan, 5.0, 6.0))
     sidecar = read_sidecar(tmp_path)
@@ -186,8 +186,8 @@ def test_the_checkpoint_names_its_epoch_and_its_val_metrics(given, tmp_path):
     assert sidecar.val == {"val_loss": 0.3, "val_accuracy": 0.4, "val_macro_auc": None}
 
 
-def test_the_sidecar_describes_how_images_were_prepared(given, dataset):
-    """Kills a checkpoint that is used with other pixels than it was trained on."""
+def test_the_sidecar_describes_the_preprocessing(given, dataset):
+    """Detects a checkpoint with a different preprocessing from the training."""
     config = Config(
         model=ModelConfig(backbone="test_resnet", image_size=48),
         data=DataConfig(root="root", clahe_clip=3.5, clahe_tiles=4, aspect="keep"),
@@ -207,7 +207,7 @@ def test_the_sidecar_describes_how_images_were_prepared(given, dataset):
 
 
 def test_a_run_computes_reproducibly_and_evaluates_in_float32():
-    """Kills TF32, autotuning, and a seed that is not set."""
+    """Detects TF32, autotuning, and a seed that is not set."""
     make_reproducible(23)
     assert torch.initial_seed() == 23
     assert torch.are_deterministic_algorithms_enabled()

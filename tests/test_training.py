@@ -44,8 +44,8 @@ def train(
     class_loss=None,
     **changes,
 ):
-    """Fit a small net, `val_losses` in place of its own. Returns net, history, best epochs."""
-    torch.manual_seed(99)  # what another run would leave behind
+    """Train a small net with given `val_losses`. Return the net, the history and best epochs."""
+    torch.manual_seed(99)  # a state that another run could leave
     model, kept = model or make_model(), []
     batches = TrainingBatches(
         PIXELS,
@@ -90,7 +90,7 @@ def test_same_seed_gives_the_same_weights_bit_for_bit(tmp_path):
         assert torch.equal(value, other.state_dict()[name]), name
 
 
-def test_what_is_validated_and_kept_are_the_averaged_weights(tmp_path):
+def test_ema_weights_are_validated_and_saved(tmp_path):
     torch.manual_seed(0)
     model, seen = make_model(), {"validated": [], "kept": []}
 
@@ -108,7 +108,7 @@ def test_what_is_validated_and_kept_are_the_averaged_weights(tmp_path):
     assert not torch.equal(seen["kept"][-1], model[0].weight)
 
 
-def test_lower_layers_learn_more_slowly_and_each_weight_once():
+def test_earlier_layers_have_lower_rates_and_each_weight_is_in_one_group():
     model = BTXRDClassifier("resnet10t", 3, pretrained=False, lesion_map=True)
     optimiser = adamw(model, 0.1, 0.01, layer_decay=0.5)
     Schedule(optimiser, 0.1, 10, 0, 5).set(0)
@@ -127,7 +127,7 @@ def cut_off_in_epoch_3(row):
         raise KeyboardInterrupt
 
 
-def test_training_that_was_cut_off_ends_as_it_would_have(tmp_path):
+def test_resumed_training_equals_uninterrupted_training(tmp_path):
     whole, history, _ = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", keep_best=cut_off_in_epoch_3)
@@ -137,8 +137,8 @@ def test_training_that_was_cut_off_ends_as_it_would_have(tmp_path):
         assert torch.equal(value, again.state_dict()[name]), name
 
 
-def test_averaged_weights_go_on_after_an_interruption(tmp_path):
-    """Kills a resumed training that averages anew: its own weights end alike, the best do not."""
+def test_ema_weights_are_resumed_after_an_interruption(tmp_path):
+    """Detects a resumed training that restarts the averages: only the best weights change."""
 
     def kept_by(run_dir, **changes):
         torch.manual_seed(0)
@@ -159,7 +159,7 @@ def test_averaged_weights_go_on_after_an_interruption(tmp_path):
 
 
 class SignalAt(Interruption):
-    """Receives a signal in the middle of a step."""
+    """Sends a signal to the process in the middle of a step."""
 
     def __init__(self, step):
         super().__init__()
@@ -174,8 +174,8 @@ class SignalAt(Interruption):
             yield
 
 
-@pytest.mark.parametrize("step", range(1, 13))  # four a epoch: three steps, and what follows
-def test_training_that_a_signal_ends_anywhere_ends_as_it_would_have(step, tmp_path):
+@pytest.mark.parametrize("step", range(1, 13))  # four per epoch: three steps and the validation
+def test_training_interrupted_at_any_step_equals_uninterrupted_training(step, tmp_path):
     whole, history, _ = train(tmp_path / "whole", epochs=3)
     with pytest.raises(SystemExit) as ended:
         train(tmp_path / "cut", epochs=3, interruption=SignalAt(step))
@@ -189,7 +189,7 @@ def test_training_that_a_signal_ends_anywhere_ends_as_it_would_have(step, tmp_pa
         assert torch.equal(value, again.state_dict()[name]), name
 
 
-def test_damaged_state_is_named(tmp_path):
+def test_a_damaged_state_is_reported(tmp_path):
     train(tmp_path, epochs=1)
     path = tmp_path / "checkpoints" / "last.pt"
     path.write_bytes(path.read_bytes()[:100])
@@ -197,26 +197,26 @@ def test_damaged_state_is_named(tmp_path):
         train(tmp_path)
 
 
-def test_training_does_not_go_on_with_other_data(tmp_path):
+def test_training_does_not_resume_on_other_data(tmp_path):
     train(tmp_path, epochs=2)
     with pytest.raises(InputError, match=r"last.pt: belongs to other images or partitions"):
         train(tmp_path, data="another")
 
 
-def test_stops_when_the_val_loss_has_not_fallen_and_keeps_the_best(tmp_path):
+def test_training_stops_without_a_new_lowest_val_loss_and_keeps_the_best_weights(tmp_path):
     _, history, kept = train(tmp_path, val_losses=[3, 2, 2.5, 2, 1, 0.5], epochs=9)
     assert len(history) == 4
     assert kept == [1, 2]
 
 
-def test_a_loss_that_is_no_number_stops_at_once(tmp_path):
+def test_a_loss_that_is_not_finite_stops_training(tmp_path):
     with pytest.raises(DivergedError, match="training loss is nan in epoch 1"):
         train(tmp_path / "a", class_loss=nn.CrossEntropyLoss(torch.full((3,), math.nan)))
     with pytest.raises(DivergedError, match="val loss is inf after epoch 2"):
         train(tmp_path / "b", val_losses=[1.0, math.inf])
 
 
-def test_history_on_disk_has_a_row_an_epoch(tmp_path):
+def test_history_on_disk_has_one_row_per_epoch(tmp_path):
     _, history, _ = train(tmp_path)
     table = pd.read_csv(tmp_path / "history.csv")
     assert list(table.columns) == [
@@ -227,7 +227,7 @@ def test_history_on_disk_has_a_row_an_epoch(tmp_path):
     assert table["train_loss"].tolist() == pytest.approx([row.train_loss for row in history])
 
 
-def test_state_on_disk_carries_no_code(tmp_path):
+def test_state_on_disk_contains_no_code(tmp_path):
     train(tmp_path)
     state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
     parts = {"model", "optimiser", "scaler", "averages", "history", "data", "part", "random"}
@@ -235,7 +235,7 @@ def test_state_on_disk_carries_no_code(tmp_path):
     assert set(state) == parts
 
 
-def test_rate_rises_to_its_peak_then_follows_a_cosine():
+def test_learning_rate_rises_linearly_then_follows_a_cosine():
     optimiser = torch.optim.AdamW(nn.Linear(1, 1).parameters())
     schedule = Schedule(optimiser, 0.4, steps_per_epoch=10, warmup_epochs=2, epochs=6)
     rates = []
@@ -248,7 +248,7 @@ def test_rate_rises_to_its_peak_then_follows_a_cosine():
     assert 0 < rates[59] < 0.002
 
 
-def test_rare_classes_weigh_more_and_a_case_one_on_average():
+def test_rare_classes_have_larger_weights_with_mean_1():
     weights = inverse_frequency(torch.tensor([50, 40, 10]))
     assert weights.tolist() == pytest.approx([2 / 3, 5 / 6, 10 / 3])
     assert (weights * torch.tensor([50, 40, 10])).sum().item() == pytest.approx(100)

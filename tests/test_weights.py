@@ -1,4 +1,4 @@
-"""Weights to start from: what is read, what is matched, and what is said about it."""
+"""Reading and matching of initial weights, and the messages about them."""
 
 import argparse
 import io
@@ -23,7 +23,7 @@ create_model = partial(factory.create_model, num_classes=3, backbone="test_resne
 
 @pytest.fixture(scope="module")
 def source():
-    """The tensors of a backbone with the classes of ImageNet."""
+    """Return the tensors of a backbone with the classes of ImageNet."""
     torch.manual_seed(1)
     return timm.create_model("test_resnet", pretrained=False).state_dict()
 
@@ -69,7 +69,7 @@ WRAPPED = {
         name: value for name, value in found.items() if not name.startswith("fc.")
     },
     "arguments": lambda found: {"model": found, "args": argparse.Namespace(lr=0.1)},
-    "by place": lambda found: {  # nn.Sequential(*model.children()), as RadImageNet has them
+    "by place": lambda found: {  # nn.Sequential(*model.children()), as in RadImageNet
         "backbone." + name.replace("conv1", "0", 1).replace("bn1", "1", 1)
         if name.startswith(("conv1", "bn1")) else
         "backbone." + name.replace("layer", "", 1).replace(name[5], str(int(name[5]) + 3), 1): value
@@ -79,7 +79,7 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("wrap", WRAPPED)
-def test_weights_are_found_in_whatever_wraps_them(tmp_path, source, wrap):
+def test_weights_are_found_in_every_known_container(tmp_path, source, wrap):
     model = create_model(weights=write(tmp_path, WRAPPED[wrap](source)))
     got = model.backbone.state_dict()
     for name, value in source.items():
@@ -131,12 +131,12 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("kind", UNFIT)
-def test_weights_of_something_else_are_refused(tmp_path, source, kind):
+def test_weights_of_another_model_are_refused(tmp_path, source, kind):
     path = write(tmp_path, UNFIT[kind](source))
     assert refusal(path).startswith(f"model.weights={path}: ")
 
 
-def test_refusal_counts_what_matched_and_names_the_first_that_did_not(tmp_path, source):
+def test_refusal_counts_matching_tensors_and_reports_the_first_missing_one(tmp_path, source):
     path = write(tmp_path, {name: source[name] for name in source if name.startswith("conv1.0")})
     of, shape = len(source) - 2, tuple(source["conv1.1.weight"].shape)
     assert f"contains 1 of {of} tensors of test_resnet" in refusal(path)
