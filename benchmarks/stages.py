@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.images import full_size
 from benchmarks.measure import Row, in_turn, seconds
-from benchmarks.training import B0
+from benchmarks.networks import B0
 from btxrd.data.batches import evaluation_batches
 from btxrd.data.cases import find_images
 from btxrd.data.constants import CLASS_NAMES

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -15,92 +14,24 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from benchmarks.images import full_size
 from benchmarks.measure import Row, in_turn, seconds
-from btxrd.config.schema import DataConfig, SplitConfig
-from btxrd.data.augmentation import Augmentation
+from benchmarks.networks import B0, B3, CBAM, ROTATION, Network, load_images
 from btxrd.data.batches import Batch, Normalisation, TrainingBatches
 from btxrd.data.constants import CLASSES
 from btxrd.data.dataset import Dataset as ImageData
-from btxrd.data.dataset import load_dataset
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.model.factory import create_model
 from btxrd.runtime.cores import cores
 from btxrd.runtime.device import choose_device, make_reproducible
-from btxrd.training.acceleration import compile_if_worthwhile, keep_freed_memory, to_device
+from btxrd.training.acceleration import keep_freed_memory
 from btxrd.training.loop import Validation, fit
 from btxrd.training.loss import Objective
 from btxrd.training.step import Step, adamw
 
-IMAGES, TURNS = 192, 3
+TURNS = 3
 GUIDED_STEPS = 5
-ROTATION = 15.0
 RECIPE = {"lr": 3e-4, "weight_decay": 0.01}
 OBJECTIVE = Objective(nn.CrossEntropyLoss(label_smoothing=0.1))
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network of the grid, with its experiment's settings."""
-
-    name: str
-    backbone: str
-    size: int
-    batch_size: int
-    dropout: float
-    attention: str | None = None
-
-    def build(
-        self, device: torch.device, *, lesion_map: bool = False, pooling: str = "backbone"
-    ) -> BTXRDClassifier:
-        """Return the network with random weights, compiled as for a long training."""
-        model = create_model(
-            backbone=self.backbone,
-            num_classes=3,
-            pretrained=False,
-            dropout=self.dropout,
-            attn_layer=self.attention,
-            image_size=self.size,
-            lesion_map=lesion_map,
-            pooling=pooling,
-        )
-        compile_if_worthwhile(to_device(model, device), "auto", 60_000, self.size)
-        return model.train()
-
-    def batches(
-        self,
-        images: ImageData,
-        normalisation: Normalisation,
-        *,
-        guided: bool = False,
-        with_lesions: bool = False,
-    ) -> TrainingBatches:
-        """Return augmented training batches of all images."""
-        rows = np.arange(len(images.cases))
-        return TrainingBatches(
-            images.pixels,
-            rows,
-            images.labels,
-            normalisation,
-            Augmentation(flip=True, rotation=ROTATION),
-            masks=images.masks(rows),
-            dim=0.5 if guided else None,
-            with_lesions=with_lesions,
-            batch_size=self.batch_size,
-            seed=0,
-            device=choose_device("auto"),
-        )
-
-
-B0 = Network("EfficientNet-B0, 224 px", "efficientnet_b0", 224, 32, 0.2)
-B3 = Network("EfficientNet-B3, 300 px", "efficientnet_b3", 300, 16, 0.3)
-CBAM = Network("ResNet-50-CBAM, 224 px", "resnet50", 224, 16, 0.3, "cbam")
-
-
-def load_images(root: Path, size: int) -> ImageData:
-    """Return full-size images as a data set of a run."""
-    data = DataConfig(root=str(full_size(root / "films", IMAGES)), cache=str(root / "cache"))
-    return load_dataset(data, SplitConfig(strategy="random"), size)
 
 
 def rows(root: Path) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Phantoms, and the shipped config shrunk until a run takes seconds."""
+"""Fixtures: synthetic data sets, and runs of the shipped config shrunk to a few seconds."""
 
 import hashlib
 import math
@@ -28,15 +28,15 @@ CASES, SEED = 72, 1
 SHARED = Path(__file__).parents[2] / "shared"
 SHRUNK = ["model.backbone=test_resnet", "model.image_size=64", "training.epochs=2"]
 
-# Each worker has one core. Set before anything loads torch, and inherited by subprocesses.
+# Each worker uses one core. This is set before torch is loaded, and subprocesses inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A subprocess tests this checkout, whichever btxrd is installed and wherever it runs.
+# Subprocesses import btxrd from this checkout, even if another one is installed.
 os.environ |= environment()
 
 
 @pytest.fixture(scope="session")
 def sample() -> Path:
-    """The folder of real radiographs, where it is there."""
+    """Return the folder of real radiographs; skip the test if it does not exist."""
     folder = SHARED / "btxrd-sample"
     if not folder.is_dir():
         pytest.skip(f"no real radiographs at {folder}")
@@ -45,7 +45,7 @@ def sample() -> Path:
 
 @pytest.fixture(scope="session")
 def real_table() -> pd.DataFrame:
-    """The table of all of BTXRD's cases, where it is there."""
+    """Return the table of all cases of BTXRD; skip the test if it does not exist."""
     path = SHARED / "btxrd-table.csv"
     if not path.is_file():
         pytest.skip(f"no table at {path}")
@@ -55,7 +55,7 @@ def real_table() -> pd.DataFrame:
 
 
 def make_once(target: Path, make: Callable[[Path], object]) -> Path:
-    """Make a folder that all workers share; the first one to ask does it."""
+    """Make a folder that all workers share. The first worker that needs it makes it."""
     with lock(target.with_name(f"{target.name}.lock"), math.inf):
         if not target.exists():
             unfinished = target.with_name(f"{target.name}.new")
@@ -67,7 +67,7 @@ def make_once(target: Path, make: Callable[[Path], object]) -> Path:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all workers share."""
+    """Return a folder that all workers share."""
     folder = tmp_path_factory.getbasetemp()
     folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "shared"
     folder.mkdir(exist_ok=True)
@@ -76,13 +76,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def phantom(shared: Path) -> Path:
-    """A folder of synthetic radiographs; tests must not write into it."""
+    """Return a folder of synthetic radiographs. Tests must not write into it."""
     return make_once(shared / "phantom", partial(write_phantom, cases=CASES, seed=SEED))
 
 
 @pytest.fixture(scope="session")
 def flawed(shared: Path) -> Callable[[str], Path]:
-    """Give a folder of synthetic radiographs of a kind; tests must not write into it."""
+    """Return a function that returns a synthetic data set of a kind, not to be written into."""
 
     def folder(kind: str) -> Path:
         make = partial(write_phantom, cases=60, seed=7, kind=kind)
@@ -98,14 +98,14 @@ def cases(phantom: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def shrunk(phantom: Path, shared: Path) -> list[str]:
-    """Overrides that shrink the shipped config to seconds."""
+    """Return overrides with which a run of the shipped config takes seconds."""
     data = [f"data.root={phantom}", f"data.phantom.cases={CASES}", f"data.phantom.seed={SEED}"]
     return [*SHRUNK, *data, f"data.cache={shared / 'cache'}"]
 
 
 @pytest.fixture(scope="session")
 def compose(shrunk: list[str]) -> Callable[..., Config]:
-    """Compose the shipped config with overrides, shrunk."""
+    """Return a function that composes the shrunk config with overrides."""
     register_schema()
 
     def composed(*overrides: str) -> Config:
@@ -123,10 +123,10 @@ class FinishedRun:
 
 @pytest.fixture(scope="session")
 def do_run(shared: Path) -> Callable[..., FinishedRun]:
-    """Do a run and return it; tests must not write into its folder.
+    """Return a function that does a run. Tests must not write into its folder.
 
-    One config is trained once, whichever test asks for it in whichever worker, unless the test
-    asks for it `anew`. Without `pictures`, all pictures of the run are empty files.
+    A config is trained once for all tests and workers, unless a test sets `anew`. Without
+    `pictures`, the plots of the run are empty files.
     """
 
     def run(config: Config, *, pictures: bool = False, anew: bool = False) -> FinishedRun:
@@ -138,7 +138,7 @@ def do_run(shared: Path) -> Callable[..., FinishedRun]:
 
 
 def _train(config: Config, pictures: bool, run_dir: Path) -> None:
-    from btxrd.model.factory import create_model  # torch, for workers that train
+    from btxrd.model.factory import create_model  # loads torch, only in workers that train
     from btxrd.train_eval import train_eval
 
     arguments = {key: value for key, value in asdict(config.model).items() if key != "_target_"}
@@ -160,5 +160,5 @@ def _save_nothing(_: Any, path: Path, **options: Any) -> None:
 
 @pytest.fixture(scope="session")
 def guided_run(compose, do_run) -> FinishedRun:
-    """A complete run with annotations."""
+    """Return a complete run with annotations=guided."""
     return do_run(compose("annotations=guided"), pictures=True)

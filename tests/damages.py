@@ -1,4 +1,4 @@
-"""Seeded damages of a file: what disks, editors, programs and people leave in its place."""
+"""Damage a file at random in the ways in which disks, editors, programs and people do."""
 
 import json
 import os
@@ -128,7 +128,7 @@ def value(chance: random.Random, path: Path) -> None:
         owner["unknown"] = chance.choice(VALUES)
     else:
         owner.append(chance.choice(VALUES))
-    path.write_text(json.dumps(content))  # is YAML, too
+    path.write_text(json.dumps(content))  # JSON is also valid YAML
 
 
 def places(content: Any) -> Iterator[tuple[Any, Any]]:
@@ -160,7 +160,7 @@ def damage(path: Path, seed: int) -> str:
 
 @contextmanager
 def restored(path: Path) -> Iterator[None]:
-    """Put a file back after the block, whatever has come in its place."""
+    """Restore a file after the block, even if something else is in its place."""
     content = path.read_bytes()
     try:
         yield

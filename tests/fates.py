@@ -1,7 +1,7 @@
-"""Runs whose end is decided beforehand, to try out what watches over them.
+"""Start sweeps whose runs end in a chosen way, to test how runs are supervised.
 
-Python imports a sitecustomize.py at its start. This one lets the process of a run meet its fate
-where it would have loaded the training, and so before it loads torch.
+Python imports sitecustomize.py when it starts. The one written here makes the process of a run end
+in the chosen way when it imports the training, before it loads torch.
 """
 
 import csv
@@ -82,17 +82,17 @@ if "btxrd.execution.worker" in sys.orig_argv:
 
 
 def choose(folder: Path, fates: dict[str, str]) -> None:
-    """Decide on the fates of runs that are started with `folder` on the path.
+    """Choose how runs end that are started with `folder` on the Python path.
 
     Args:
-        folder: takes sitecustomize.py.
-        fates: name of a fate by a pattern in the path of the run; the first that fits counts.
+        folder: Folder for sitecustomize.py.
+        fates: Name of a fate by a pattern for the path of the run. The first match counts.
     """
     (folder / "sitecustomize.py").write_text(f"CHOSEN = {fates!r}\n{FATES}")
 
 
 def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """Start a sweep in `folder`, in a process group of its own."""
+    """Start a sweep in `folder`, in its own process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "btxrd.run", "-m", "evaluate=false", *arguments],
         cwd=folder,
@@ -105,15 +105,15 @@ def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def rows_of(sweep_dir: Path) -> dict[str, dict[str, str]]:
-    """The rows of summary.csv by the name of their run."""
+    """Return the rows of summary.csv by run."""
     with (sweep_dir / "summary.csv").open(newline="") as file:
         return {row["run"]: row for row in csv.DictReader(file)}
 
 
 def wait_for(condition):
-    """Wait until a condition holds; returns what it gave."""
-    patience = time.monotonic() + 60
-    while not (found := condition()) and time.monotonic() < patience:
+    """Wait up to 60 s until a condition is true, and return its result."""
+    deadline = time.monotonic() + 60
+    while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert found
     return found

@@ -1,6 +1,6 @@
-"""Sweeps whose truth is known, written without a training, to look at their pages.
+"""Write sweeps with known differences, without training, to inspect their reports.
 
-`python tests/grids.py FOLDER [NAME ...]` writes them, or those that are named.
+`python tests/grids.py FOLDER [NAME ...]` writes all of them, or those with the given names.
 """
 
 import sys
@@ -39,24 +39,24 @@ from btxrd.config.schema import (
 from btxrd.evaluation.score import score
 
 NAMES = ClassNames(("normal", "benign", "malignant"), "malignant", "normal")
-SHARES = (0.5, 0.41, 0.09)  # of the classes, as in BTXRD
+SHARES = (0.5, 0.41, 0.09)  # class shares, as in BTXRD
 VARIANTS = ("lesion_masked", "all_but_lesion_masked", "border_masked", "center_and_size", "table")
 
 
 @dataclass(frozen=True)
 class Model:
-    """A setting: how well its runs tell the classes apart, and what its config says.
+    """A setting: the quality of its predictions, and values of its config.
 
     Attributes:
-        name: In the names of its runs; the option `experiment`.
-        seen: Distance of the logits of the true class from the others, on the stratified split.
-        unseen: Likewise, at unseen centers.
-        backbone: In the config.
-        annotations: In the config.
+        name: Name of the experiment, which is part of the names of the runs.
+        seen: Distance of the logit of the true class from the others, on the stratified split.
+        unseen: The same distance at unseen centers.
+        backbone: Value of `model.backbone`.
+        annotations: Value of `annotations`.
         looks: Probability that the peak of a map is on the lesion.
-        constant: Class that is predicted for every case; None for a model that works.
-        lr: In the config.
-        dropout: In the config; it tells settings apart that are equal otherwise.
+        constant: Class that is predicted for every case; None for a working model.
+        lr: Value of `training.lr`.
+        dropout: Value of `model.dropout`, which can distinguish settings that are equal otherwise.
     """
 
     name: str
@@ -75,15 +75,15 @@ class Grid:
     """A sweep: every model on every split with every seed.
 
     Attributes:
-        models: The settings.
-        splits: Strategies.
+        models: Settings.
+        splits: Split strategies.
         seeds: Seeds of each setting.
-        cases: Number of test cases; half as many are val cases.
-        between_seeds: Standard deviation of the distance between seeds.
-        shuffled: Whether labels have nothing to do with the predictions.
-        synthetic: Whether the config says that the data are drawn.
-        states: State other than `complete` by the name of the run.
-        shares: Of the classes.
+        cases: Number of test cases. The number of val cases is half of it.
+        between_seeds: Standard deviation over seeds of the distance of the logits.
+        shuffled: Whether the predictions are independent of the labels.
+        synthetic: Whether the config is that of synthetic data.
+        states: States of the runs that are not complete, by name.
+        shares: Shares of the classes.
     """
 
     models: tuple[Model, ...]
@@ -97,7 +97,7 @@ class Grid:
     shares: tuple[float, float, float] = SHARES
 
     def names(self):
-        """Yield the name of each run with what it is made of."""
+        """Yield the name, the model, the split and the seed of each run."""
         for model in self.models:
             for split in self.splits:
                 for seed in self.seeds:
@@ -108,7 +108,7 @@ class Grid:
 
 
 def table_of(grid, split):
-    """Draw the cases of a split; about a third of them are in the group of the case before."""
+    """Draw the cases of a split. Some share the group of the case before, if labels are equal."""
     rng = np.random.default_rng([grid.cases, split == "center"])
     parts = []
     for partition, count in (("test", grid.cases), ("val", max(grid.cases // 2, 12))):
@@ -127,7 +127,7 @@ def table_of(grid, split):
 
 
 def probs_of(labels, distance, rng, shared):
-    """Softmax of noise, with the true class ahead by `distance`; part of the noise is shared."""
+    """Return the softmax of noisy logits, with `distance` added to that of the true class."""
     noise = 0.8 * shared + 0.6 * rng.standard_normal(shared.shape)
     logits = noise + distance * np.eye(3)[labels]
     power = np.exp(1.2 * logits)
@@ -314,7 +314,7 @@ GRIDS = {
 
 
 def main():
-    """Write the sweeps that are named, or all, below a folder."""
+    """Write the sweeps that the command line names, or all, into a folder."""
     folder, names = Path(sys.argv[1]), sys.argv[2:] or list(GRIDS)
     for name in names:
         print(write_grid(folder / name, GRIDS[name]), flush=True)

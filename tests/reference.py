@@ -1,4 +1,4 @@
-"""The metrics of a partition as scikit-learn computes them."""
+"""Compute the metrics of a partition with scikit-learn, as a reference."""
 
 import numpy as np
 from sklearn import metrics as sk

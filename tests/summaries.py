@@ -1,4 +1,4 @@
-"""Summaries from small dataclass instances, without a run."""
+"""Build summaries from small dataclass instances, without runs."""
 
 from dataclasses import replace
 
@@ -29,12 +29,12 @@ def est(value, low=None, high=None):
 
 
 def judged(verdict, value=None, low=None, high=None, *, detectable=None, within=False, tests=9):
-    """A difference: setting minus selected, or one minus other."""
+    """Return a judged difference: setting minus selected, or one minus other."""
     return JudgedDifference(value, low, high, verdict, within, detectable, tests)
 
 
 def point(sensitivity, specificity=0.85, asked=0.9):
-    """An operating point with a test sensitivity (value, low, high)."""
+    """Return an operating point with a test sensitivity (value, low, high)."""
     test = PointMetrics(est(*sensitivity), est(specificity, 0, 1), UNDEFINED)
     return OperatingPoint(asked, 0.3, {"sensitivity": asked}, test, {})
 
@@ -55,7 +55,7 @@ def variant(auc=UNDEFINED, difference=UNDEFINED):
 
 
 def setting(name="A", auc=(0.893, 0.873, 0.912), *, support=107, missed=None, **changes):
-    """A setting with a run for each seed; `missed` is the share of malignant predicted normal."""
+    """Return a setting with a run per seed; `missed` is the rate of malignant predicted normal."""
     seeds = changes.get("seeds", (0, 1, 2))
     split = changes.get("split", "stratified")
     row = SettingRow(
@@ -92,7 +92,7 @@ def setting(name="A", auc=(0.893, 0.873, 0.912), *, support=107, missed=None, **
 
 
 def summary(*rows, selected="A", unselected=(), **changes):
-    """A summary of settings whose runs are complete; `selected` wins on each split it is in."""
+    """Return a summary of complete settings, of which `selected` is the winner on its splits."""
     winners = tuple(
         Winner(row.split, row.split_hash, row.setting, row.runs[0], row.focus, 0.91, 0.9,
                sum(one.split == row.split for one in rows), ())
@@ -118,7 +118,7 @@ def summary(*rows, selected="A", unselected=(), **changes):
 
 
 def gap(verdict, value, low, high, *, near="A,stratified,0", far="A,center,0", balanced=UNDEFINED):
-    """A gap: seen minus unseen."""
+    """Return a gap: metric at seen minus metric at unseen centers."""
     metric = MetricGap(0.893, 0.677, est(value, low, high), balanced, UNDEFINED)
     return Gap("A", "center", ((0,), (0,)), (near, far), {"macro_auc": metric}, verdict)
 

@@ -1,4 +1,4 @@
-"""Sweeps without a training: the files of runs, written through their dataclasses."""
+"""Write the files of runs and sweeps from dataclasses, without training."""
 
 import csv
 import json
@@ -45,14 +45,14 @@ NAMES = ClassNames(("normal", "benign", "malignant"), "malignant", "normal")
 
 
 def draw(labels, power, seed, k=3):
-    """Probabilities that are right more often with more power, in [0, 1]."""
+    """Draw probabilities that favour the true class more with a larger `power` in [0, 1]."""
     noise = np.random.default_rng(seed).dirichlet((1,) * k, len(labels))
     return (noise * (1 - power) + np.eye(k)[labels] * power).round(9)
 
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """Cases of a partition, each with `copies` equal cases in its group."""
+    """Labels, probabilities, ids, groups and centers of the cases of a partition."""
 
     labels: np.ndarray
     probs: np.ndarray
@@ -132,7 +132,7 @@ def write_run(
     names=NAMES,
     **training,
 ):
-    """Write the files of a run; `skill` is that on val and on test, `noise` seeds what is drawn."""
+    """Write the files of a run. `skill` is the power of val and test, `noise` the seed of both."""
     centers = centers or ((2, 3) if split == "center" else (1,))
     run_dir = sweep_dir / name
     config = config_of(split, backbone, groups=groups, seed=seed, centers=centers, **training)
@@ -157,7 +157,7 @@ def write_run(
 
 
 def write_scored(run_dir, val, test):
-    """Write split.csv, predictions.csv and metrics.json of a run; val is test if it is None."""
+    """Write split.csv, predictions.csv and metrics.json. If `val` is None, test serves as val."""
     tables = [test.table("test")] + ([] if val is None else [val.table("val")])
     write_table(run_dir, SPLIT, pd.concat(tables))
     write_table(run_dir, PREDICTIONS, pd.concat(tables), test.names.names)
@@ -203,7 +203,7 @@ def write_history(run_dir, epochs, seconds=6.0):
 
 
 def localisation(peak=0.4, width=0.1, of_others=0.1, ok=38, empty=1):
-    """Grad-CAM localisation of 40 tumours."""
+    """Return the Grad-CAM localisation of 40 tumours."""
     score = MapScore(peak, peak - width, peak + width, 0.02, of_others)
     return Localisation(40, MapCounts(ok, empty, 1), score, score, score)
 
@@ -214,7 +214,7 @@ def edit_metrics(run_dir, **changes):
 
 
 def edit_val(run_dir, area, sensitivity):
-    """Change what a run is selected by."""
+    """Change the validation metrics by which a run is selected."""
     val = read_metrics(run_dir).val
     focus = val.per_class["malignant"]
     focus = replace(focus, values=focus.values | {"sensitivity": Estimate(sensitivity, 0, 1)})
@@ -224,7 +224,7 @@ def edit_val(run_dir, area, sensitivity):
 
 
 def summary_in_memory(sweep_dir):
-    """Summarise a sweep without a file or a page."""
+    """Summarise a sweep without writing files."""
     runs = read_runs(sweep_dir)
     return summary_of_runs(runs, comparison_sets(settings_of(runs)))
 
@@ -235,7 +235,7 @@ def summary_of(sweep_dir):
 
 
 def text_of(sweep_dir):
-    """Return what the terminal shows."""
+    """Return the summary as the terminal shows it."""
     summary = summary_in_memory(sweep_dir)
     return as_text(sweep_dir, summary, {row.run: sweep_dir / row.run for row in summary.runs})
 

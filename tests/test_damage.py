@@ -1,4 +1,4 @@
-"""Kinds of damage: each stops a run before it starts, in one line that names file and key."""
+"""Damage a data set: each kind stops a run before it starts, with one line that names the file."""
 
 import functools
 import json
@@ -28,7 +28,7 @@ IMAGES = 26
 
 
 class Folder:
-    """A data set that is to be damaged; `tumour` and `normal` are the stems of two of its cases."""
+    """A data set to be damaged. `tumour` and `normal` are the stems of two of its cases."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -41,7 +41,7 @@ class Folder:
         self.outline = root / "Annotations" / f"{self.tumour}.json"
 
     def table(self, edit):
-        """Change dataset.xlsx: `edit` gives the new table, or changes it in place."""
+        """Change dataset.xlsx. `edit` returns the new table, or changes it in place."""
         table = pd.read_excel(self.root / "dataset.xlsx")
         changed = edit(table)
         table = table if changed is None else changed
@@ -103,7 +103,7 @@ def large_header(folder):
 
 
 def middle(content, new):
-    """`content` with `new` written over its middle."""
+    """Return `content` with its middle replaced by `new`."""
     at = (len(content) - len(new)) // 2
     return content[:at] + new + content[at + len(new) :]
 
@@ -288,7 +288,7 @@ DAMAGE = {
 
 @pytest.fixture(scope="session")
 def small(shared):
-    """A data set of few images, since each test copies it and looks at all of them."""
+    """Return a data set of few images, since each test copies and inspects it."""
     return make_once(shared / "small", partial(write_phantom, cases=IMAGES, seed=3))
 
 
@@ -299,7 +299,7 @@ def folder(small, tmp_path):
 
 @pytest.fixture(scope="session")
 def plain(small):
-    """The data set without a change."""
+    """Return the loaded data set without damage."""
     return load_dataset(*loading(Folder(small)))
 
 
@@ -320,7 +320,7 @@ def config_of(folder, *overrides):
 
 @pytest.fixture(autouse=True)
 def no_models(monkeypatch):
-    """Look at no models, which would load torch and ask a hub."""
+    """Skip the check of models, which would load torch and access a hub."""
     monkeypatch.setattr("btxrd.execution.preflight._check_models", lambda *_: None)
 
 

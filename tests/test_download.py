@@ -215,7 +215,7 @@ def test_an_error_of_the_server_is_reported_with_a_remedy(server, tmp_path, stat
     server.status = status
     line = fails(tmp_path / "d", server.url, server.md5)
     assert f"{server.url}: the server answers {status}" in line
-    assert f"put it at {tmp_path / 'd.zip'}" in line
+    assert f"download it with a browser to {tmp_path / 'd.zip'}" in line
     assert left(tmp_path) == []
 
 

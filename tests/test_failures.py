@@ -1,4 +1,4 @@
-"""Sweeps in which runs end in every way there is, under the launchers of one machine."""
+"""Run sweeps whose runs end in different ways, with the launchers for one machine."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def data(shrunk):
 
 @pytest.fixture
 def start(data, tmp_path):
-    """Start a sweep in which the seeds decide; returns its process."""
+    """Return a function that starts a sweep whose seeds decide how the runs end."""
     fates.choose(tmp_path, OF_SEEDS)
 
     def starting(*arguments, launcher="basic"):
@@ -52,7 +52,7 @@ def states_of(folder):
 
 
 def worker_of(run_dir):
-    """Wait until a run waits; returns the number of its process."""
+    """Wait until a run of fate `waits` has started, and return its process id."""
     wait_for((run_dir / "waiting").exists)
     return json.loads((run_dir / "status.json").read_text())["worker"]["pid"]
 
@@ -136,14 +136,14 @@ def test_a_folder_of_another_config_is_not_changed_and_other_runs_are_done(start
 
 def test_a_run_on_a_damaged_image_is_reported_before_other_runs_start(start, phantom, tmp_path):
     for seed in (0, 8):
-        shutil.copytree(phantom, tmp_path / f"films-{seed}")
-    film = next((tmp_path / "films-8" / "images").glob("*.jpeg"))
-    film.write_bytes(film.read_bytes()[:500])
-    sweep = start("seed=8,0", f"data.root='{tmp_path}/films-${{seed}}'")
+        shutil.copytree(phantom, tmp_path / f"data-{seed}")
+    image = next((tmp_path / "data-8" / "images").glob("*.jpeg"))
+    image.write_bytes(image.read_bytes()[:500])
+    sweep = start("seed=8,0", f"data.root='{tmp_path}/data-${{seed}}'")
     printed, errors = sweep.communicate(timeout=120)
     assert (sweep.returncode, states_of(tmp_path)) == (1, ["failed", "complete"])
-    assert errors.startswith(str(film))
-    assert str(film) in printed[printed.index("Failed:") :]
+    assert errors.startswith(str(image))
+    assert str(image) in printed[printed.index("Failed:") :]
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
@@ -151,7 +151,7 @@ def test_a_run_on_a_damaged_image_is_reported_before_other_runs_start(start, pha
 def test_a_signal_stops_a_sweep_and_saves_its_runs(launcher, number, start, tmp_path):
     sweep = start("seed=6,7,0", launcher=launcher)
     worker_of(tmp_path / "out" / "seed-6")
-    if number == signal.SIGINT:  # of a terminal: the whole group gets it
+    if number == signal.SIGINT:  # a terminal sends it to the whole process group
         os.killpg(sweep.pid, number)
     else:
         sweep.send_signal(number)
@@ -200,7 +200,7 @@ def test_a_second_signal_kills_runs_that_do_not_end(launcher, start, tmp_path):
 
 
 def pids_of(group):
-    """Processes of a group that are alive."""
+    """Return the ids of the living processes of a group."""
     command = ["ps", "-eo", "pid,pgid,stat"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in listed.splitlines()[1:]]

@@ -1,4 +1,4 @@
-"""Damages of every file of a run: no traceback, the file is named, and no other run suffers."""
+"""Damage every file of a run: the file is reported, without a traceback or effects on others."""
 
 import random
 import shutil
@@ -27,14 +27,14 @@ NOT_OF_A_RUN = (".lock", "run.log")
 @pytest.fixture(autouse=True)
 def without_pictures(monkeypatch):
     monkeypatch.setattr(scoring, "draw_plots", lambda *args: None)
-    for name in ("_check_models", "_check_data"):  # of the other run, whose files are whole
+    for name in ("_check_models", "_check_data"):  # checks of the other run, which is intact
         monkeypatch.setattr(preflight, name, lambda *args: None)
     monkeypatch.setattr("btxrd.evaluation.bootstrap.RESAMPLES", 20)
 
 
 @pytest.fixture
 def sweep(guided_run, tmp_path):
-    """A sweep of a complete run and of one that failed."""
+    """Return a sweep with a complete run and a failed one."""
     folder = tmp_path / "sweep"
     shutil.copytree(guided_run.run_dir, folder / "run")
     write_run(folder, "other", state="failed")
@@ -55,7 +55,7 @@ def is_changed(path, content):
 
 @pytest.mark.parametrize("count", [100, pytest.param(2_000, marks=pytest.mark.slow)])
 def test_every_damage_of_a_complete_run_is_reported(count, sweep, tmp_path):
-    """Scoring names it, too, but for the files that it writes anew."""
+    """Scoring reports it too, except for files that it writes again."""
     run_dir = sweep / "run"
     whole = shutil.copytree(run_dir, tmp_path / "whole")
     configs = {sweep / name: read_config(sweep / name).config for name in ("run", "other")}
@@ -75,10 +75,10 @@ def test_every_damage_of_a_complete_run_is_reported(count, sweep, tmp_path):
                 found = check_runs(configs)
                 assert sweep / "other" not in found.refused, told
             is_scored, message = False, name
-            if not is_derived(name) or seed < len(files):  # scoring takes long
+            if not is_derived(name) or seed < len(files):  # scoring is slow
                 is_scored, message = score_run(run_dir)
             if is_damaged and path.name == "status.json" and rows["run"].state == "complete":
-                assert read_status(run_dir) == status, told  # of its format or version
+                assert read_status(run_dir) == status, told  # only format or version was damaged
             elif is_sealed and is_damaged:
                 assert rows["run"].state == "damaged", told
                 assert name in rows["run"].error, told
@@ -106,14 +106,14 @@ def test_no_damage_of_a_run_without_hashes_ends_in_a_traceback(count, tmp_path, 
             summarize([sweep], sweep)
             rows = {run.name: run.row for run in read_runs(sweep)}
             states = [row.state for key, row in rows.items() if key != name]
-            if path.name == "plan.json":  # the name of a run in it may be another one now
+            if path.name == "plan.json":  # the damage may have changed the name of a run
                 states = [state for state in states if state != "missing"]
             assert states == ["failed"], (path, kind, seed)
             if name in rows and rows[name].state == "damaged":
                 assert path.name in rows[name].error, (path, kind, seed)
             is_scored, message = score_run(victim)
             named = {path.name, "missing"}
-            if path.name == "best.json":  # other classes than in the tables: either may be wrong
+            if path.name == "best.json":  # if classes differ from the tables, either may be wrong
                 named.add("predictions.csv")
             assert is_scored or any(part in message for part in named), (path, kind, seed)
             assert "\n" not in message

@@ -28,7 +28,7 @@ def jpeg(path, pixels=IMAGE, **options):
 
 
 def in_the_middle(content, new):
-    """`content` with `new` written over its middle."""
+    """Return `content` with its middle replaced by `new`."""
     at = (len(content) - len(new)) // 2
     return content[:at] + new + content[at + len(new) :]
 

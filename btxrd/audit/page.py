@@ -85,7 +85,7 @@ def verdicts(report: AuditReport) -> list[tuple[bool, str]]:
         (not errors, f"Errors: {errors}; a run would stop" if errors else "No errors found"),
         (
             not contradicting,
-            f"Pairs of near-duplicates: {len(pairs)}, with different labels: {contradicting}",
+            f"Pairs of near-duplicates: {len(pairs)} (with different labels: {contradicting})",
         ),
         (
             told,
@@ -116,7 +116,7 @@ def as_text(report: AuditReport) -> str:
     lines = [f"{report.cases} cases in {report.root}"]
     lines += [f"  {'ok' if well else '!!'}  {line}" for well, line in verdicts(report)]
     names = ("groups=whole", "groups=none")
-    lines += ["", f"{'test cases with group in train':36}{names[0]:>20}{names[1]:>20}"]
+    lines += ["", f"{'test cases with their group in train':36}{names[0]:>20}{names[1]:>20}"]
     for row in report.splits:
         if row.whole is not None and row.none is not None:
             leaks = (row.whole.leakage, row.none.leakage)
