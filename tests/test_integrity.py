@@ -86,7 +86,7 @@ def test_a_picture_that_was_deleted_is_damage_and_the_weights_are_not(run_dir):
     (run_dir / "checkpoints" / WEIGHTS).unlink()
     assert row_of(run_dir).state == "complete"
     (run_dir / "figures" / "roc.png").unlink()
-    assert "roc.png: is missing; run python -m btxrd.score" in row_of(run_dir).error
+    assert "roc.png: is missing; run btxrd score" in row_of(run_dir).error
 
 
 def test_a_run_without_hashes_is_accepted(run_dir):
@@ -144,7 +144,7 @@ def test_scoring_that_was_killed_is_to_be_done_again(step, run_dir, monkeypatch,
         patch.setattr(scoring, step, kill)
         score_run(run_dir)
     row = row_of(run_dir)
-    assert (row.state, "scoring it did not end; run python -m btxrd.score" in row.error) == (
+    assert (row.state, "scoring did not end; run btxrd score" in row.error) == (
         "damaged", True,
     )  # fmt: skip
     assert score_run(run_dir)[0]

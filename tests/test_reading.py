@@ -168,7 +168,7 @@ def test_run_that_was_scored_before_a_metric_existed_has_an_empty_cell(tmp_path,
     assert [row[f"added{end}"] for end in ("", "_low", "_high")] == [""] * 3
     assert text_of(tmp_path).splitlines()[2].split()[-1] == "-"
     page = page_of(tmp_path)
-    assert "added metric not in metrics.json; run python -m btxrd.score" in page
+    assert "added metric not in metrics.json; run btxrd score" in page
 
 
 def test_metric_of_the_table_is_shown_everywhere(tmp_path, added):

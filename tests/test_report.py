@@ -66,7 +66,7 @@ def test_failed_and_missing_runs_are_named(page):
 
 
 def test_the_command_can_be_copied(page):
-    assert "python -m btxrd.run -m &#39;experiment=glob(*)&#39;" in page
+    assert "btxrd run -m &#39;experiment=glob(*)&#39;" in page
 
 
 def test_nothing_is_fetched(page):

@@ -158,7 +158,7 @@ def test_sweep_without_a_complete_run_has_a_summary_too(tmp_path):
 
 
 def test_folder_without_runs_is_refused_and_left_alone(tmp_path):
-    with pytest.raises(InputError, match="holds no run"):
+    with pytest.raises(InputError, match="contains no run and no plan"):
         summarize([tmp_path], tmp_path)
     assert list(tmp_path.iterdir()) == []
 

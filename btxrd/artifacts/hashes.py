@@ -1,7 +1,7 @@
-"""The hashes of the files of a complete run, by which a reader tells that they are unchanged.
+"""The hashes of the files of a complete run, which show whether the files are unchanged.
 
-status.json holds them. `metrics.json`, `card.md` and `figures/` are derived from the other files:
-while they are written anew, their hashes are empty.
+status.json contains them. `metrics.json`, `card.md` and `figures/` are derived from the other
+files. While scoring writes them again, their hashes are empty.
 """
 
 import hashlib
@@ -17,25 +17,33 @@ from btxrd.artifacts.status import read_status
 from btxrd.errors import DamagedError
 from btxrd.runtime.files import is_temporary, is_there
 
-Hashes = dict[str, str]  # SHA-256 by the path of a file in the folder of its run
+Hashes = dict[str, str]  # SHA-256 by path, which is relative to the folder of the run
 DERIVED = (METRICS_FILE, "card.md", "figures")
 SOURCES = (
     "split.csv", "history.csv", "predictions.csv", "shortcuts.csv", "gradcam.csv",
     "lesion_maps.csv", "lesion_maps.npz", "gradcam", GALLERY, CHECKPOINTS,
 )  # fmt: skip
-RUN_PAGE = "run.html"  # is made of all of these, and can be made again; it has no hash
+RUN_PAGE = "run.html"  # not hashed, because a summary writes it again from the other files
 RESULTS = (*SOURCES, *DERIVED)
-MAY_BE_DELETED = f"{CHECKPOINTS}/{WEIGHTS}"  # to save space; no summary needs it
-TO_BE_REMOVED = (f"{CHECKPOINTS}/{LAST}", f"{CHECKPOINTS}/{NEXT}")  # once a run is complete
+MAY_BE_DELETED = f"{CHECKPOINTS}/{WEIGHTS}"  # a user may delete it to save space
+TO_BE_REMOVED = (f"{CHECKPOINTS}/{LAST}", f"{CHECKPOINTS}/{NEXT}")  # removed once a run is complete
 
 
 def hash_run(run_dir: Path) -> Hashes:
-    """Hash every file of a run that is to stay as it is."""
+    """Hash the config and the results of a run."""
     return hash_files(run_dir, (CONFIG, *RESULTS))
 
 
 def hash_files(run_dir: Path, names: Iterable[str]) -> Hashes:
-    """Hash the files of a run that have one of the names, or lie in a folder of that name."""
+    """Hash files of a run.
+
+    Args:
+        run_dir: Folder of the run.
+        names: Names of files, or of folders whose files are hashed. Missing ones are skipped.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
     found = {}
     for name in names:
         path = run_dir / name
@@ -47,13 +55,17 @@ def hash_files(run_dir: Path, names: Iterable[str]) -> Hashes:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, which is read in parts."""
+    """Return the SHA-256 of a file as hexadecimal digits.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_derived(name: str) -> bool:
-    """Return whether scoring writes a file of a run."""
+    """Return whether scoring writes a file; `name` is its path in the folder of the run."""
     return name.split("/")[0] in DERIVED
 
 
@@ -62,17 +74,17 @@ def verify(run_dir: Path, files: Mapping[str, str]) -> None:
 
     Args:
         run_dir: Folder of the run.
-        files: Their hashes.
+        files: Expected hashes of the files, by path.
 
     Raises:
-        DamagedError: If one is missing, or is not as the run left it.
-        OSError: If one cannot be read.
+        DamagedError: If a file is missing or has another hash, or if scoring was interrupted.
+        OSError: If a file cannot be read.
     """
-    again = f"run {shlex.join(['python', '-m', 'btxrd.score', str(run_dir)])} again"
+    again = f"run {shlex.join(['btxrd', 'score', str(run_dir)])} again"
     for name, expected in files.items():
         path = run_dir / name
         if not expected:
-            raise DamagedError(f"{path}: scoring it did not end; {again}")
+            raise DamagedError(f"{path}: scoring did not end; {again}")
         if not is_there(path):
             if name == MAY_BE_DELETED:
                 continue
@@ -89,11 +101,15 @@ def verify(run_dir: Path, files: Mapping[str, str]) -> None:
 
 
 def verify_member(path: Path) -> None:
-    """Verify a file if it is one of a complete run.
+    """Verify a file if it belongs to a complete run.
+
+    Args:
+        path: Path to the file.
 
     Raises:
-        InputError: If it is not as the run left it, or if the status of the run is damaged.
-        OSError: If it cannot be read.
+        InputError: If the file is missing or has another hash, or if the status of the run is
+            damaged.
+        OSError: If the file cannot be read.
     """
     path = path.absolute()
     for run_dir in path.parents[:2]:

@@ -1,4 +1,4 @@
-"""What a reader takes along: tables as CSV and LaTeX, and a paragraph on the methods."""
+"""Exports of a report: the settings as CSV and LaTeX, and a description of the methods."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ LATEX = {
 
 
 def settings_csv(summary: Summary) -> str:
-    """Return the headline metrics of each setting as CSV, with their intervals."""
+    """Return the headline metrics of each setting with their 95% intervals, as CSV."""
     columns = columns_of(row.class_names for row in summary.settings)
     heads = [name + end for name in (one.key for one in columns) for end in ("", "_low", "_high")]
     text = io.StringIO()
@@ -42,7 +42,7 @@ def settings_csv(summary: Summary) -> str:
 
 
 def settings_latex(summary: Summary) -> str:
-    """Return a table of the settings for a paper: the compared metrics with their intervals."""
+    """Return macro AUC and accuracy of each setting with their intervals, as a LaTeX table."""
     names = ("macro_auc", "accuracy")
     lines = [r"\begin{tabular}{llrll}", r"\hline"]
     lines.append(r"Setting & Split & Seeds & Macro AUC (95\% CI) & Accuracy (95\% CI) \\ \hline")
@@ -58,7 +58,7 @@ def settings_latex(summary: Summary) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text for LaTeX, in which it has no other meaning."""
+    """Return a text with the special characters of LaTeX escaped."""
     return re.sub(r"[\\&%$#_{}~^]", lambda found: LATEX[found[0]], text)
 
 
@@ -71,7 +71,12 @@ def _figure(found: Estimate | None) -> str:
 
 
 def methods(summary: Summary, runs: Sequence[Run]) -> list[str]:
-    """Return a description of the methods: one paragraph each of data, training and statistics."""
+    """Return a description of the methods, from the configs of the scored runs.
+
+    Returns:
+        A paragraph on the data, one on the training and one on the statistics; empty without a
+        scored run.
+    """
     scored = [run for run in runs if isinstance(run, ScoredRun)]
     if not scored:
         return []
@@ -80,8 +85,13 @@ def methods(summary: Summary, runs: Sequence[Run]) -> list[str]:
 
 
 def _each(configs: Sequence[Config], get: Callable[[Config], object]) -> str:
-    """Return the values of a setting, each once."""
+    """Return the distinct values of a key, sorted and joined."""
     return in_words(sorted({f"{get(config)}" for config in configs}))
+
+
+def _number(configs: Sequence[Config], get: Callable[[Config], object], one: str, many: str) -> str:
+    """Return the verb and noun for one distinct value of a key, or for many."""
+    return one if len({f"{get(config)}" for config in configs}) == 1 else many
 
 
 def _data(summary: Summary, runs: Sequence[ScoredRun], configs: Sequence[Config]) -> str:
@@ -91,15 +101,17 @@ def _data(summary: Summary, runs: Sequence[ScoredRun], configs: Sequence[Config]
         source = f"synthetic radiographs ({in_words(sorted(map(str, phantoms)))} cases)"
     classes = in_words(sorted({in_words(run.metrics.classes) for run in runs}))
     size = _each(configs, lambda one: one.model.image_size)
-    clip = _each(configs, lambda one: f"{one.data.clahe_clip:g}")
     text = (
-        f"Models were trained on {source} to tell {classes}. Images were enhanced by CLAHE "
-        f"(clip limit {clip}) and resized to {size} pixels along each side."
+        f"Models were trained on {source} to distinguish the classes {classes}. Images were "
+        f"resized to {size} pixels along each side."
     )
+    if any(config.data.clahe_clip for config in configs):
+        clip = _each(configs, lambda one: f"{one.data.clahe_clip:g}")
+        text += f" Their contrast was enhanced by CLAHE with a clip limit of {clip}."
     splits = {config.split.title: config.split for config in configs}
     text += "".join(f" Split {title}: {_split(split)}." for title, split in splits.items())
     if all(config.split.groups == "whole" for config in configs):
-        text += " Likely images of one patient and near-duplicates were kept in one partition."
+        text += " Each group of likely patients and near-duplicates was kept in one partition."
     mark = f" {summary.synthetic}" if summary.synthetic else ""
     return text + mark
 
@@ -109,14 +121,18 @@ def _split(split: SplitConfig) -> str:
     return {
         "stratified": f"{split.test:.0%} of the cases were used for testing and {split.val:.0%} "
         "for validation, stratified by class and center",
-        "center": f"centers {in_words([str(one) for one in split.held_out])} were held out for "
-        f"testing, and {rest}",
+        "center": f"{_centers(split.held_out)} held out for testing, and {rest}",
         "leave_one_center_out": f"center {split.test_center} was held out for testing, and {rest}",
         "kfold": f"fold {split.fold} of {split.folds} was used for testing, and {rest}",
-        "random": f"{split.test:.0%} of the cases were drawn at random for validation and testing "
-        "alike",
+        "random": f"{split.test:.0%} of the cases were drawn at random and used for both "
+        "validation and testing",
         "manifest": "the partitions were given in a file",
     }[split.strategy]
+
+
+def _centers(held_out: Sequence[int]) -> str:
+    noun, verb = ("center", "was") if len(held_out) == 1 else ("centers", "were")
+    return f"{noun} {in_words([str(one) for one in held_out])} {verb}"
 
 
 def _training(configs: Sequence[Config]) -> str:
@@ -127,15 +143,19 @@ def _training(configs: Sequence[Config]) -> str:
 
     backbones = _each(configs, lambda one: one.model.backbone)
     outlines = _each(configs, lambda one: one.annotations.title)
+    start = _number(
+        configs, lambda one: one.model.backbone, "The backbone was", "The backbones were"
+    )
+    seeds = _number(configs, lambda one: one.seed, "The random seed was", "The random seeds were")
     return (
-        f"Backbones were {backbones}. The option annotations, which says what outlines of lesions "
-        f"are used for, was {outlines}. Training used AdamW with a peak learning rate of "
+        f"{start} {backbones}. The option annotations, which sets the use of lesion outlines in "
+        f"training, was {outlines}. Training used AdamW with a peak learning rate of "
         f"{every(lambda one: f'{one.lr:g}')}, a weight decay of "
         f"{every(lambda one: f'{one.weight_decay:g}')}, a batch size of "
-        f"{every(lambda one: one.batch_size)}, {every(lambda one: one.warmup_epochs)} warm-up "
-        f"epochs and at most {every(lambda one: one.epochs)} epochs. It stopped after "
-        f"{every(lambda one: one.patience)} epochs without a lower validation loss, and the epoch "
-        "with the lowest validation loss was kept. Random seeds: "
+        f"{every(lambda one: one.batch_size)}, and at most {every(lambda one: one.epochs)} epochs, "
+        f"of which {every(lambda one: one.warmup_epochs)} were for warm-up. It stopped early after "
+        f"{every(lambda one: one.patience)} epochs without a lower validation loss. The weights of "
+        f"the epoch with the lowest validation loss were used. {seeds} "
         f"{_each(configs, lambda one: one.seed)}."
     )
 
@@ -146,12 +166,18 @@ def _statistics(summary: Summary, runs: Sequence[ScoredRun]) -> str:
         {str((run.status.versions or {}).get("btxrd") or __version__) for run in runs if run.status}
     )
     used = in_words(versions or [__version__])
+    calibration = (
+        "For the results on calibration, probabilities were scaled by a temperature fitted on "
+        "validation. The operating point is the highest threshold that finds at least "
+        f"{SENSITIVITY:.0%} of the {focus} images on validation. "
+    )
+    if all(run.metrics.clinical is None for run in runs):
+        calibration = ""
     return (
-        f"Settings were selected by: {summary.selection_rule}. Test metrics selected no "
-        f"setting. 95% confidence intervals are percentiles of {RESAMPLES:,} bootstrap resamples "
-        "of groups of likely patients and near-duplicates. Macro AUC is the mean one-vs-rest area "
-        "under the ROC curve. Probabilities were calibrated by a temperature fitted on "
-        "validation, and the operating point is the highest threshold that finds "
-        f"{SENSITIVITY:.0%} of {focus} images on validation. A difference in macro AUC of "
-        f"{summary.margin:g} or more was taken to matter. The analysis used btxrd {used}."
+        f"A setting was selected by the rule “{summary.selection_rule}”. 95% confidence intervals "
+        f"of metrics are percentiles of {RESAMPLES:,} bootstrap resamples of groups of likely "
+        "patients and near-duplicates. The intervals of the differences from the selected setting "
+        "are simultaneous (max-t). Macro AUC is the mean one-vs-rest area under the ROC curve. "
+        f"{calibration}Differences in macro AUC below {summary.margin:g} were considered too small "
+        f"to matter. The analysis used btxrd {used}."
     )

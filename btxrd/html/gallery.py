@@ -1,4 +1,4 @@
-"""Test images of the selected settings: missed, false alarms and found, for the focus class."""
+"""Galleries of test images: true positives, false negatives and false positives of the focus."""
 
 import io
 import logging
@@ -15,11 +15,11 @@ from btxrd.errors import InputError
 from btxrd.report.runs import Run, ScoredRun
 
 log = logging.getLogger(__name__)
-WIDTH = 560  # pixels of a picture of an older run
-SHOWN = 6  # images of a tab that are seen at once
-LARGEST = 1_500_000  # bytes of all pictures of a page
-TITLES = {"missed": "Missed {}", "false_alarm": "False alarms", "found": "Found"}
-OF_OLDER = {  # what the names of pictures end with, the present one first
+WIDTH = 560  # pixels along the longer side of a picture of a run without a gallery
+SHOWN = 6  # images of a tab that are shown at first
+LARGEST = 1_500_000  # bytes; most that all pictures of a page may have
+TITLES = {"missed": "Missed {}", "false_alarm": "False positives", "found": "Found"}
+OF_OLDER = {  # endings of the names of pictures, the present one first
     "missed": ("false_negative", "miss"),
     "false_alarm": ("false_positive", "false_alarm"),
     "found": ("true_positive", "hit"),
@@ -32,10 +32,10 @@ class Film:
 
     Attributes:
         name: Id of the image; empty if it is not known.
-        about: Its center, its classes and the probabilities.
-        picture: Data URI.
-        overlay: Data URI of the map; empty if it is in the picture.
-        outline: Path of the outlines in a square of 1000 units; empty without.
+        about: Center, classes and probabilities of the image.
+        picture: URL of the picture, which may be a data URI.
+        overlay: URL of the map; empty if the map is part of the picture.
+        outline: SVG path of the outlines, in a square of 1000 units; empty without outlines.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Tab:
     """The images of one outcome, the most confident first.
 
     Attributes:
-        key: `missed`, `false_alarm` or `found`.
-        title: Its heading.
+        key: Outcome: `missed`, `false_alarm` or `found`.
+        title: Heading of the tab.
         count: Number of test images with this outcome; None if it is not known.
-        films: Those that are shown.
-        rest: Those that are shown on demand.
+        films: Images that are shown at first.
+        rest: Images that are shown on demand.
     """
 
     key: str
@@ -69,12 +69,12 @@ class Gallery:
     """The images of one run.
 
     Attributes:
-        key: Identifies it on the page.
-        split: Title of its split.
-        setting: Name of its setting.
+        key: Identifier of the gallery on the page.
+        split: Label of the split.
+        setting: Name of the setting.
         run: Name of the run.
-        seed: Of the run.
-        tabs: By outcome; empty if the run has no pictures.
+        seed: Seed of the run.
+        tabs: One tab for each outcome; empty if the run has no pictures.
     """
 
     key: str
@@ -86,13 +86,19 @@ class Gallery:
 
     @property
     def has_maps(self) -> bool:
-        """Whether maps and outlines can be hidden."""
+        """Whether an image has a map as a separate picture, which can be hidden."""
         return any(film.overlay for tab in self.tabs for film in tab.films)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A run whose images are shown: its setting, and the title of its split."""
+    """A run whose images are shown.
+
+    Attributes:
+        run: Name of the run.
+        setting: Name of its setting.
+        split: Label of its split.
+    """
 
     run: str
     setting: str
@@ -100,7 +106,14 @@ class Shown:
 
 
 def galleries(shown: Sequence[Shown], runs: Sequence[Run]) -> list[Gallery]:
-    """Return the galleries of runs; their pictures are left out from `LARGEST` bytes on."""
+    """Return the galleries of runs.
+
+    Each gallery leaves out the pictures that exceed its share of `LARGEST`.
+
+    Args:
+        shown: The runs, with their settings and splits.
+        runs: All runs.
+    """
     scored = {run.name: run for run in runs if isinstance(run, ScoredRun)}
     budget = LARGEST // max(len(shown), 1)
     return [
@@ -120,15 +133,15 @@ def gallery_of(
 
     Args:
         run: The run.
-        shown: How its setting and split are named.
-        key: Identifies the gallery on the page.
-        budget: Number of bytes of the pictures, beyond which they are left out.
-        as_links: Whether the page is in the folder of the run, and only names the pictures.
+        shown: Names of its setting and split.
+        key: Identifier of the gallery on the page.
+        budget: Most bytes that its pictures may have; further pictures are left out.
+        as_links: Whether the page is in the folder of the run and links to the pictures.
     """
     try:
         tabs = _tabs(run, budget, as_links)
     except (InputError, OSError) as error:
-        log.warning("%s: its gallery is not shown (%s)", run.path, error)
+        log.warning("%s: the gallery is not shown (%s)", run.path, error)
         tabs = ()
     return Gallery(key, shown.split, shown.setting, run.name, run.config.config.seed, tabs)
 
@@ -172,7 +185,11 @@ def _film(folder: Path, image: GalleryImage, classes: Sequence[str], as_links: b
 
 
 def path_of(outlines: Sequence[Outline]) -> str:
-    """Return the path of outlines in a square of 1000 units."""
+    """Return the SVG path of outlines in a square of 1000 units.
+
+    Args:
+        outlines: Corners (x, y) of each outline, as shares of the width and the height.
+    """
     closed = [
         " ".join(f"{round(1000 * x)} {round(1000 * y)}" for x, y in one) for one in outlines if one
     ]
@@ -180,17 +197,14 @@ def path_of(outlines: Sequence[Outline]) -> str:
 
 
 def _source(path: Path, as_link: bool) -> str:
-    """Return where a page finds a picture: its path from the folder of the run, or its content."""
+    """Return the URL of a picture: its path from the folder of the run, or a data URI."""
     if as_link:
         return quote(f"{path.parent.name}/{path.name}")
     return f"data:image/webp;base64,{b64encode(path.read_bytes()).decode()}"
 
 
 def _tabs_of_older(run: ScoredRun, as_links: bool) -> tuple[Tab, ...]:
-    """Return the pictures of a run that wrote no gallery: at most one of each outcome.
-
-    A picture under another heading, too, is shown once.
-    """
+    """Return the pictures of a run without a gallery: at most one of each outcome."""
     focus, tabs = run.metrics.focus, []
     for outcome, ends in OF_OLDER.items():
         paths = [run.path / "gradcam" / f"{focus}_{end}.png" for end in ends]
@@ -198,7 +212,7 @@ def _tabs_of_older(run: ScoredRun, as_links: bool) -> tuple[Tab, ...]:
         picture = None
         if path is not None:
             picture = _source(path, as_link=True) if as_links else _picture(path)
-        films = () if picture is None else (Film("", "Grad-CAM beside it", picture),)
+        films = () if picture is None else (Film("", "image and Grad-CAM", picture),)
         tabs.append(Tab(outcome, TITLES[outcome].format(focus), None, films))
     return tuple(tabs) if any(tab.films for tab in tabs) else ()
 
@@ -211,7 +225,7 @@ def _picture(path: Path) -> str | None:
             small = picture.convert("RGB")
             small.thumbnail((WIDTH, WIDTH))
             small.save(text, format="WEBP", quality=72)
-    except Exception as error:  # each kind of damage raises a type of its own
-        log.warning("%s: is not shown in the report (%s)", path, error)
+    except Exception as error:  # Pillow raises a different type for each kind of damage
+        log.warning("%s: not shown in the report (%s)", path, error)
         return None
     return f"data:image/webp;base64,{b64encode(text.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""What stands around the sections of a page: banners, header, notes and lines of conclusion."""
+"""The frame of a page around its sections: banners, header, notes and conclusions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,21 +14,27 @@ from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.sentences.wording import count
 
 STATES = ("complete", "running", "interrupted", "failed", "killed", "damaged", "missing")
-SECTIONS = {  # anchor and name in the header, in the order of the page
+SECTIONS = {  # name in the header by anchor, in the order of the page
     "findings": "Findings",
     "settings": "Settings",
     "options": "Options",
     "centers": "Centers",
     "errors": "Errors",
     "focus": "",
-    "attention": "Attention",
+    "attention": "Localisation",
     "runs": "Runs",
 }
 
 
 @dataclass(frozen=True)
 class Note:
-    """A banner above the page, or a note above a table."""
+    """A banner above the page, or a note above a table.
+
+    Attributes:
+        kind: Class in the style sheet.
+        title: First words, in bold.
+        text: The other sentences.
+    """
 
     kind: str
     title: str
@@ -40,19 +46,19 @@ class Page:
     """The frame of a page.
 
     Attributes:
-        title: Of the sweep or the run.
-        synthetic: Whether a radiograph among the data is synthetic.
-        banners: What a reader must know before any number.
-        about: What was done, in a few words; may be empty.
-        runs: Number of runs, in words.
+        title: Name of the sweep or of the run.
+        synthetic: Whether any of the radiographs are synthetic.
+        banners: Warnings above the page.
+        about: Description in a few words; may be empty.
+        runs: Number of runs, such as "8 runs".
         states: Number of runs by state.
         incomplete: Whether a run is not complete.
-        sections: Anchor and name of each section that the page has.
+        sections: Anchor and name of each section of the page.
         exports: Whether the page has a section of exports.
-        selection: How the selected settings were chosen.
-        conclusions: One line for each section, by its anchor; empty if there is none.
-        notes: What must be known about the table of settings.
-        footer: Last line.
+        selection: Number of settings and seeds, and the basis of the selection.
+        conclusions: Conclusion of each section in one line, by its anchor; may be empty.
+        notes: Notes above the table of settings.
+        footer: Last line of the page.
     """
 
     title: str
@@ -85,13 +91,13 @@ def page_of_sweep(
 
     Args:
         folder: Folder of the summary.
-        summary: Its content.
+        summary: Content of the summary.
         runs: All runs.
         columns: The splits.
         found: The main findings.
-        changes: What the options change.
+        changes: Effects of the options; None if there are none.
         left_out: Anchors of the sections that the page lacks.
-        focus: Name of the class that a section is about.
+        focus: Name of the focus class.
     """
     states = Counter(row.state for row in summary.runs)
     names = SECTIONS | {"focus": focus.capitalize()}
@@ -109,7 +115,8 @@ def page_of_sweep(
         selection=_selection(summary),
         conclusions=dict.fromkeys(names, "") | _conclusions(summary, found, changes),
         notes=_notes(summary),
-        footer="Metrics are of the test partition. The numbers of this page are in summary.json.",
+        footer="Metrics are of the test partition, unless stated otherwise. They are in "
+        "summary.json.",
     )
 
 
@@ -118,7 +125,7 @@ def _place(state: str) -> int:
 
 
 def without_mark(synthetic: str) -> str:
-    """Return the sentence about synthetic data without its beginning, which a banner prints."""
+    """Return the sentence about synthetic data without the words that are the banner's title."""
     return synthetic.removeprefix("Synthetic data: ")
 
 
@@ -129,13 +136,13 @@ def _banners(
     if summary.synthetic is not None:
         found.append(Note("synthetic", "Synthetic data.", without_mark(summary.synthetic)))
     if any(isinstance(run, ScoredRun) and run.config.config.split.groups == "none" for run in runs):
-        text = "Some runs have images of one patient in training and in test (split.groups=none), "
-        text += "so their test metrics are too high."
+        text = "Some runs (split.groups=none) may have images of one patient in training and in "
+        text += "test, so their test metrics may be too high."
         found.append(Note("bad", "Groups are split across partitions.", text))
     tested = [column.split for column in columns if column.is_test]
     if tested:
-        text = f"No setting is selected on {' and '.join(tested)}, because the images that would "
-        text += "select it are those that test it."
+        text = f"No setting is selected on {' and '.join(tested)}, because selection and test "
+        text += "would use the same images."
         found.append(Note("bad", "Validation equals test.", text))
     return tuple(found)
 
@@ -145,7 +152,7 @@ def _selection(summary: Summary) -> str:
     seeds = {len(row.runs) for row in summary.settings}
     text = count(len(settings), "setting")
     if len(seeds) == 1:
-        text += f", {count(seeds.pop(), 'seed')} each"
+        text += f", {count(seeds.pop(), 'seed')}{' each' if len(settings) > 1 else ''}"
     if summary.winners:
         text += ". Selected on validation macro AUC, not on test metrics"
     return text + "."
@@ -157,7 +164,7 @@ def _notes(summary: Summary) -> tuple[Note, ...]:
     short = [row for row in rows if len(row.runs) < row.planned]
     incomplete = [row for row in summary.runs if row.state != "complete" or row.error]
     if incomplete:
-        text = "See the section Runs for causes and for the command that resumes them."
+        text = "The section Runs has the causes, and the command that resumes these runs."
         if short:
             names = dict.fromkeys(row.setting for row in short)
             verb = "has" if len(names) == 1 else "have"
@@ -166,10 +173,10 @@ def _notes(summary: Summary) -> tuple[Note, ...]:
         title = f"{len(incomplete)} of {count(len(summary.runs), 'run')} {verb} not complete."
         found.append(Note("warn", title, text))
     if len(rows) > 1 and all(len(row.runs) == 1 for row in rows):
-        text = "Another seed may change their order. Add `seed=0,1,2` to compare settings."
+        text = "Another seed may give other results. Add `seed=0,1,2` to compare settings."
         found.append(Note("warn", "One seed: these are trained networks, not settings.", text))
     if len({row.key for row in rows}) == 1:
-        text = "To compare it, name values of an option, such as `annotations=none,guided`."
+        text = "To compare settings, give an option several values: `annotations=none,guided`."
         found.append(Note("plain", "One setting.", text))
     if rows and not set(UNSEEN) & {row.strategy for row in rows}:
         text = "To test at centers without training images, add `split=stratified,center`."
@@ -180,14 +187,21 @@ def _notes(summary: Summary) -> tuple[Note, ...]:
 def _conclusions(
     summary: Summary, found: Sequence[Grid], changes: Options | None
 ) -> dict[str, str]:
-    """Return a line for each section that says what it found, from the main findings."""
+    """Return a line for each section: its questions, each with the verdicts on all splits."""
     lines: dict[str, list[str]] = {}
     for grid in found:
         for row in grid.rows:
+            verdicts: dict[str, list[str]] = {}
             for column, cell in zip(grid.columns, row.cells, strict=True):
                 if cell is not None:
-                    text = f"{column.label}: {cell.finding.short}"
-                    lines.setdefault(row.section, []).append(text)
+                    label = column.label if column.kind == "other" else column.label.lower()
+                    verdicts.setdefault(cell.finding.short, []).append(label)
+            several = len(found) > 1 or len(grid.columns) > 1
+            texts = [
+                f"{short} ({', '.join(splits)})" if several else short
+                for short, splits in verdicts.items()
+            ]
+            lines.setdefault(row.section, []).append(f"{row.question} {', '.join(texts)}")
     complete = sum(row.state == "complete" for row in summary.runs)
     lines["runs"] = [f"{complete} of {len(summary.runs)} complete"]
     lines["options"] = [] if changes is None else _of_options(changes)

@@ -1,4 +1,4 @@
-"""Summarise sweeps: read their runs, and write the summary and its pages."""
+"""Summarise sweeps: read their runs, and write the summary and the HTML pages."""
 
 import os
 import shlex
@@ -31,14 +31,16 @@ def summarize(
         sweep_dirs: Folders of the sweeps. With several, the names of runs begin with that of
             their sweep.
         folder: Folder to write into.
-        images: Whether the report may show radiographs; it does only if the plans allow it, too.
-        margin: Smallest difference in macro AUC that matters; None for the largest of the plans.
+        images: Whether the pages may show radiographs. They do only if the plans allow it, too.
+        margin: Smallest difference in macro AUC that matters; None for the largest margin of the
+            plans.
 
     Returns:
         Whether all runs are complete, and none was refused.
 
     Raises:
-        InputError: If a folder is not that of a sweep, or the one to write into is foreign.
+        InputError: If a folder is not that of a sweep, or if `folder` contains other files than
+            those of a sweep or a summary.
     """
     if folder not in sweep_dirs:
         _check_folder(folder)
@@ -69,14 +71,15 @@ def summarize(
 
 
 def publish_run(run_dir: Path, *, images: bool = True) -> bool:
-    """Write run.html of a run, and print where it is.
+    """Write run.html of a run, and print its path.
 
     Args:
         run_dir: Folder of the run.
-        images: Whether it may show radiographs; it does only if the config allows it, too.
+        images: Whether the page may show radiographs. It does only if the config of the run and the
+            plan of its sweep allow it, too.
 
     Returns:
-        Whether the run is complete.
+        Whether the run is complete and without an error.
     """
     run = read_run(run_dir, run_dir.resolve().name)
     sweep_dir = next((at for at in run_dir.absolute().parents if (at / PLAN).is_file()), None)
@@ -90,7 +93,7 @@ def publish_run(run_dir: Path, *, images: bool = True) -> bool:
 
 
 def _write_run_pages(runs: Sequence[Run], folder: Path, summary: Summary, images: bool) -> None:
-    """Write the page of each run that has a folder, and say which one cannot be written."""
+    """Write the page of each run that has a folder; print an error if one cannot be written."""
     of_run = {name: row for row in summary.settings for name in row.runs}
     for run in runs:
         if not run.path.is_dir() or (run.row.error or "").startswith("refused"):
@@ -99,11 +102,11 @@ def _write_run_pages(runs: Sequence[Run], folder: Path, summary: Summary, images
         try:
             write_run_page(run, Origin(page, of_run.get(run.name), images))
         except (InputError, OSError) as error:
-            print(f"{run.path}: its page is not written ({error})", file=sys.stderr)
+            print(f"{run.path}: run.html was not written ({error})", file=sys.stderr)
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder that holds neither a sweep nor a summary, but something else."""
+    """Refuse a folder that contains other files than those of a sweep or a summary."""
     place, made = f"--to {folder}", {PLAN: "runs", SUMMARY_JSON: "selection_rule"}
     refuse_foreign(
         folder,
@@ -124,7 +127,7 @@ def _rebuild(sweep_dirs: list[Path], folder: Path, images: bool, margin: float |
 
 
 def _prefixes(sweep_dirs: list[Path]) -> list[tuple[Path, str]]:
-    """Return what to put before the names of runs: nothing, a folder's name, or its path."""
+    """Return each sweep with the prefix of its runs' names: none, its name, or its path."""
     if len(sweep_dirs) == 1:
         return [(sweep_dirs[0], "")]
     names = [sweep_dir.resolve().name for sweep_dir in sweep_dirs]
@@ -137,5 +140,5 @@ def _runs_of(sweep_dir: Path, plan: SweepPlan, prefix: str) -> list[Run]:
         raise InputError(f"{sweep_dir}: is the folder of a run; name the folder of its sweep")
     runs = read_runs(sweep_dir, plan, prefix)
     if not runs:
-        raise InputError(f"{sweep_dir}: holds no run, and none was planned there")
+        raise InputError(f"{sweep_dir}: contains no run and no plan; name the folder of a sweep")
     return runs

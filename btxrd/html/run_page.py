@@ -1,4 +1,4 @@
-"""run.html: the page of one run, which lies in its folder beside the pictures that it shows."""
+"""run.html: the page of one run, in the folder of the run, with links to its pictures."""
 
 import contextlib
 import shlex
@@ -17,6 +17,7 @@ from btxrd.config.commandline import override
 from btxrd.config.identity import identity
 from btxrd.errors import InputError
 from btxrd.evaluation.metrics import METRICS
+from btxrd.evaluation.selection import is_at_bound
 from btxrd.html.charts.run import class_curves, learning_curves
 from btxrd.html.charts.square import Chart
 from btxrd.html.evidence import UNIT, VARIANTS, parts_of
@@ -36,7 +37,7 @@ SECTIONS = {
     "learning": "Learning",
     "errors": "Errors",
     "focus": "Curves",
-    "attention": "Attention",
+    "attention": "Localisation",
     "repeat": "Repeat",
 }
 
@@ -46,8 +47,8 @@ class Origin:
     """The sweep that a run belongs to.
 
     Attributes:
-        page: Path of its page from the folder of the run; empty for a run on its own.
-        row: The setting of the run; None if the run is not scored.
+        page: Path from the folder of the run to the report; empty for a run without a report.
+        row: Row of the setting that the run belongs to; None if the run is not scored.
         images: Whether pages may show radiographs.
     """
 
@@ -57,7 +58,16 @@ class Origin:
 
 
 def write_run_page(run: Run, origin: Origin) -> None:
-    """Write the page of a run, whatever became of it; one that would not change is left alone."""
+    """Write run.html of a run in any state; a file with the same content is not written again.
+
+    Args:
+        run: The run.
+        origin: The sweep that it belongs to.
+
+    Raises:
+        InputError: If a file of the run is damaged.
+        OSError: If a file cannot be read or written.
+    """
     stored = _config(run)
     history = _history(run)
     content: dict[str, object] = {
@@ -79,7 +89,7 @@ def write_run_page(run: Run, origin: Origin) -> None:
     }
     content |= _of_scored(run, origin) if isinstance(run, ScoredRun) else _of_other(run)
     page, path = render("run.html.j2", **content), run.path / RUN_PAGE
-    if not path.is_file() or path.read_text("utf-8", "replace") != page:  # leave it as it is
+    if not path.is_file() or path.read_text("utf-8", "replace") != page:
         write_text(path, page)
 
 
@@ -99,6 +109,7 @@ def _of_scored(run: ScoredRun, origin: Origin) -> dict[str, object]:
         "kind": kind_of(config.split.strategy),
         "curves": curves,
         "point": point,
+        "at_bound": metrics.clinical is not None and is_at_bound(metrics.clinical.temperature),
         "at_point": None if point is None else _at(run, point),
         "gallery": _linked(gallery_of(run, shown, as_links=True)) if has_images else None,
     }
@@ -133,14 +144,15 @@ def _page(run: Run, history: pd.DataFrame | None) -> Page:
         selection="",
         conclusions=dict.fromkeys(SECTIONS, ""),
         notes=(),
-        footer="Metrics are of the test partition. They are in metrics.json beside this page."
+        footer="Metrics are of the test partition, unless stated otherwise. They are in "
+        "metrics.json beside this page."
         if isinstance(run, ScoredRun)
         else "",
     )
 
 
 def _facts(run: Run, history: pd.DataFrame | None) -> dict[str, str]:
-    """Return what tells the run from others."""
+    """Return the facts that identify the run, by their heading."""
     row, status = run.row, run.status
     found: dict[str, object] = {
         "Model": row.model,
@@ -159,12 +171,12 @@ def _facts(run: Run, history: pd.DataFrame | None) -> dict[str, str]:
 
 
 def best_epoch(history: pd.DataFrame) -> int:
-    """Return the number of the epoch whose weights are used."""
+    """Return the number of the epoch with the lowest validation loss."""
     return int(history["epoch"].iloc[int(history["val_loss"].to_numpy().argmin())])
 
 
 def _spread(row: SettingRow | None) -> str:
-    """Say how the seeds of the setting differ, if it has several."""
+    """Return a sentence on the spread between the seeds of the setting; empty for one seed."""
     found = row.compared.get("macro_auc") if row else None
     if row is None or found is None or found.value is None or found.sd is None:
         return ""
@@ -175,7 +187,7 @@ def _spread(row: SettingRow | None) -> str:
 
 
 def _at(run: ScoredRun, point: OperatingPoint) -> list[list[int]]:
-    """Count test cases at the operating point: the focus class first, then all others."""
+    """Count test cases at the operating point, (2, 2): true by predicted class, focus first."""
     focus = run.metrics.class_names.focus_label
     true, found = run.test.labels == focus, run.probs[:, focus] >= point.threshold
     return [
@@ -185,7 +197,7 @@ def _at(run: ScoredRun, point: OperatingPoint) -> list[list[int]]:
 
 
 def _linked(gallery: Gallery) -> Gallery:
-    """Show all images of a tab, since they are not in the page but beside it."""
+    """Return a gallery without images on demand, since the page only links to its images."""
     tabs = [replace(tab, films=(*tab.films, *tab.rest), rest=()) for tab in gallery.tabs]
     return replace(gallery, tabs=tuple(tabs))
 
@@ -213,7 +225,7 @@ def _last_lines(log: Path) -> str:
 
 
 def repeat_command(stored: StoredConfig) -> str:
-    """Return a command that does a run of the same config."""
+    """Return a command that starts a run with the same config."""
     groups = [
         f"{key}={option}"
         for key, option in stored.choices.items()

@@ -21,8 +21,8 @@ class Charts:
 
     Attributes:
         legend: Style and name of each setting in colour.
-        grey: Number of the other settings that are drawn, those that do best on val.
-        undrawn: Number of the settings that are not.
+        grey: Number of further settings that are drawn, in grey: those that are best on val.
+        undrawn: Number of settings that are not drawn.
         focus: Charts of the focus class.
         others: Charts of the other classes.
     """
@@ -35,11 +35,11 @@ class Charts:
 
 
 def charts_of(summary: Summary, titles: dict[str, str]) -> Charts:
-    """Draw the curves of a summary.
+    """Return the charts of the curves of a summary.
 
     Args:
         summary: Content of summary.json.
-        titles: Name of each split on the page, by its title.
+        titles: Label of each split on the page, by its title.
     """
     names = list(dict.fromkeys(name for one in summary.curves for name in one.highlighted))
     styles = {name: f"h{place}" for place, name in enumerate(names[:COLOURS], 1)}
@@ -69,13 +69,21 @@ def charts_of(summary: Summary, titles: dict[str, str]) -> Charts:
 
 
 def _title(split: str) -> str:
-    """Return the name of a split within a title."""
+    """Return the label of a split for the middle of a title, with a small first letter."""
     return split[0].lower() + split[1:]
 
 
 @dataclass(frozen=True)
 class _Drawing:
-    """How the curves of one test set are drawn."""
+    """Draws the charts of one test set.
+
+    Attributes:
+        curves: Curves of the settings on the test set.
+        number: Number of the test set, for the keys of the charts.
+        title: Label of the split, as part of a title.
+        styles: Style of each setting in colour, by its name.
+        summary: Content of summary.json.
+    """
 
     curves: CurveSet
     number: int
@@ -84,10 +92,10 @@ class _Drawing:
     summary: Summary
 
     def roc(self, name: str) -> Chart:
-        """Draw the ROC curves of a class, and the operating points of the focus class."""
+        """Return the chart of the ROC curves of a class; with operating points for the focus."""
         of_class = self.curves.per_class[name]
         frame = Frame(unit("1 \N{MINUS SIGN} specificity"), unit("sensitivity"))
-        note = f"{name} against the others."
+        note = f"{name} against the others. The numbers are AUC."
         if name == self.curves.focus:
             note += " Dots: operating points. Bands: pointwise 95% CI."
         return Chart(
@@ -106,7 +114,7 @@ class _Drawing:
         )
 
     def precision_recall(self, name: str) -> Chart:
-        """Draw precision over sensitivity for a class."""
+        """Return the chart of precision over sensitivity for a class."""
         of_class = self.curves.per_class[name]
         frame = Frame(unit("recall (sensitivity)"), unit("precision (PPV)"))
         prevalence = of_class.prevalence
@@ -126,7 +134,7 @@ class _Drawing:
         )
 
     def calibration(self) -> list[Chart]:
-        """Draw the calibration of the selected setting, or of the first one in colour."""
+        """Return the calibration chart of the selected setting, or of the first one in colour."""
         name = self._selected()
         if name is None:
             return []
@@ -135,7 +143,7 @@ class _Drawing:
         return [calibration_chart(self.curves, self._row(name), name, style, key=key, title=title)]
 
     def decision(self) -> Chart:
-        """Draw net benefit over the threshold probability."""
+        """Return the chart of net benefit over the threshold probability."""
         curves, prevalence = self.curves, self.curves.per_class[self.curves.focus].prevalence
         highest = max([prevalence, *(max(one.high or one.y) for one in curves.net_benefit)])
         step = next(one for one in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if highest <= 6 * one)
@@ -149,7 +157,8 @@ class _Drawing:
         return Chart(
             f"decision-{self.number}",
             f"Decision curve, {self.title}",
-            f"Referring as {curves.focus}. Grey: refer all. Dashed: refer none.",
+            f"Net benefit of referring images as {curves.focus}. Grey: refer all. Dashed: refer "
+            "none.",
             frame,
             (
                 Drawn("", "reference", frame.line((0, 0.6), (0, 0))),
@@ -165,7 +174,7 @@ class _Drawing:
         )
 
     def _shown(self, name: str, curves: Sequence[Curve]) -> Sequence[Curve]:
-        """Return the curves that are drawn: of other classes, those of settings in colour."""
+        """Return the curves to draw: those in colour, and for the focus class also grey ones."""
         in_colour = [curve for curve in curves if curve.setting in self.styles]
         if name != self.curves.focus:
             return in_colour
@@ -174,7 +183,7 @@ class _Drawing:
     def _lines(
         self, frame: Frame, grid: Points, curves: Sequence[Curve], *, is_roc: bool = False
     ) -> list[Drawn]:
-        """Draw the grey lines first, and the selected setting last."""
+        """Return the lines of curves: the grey ones first, the first setting in colour last."""
         drawn = []
         for curve in curves:
             style = self.styles.get(curve.setting, GREY)
@@ -209,7 +218,7 @@ class _Drawing:
         return tuple(found)
 
     def _selected(self) -> str | None:
-        """Return the setting whose calibration is drawn: the selected one, if there is one."""
+        """Return the selected setting, otherwise the first one in colour; None without any."""
         shown = self.curves.highlighted
         selected = [
             winner.setting

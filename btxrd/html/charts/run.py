@@ -1,4 +1,4 @@
-"""The square charts of a single run: learning, and the curves of every class."""
+"""The square charts of a single run: learning curves, and the curves of each class."""
 
 from collections.abc import Callable
 
@@ -49,7 +49,7 @@ def _learning(
     return Chart(
         f"learning-{label.replace(' ', '-').lower()}",
         title,
-        f"The dot is the best epoch, {epochs[best]:.0f}: it has the lowest validation loss.",
+        f"The dot marks the best epoch, {epochs[best]:.0f}, which has the lowest validation loss.",
         frame,
         tuple(lines),
         dots=tuple(dots),
@@ -57,7 +57,7 @@ def _learning(
         table=csv_of(
             ["epoch", *columns], [list(row) for row in zip(epochs, *ys.values(), strict=True)]
         ),
-        reason="" if known else "Not computed: it is undefined in every epoch.",
+        reason="" if known else "Not computed: the values are undefined in all epochs.",
     )
 
 
@@ -66,9 +66,9 @@ def class_curves(run: ScoredRun) -> list[Chart]:
     roc = Frame(unit("1 \N{MINUS SIGN} specificity"), unit("sensitivity"))
     of_precision = Frame(unit("recall"), unit("precision (PPV)"))
     return [
-        _of_classes(run, "roc", "ROC", roc, sensitivity, "auc"),
+        _of_classes(run, "roc", "ROC", roc, sensitivity, "AUC"),
         _of_classes(
-            run, "pr", "Precision and recall", of_precision, precision, "average_precision"
+            run, "pr", "Precision and recall", of_precision, precision, "average precision"
         ),
     ]
 
@@ -92,16 +92,14 @@ def _of_classes(
         columns[name] = draw(truth, run.probs[:, label], weights)[0]
         start = [0.0] if key == "roc" else []
         lines.append(Drawn(name, style, frame.line([*start, *GRID], [*start, *columns[name]])))
-        metric = run.metrics.test.per_class[name].values.get(
-            "auc" if key == "roc" else "average_precision"
-        )
+        metric = run.metrics.test.per_class[name].values.get(area.lower().replace(" ", "_"))
         if metric is not None and metric.value is not None:
             values.append((style, f"{name} {metric.value:.3f}"))
     rows = [[f"{value:.4g}" for value in row] for row in zip(*columns.values(), strict=True)]
     return Chart(
         key,
         title,
-        "Each class against the others. Beside its name: the area under the curve.",
+        f"Each class against the others. The numbers are {area}.",
         frame,
         tuple(lines),
         values=tuple(values),
