@@ -1,1 +1,1 @@
-"""The typed content of every file that one part writes and another reads."""
+"""Typed contents of the files on disk, with their readers and writers."""

@@ -1,4 +1,4 @@
-"""archive.json: which archive a data set was unpacked from."""
+"""archive.json: the archive that a data set was unpacked from."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ class ArchiveMarker(codec.Artifact):
     """Content of archive.json.
 
     Attributes:
-        md5: MD5 of the archive.
+        md5: MD5 of the archive, as hexadecimal digits.
         files: Number of files that were unpacked.
-        cases: Number of cases in the table.
+        cases: Number of cases in the table of the data set.
     """
 
     md5: str

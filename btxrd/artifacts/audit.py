@@ -1,4 +1,4 @@
-"""audit.json: what is in a data set, and what leaks between the partitions of each split."""
+"""audit.json: the content of a data set, and the leakage of each split."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
@@ -10,7 +10,7 @@ from btxrd.artifacts import codec
 AUDIT = "audit.json"
 Quantiles = dict[str, float]  # by name: smallest, quarter, median, mean, three quarters, largest
 Counts = dict[int, dict[str, int]]  # number of cases by center and class
-Shares = dict[str, dict[str, float]]  # by partition and class
+Shares = dict[str, dict[str, float]]  # share of the cases by partition and class
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class DuplicatePair:
     """Two near-duplicates.
 
     Attributes:
-        one: Stem of the first image.
-        other: Stem of the second image.
-        bits: Number of bits in which their perceptual hashes differ.
-        detail_correlation: Correlation of their detail, -1 to 1.
+        one: File name of the first image, without its ending.
+        other: File name of the second image, without its ending.
+        bits: Number of bits in which their 64-bit perceptual hashes differ.
+        detail_correlation: Correlation of the detail of the images, from -1 to 1.
         identical: Whether the files are identical.
         contradict: Whether the labels differ.
-        labels: Class names of both.
-        centers: Centers of both.
-        one_patient: Whether both are likely of one patient.
+        labels: Class names of both images.
+        centers: Centers of both images.
+        one_patient: Whether both images are likely of one patient.
     """
 
     one: str
@@ -90,16 +90,16 @@ class GroupSizes:
 
 @dataclass(frozen=True)
 class Leakage:
-    """Counts of what is in more than one partition.
+    """Counts of groups, likely patients and near-duplicates in more than one partition.
 
     Attributes:
-        groups: Groups that are split across partitions.
-        patients: Likely patients that are split across partitions.
-        duplicates: Pairs of near-duplicates that are split across partitions.
-        test_cases: All test cases.
-        test_with_patient: Test cases with an image of their likely patient in train.
-        test_with_duplicate: Test cases with a near-duplicate in train.
-        test_with_group: Test cases with a case of their group in train.
+        groups: Number of groups that are split across partitions.
+        patients: Number of likely patients that are split across partitions.
+        duplicates: Number of pairs of near-duplicates that are split across partitions.
+        test_cases: Number of test cases.
+        test_with_patient: Number of test cases with an image of their likely patient in train.
+        test_with_duplicate: Number of test cases with a near-duplicate in train.
+        test_with_group: Number of test cases with a case of their group in train.
     """
 
     groups: int
@@ -128,16 +128,18 @@ class Assignment:
 
 @dataclass(frozen=True)
 class SplitAudit:
-    """One split.
+    """The audit of one split.
 
     Attributes:
         split: Title of the split.
-        refused: Why a run would refuse it; None if it would not.
-        whole: With whole groups; None if the split is impossible.
-        none: With `split.groups=none`; None if the split is impossible.
-        points_from_ungrouped: Largest difference of a share to that without groups, in percentage
-            points, of a class and of a class in a center.
-        points_from_whole: Largest difference of the share of a class to that among all cases.
+        refused: Reason why a run would refuse the split; None if it would not.
+        whole: Partitions with whole groups; None if the split is impossible.
+        none: Partitions with `split.groups=none`; None if the split is impossible.
+        points_from_ungrouped: Largest difference, in percentage points, between a share with whole
+            groups and the same share without groups: by `class`, the share of a class in a
+            partition, and by `class_in_center`, that of a class at a center.
+        points_from_whole: Largest difference, in percentage points, between the share of a class in
+            a partition and its share among all cases.
     """
 
     split: str
@@ -154,19 +156,19 @@ class AuditReport(codec.Artifact):
 
     Attributes:
         root: Folder of the data set.
-        table: Path to its table.
+        table: Path to the table of the data set.
         cases: Number of usable cases.
-        patients_can_be_told: Whether likely patients can be told from each other.
-        counts: Cases of the data set.
-        published: Cases of BTXRD as published.
-        images: Facts on the images.
-        outlines: Facts on the outlines.
-        errors: What a run would stop at: messages by the name of the row, image or outline, by
-            kind.
-        warnings: Names of what is corrected or left out, by kind.
+        patients_can_be_told: Whether the table has the columns that identify likely patients.
+        counts: Number of cases of the data set, by center and class.
+        published: Number of cases of BTXRD as published, by center and class.
+        images: Facts about the images.
+        outlines: Facts about the outlines.
+        errors: Errors that would stop a run: messages by kind, and by the name of the row, image or
+            outline.
+        warnings: Names of rows, images and outlines that are corrected or left out, by kind.
         duplicates: Pairs of near-duplicates.
-        groups: Sizes of `patients` and of `groups`.
-        splits: Every split that the settings allow.
+        groups: Sizes of the likely patients, by `patients`, and of the groups, by `groups`.
+        splits: Audit of each split that the settings allow.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -187,12 +189,12 @@ class AuditReport(codec.Artifact):
 
     @classmethod
     def from_content(cls, content: codec.Content) -> Self:
-        """Convert the content of a file of the present format, in which every key is a string."""
+        """Convert the content of a file of the present format; keys may be numbers in strings."""
         return msgspec.convert(content, cls, str_keys=True)
 
     @classmethod
     def upgrade(cls, content: codec.Content, older: int) -> codec.Content:
-        """Bring the content of an older file to the present format."""
+        """Convert the content of an older file to the present format."""
         if older < 2:
             renamed = {"faults": "errors", "remarks": "warnings", "films": "images"}
             content = {renamed.get(key, key): value for key, value in content.items()}

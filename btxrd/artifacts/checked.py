@@ -18,18 +18,18 @@ from btxrd.artifacts.tables import (
 )
 from btxrd.errors import DamagedError
 
-CASE = ["image_id", "partition", "label"]  # columns that tell a case in several files
-MAPS = ("ok", "empty", "saturated")  # kinds of a map
-MAY_BE_UNDEFINED = ("val_macro_auc",)  # of an epoch
-TOLERANCE = 1e-3  # of the sum of the probabilities of a case
+CASE = ["image_id", "partition", "label"]  # columns that identify a case in several files
+MAPS = ("ok", "empty", "saturated")  # kinds of maps
+MAY_BE_UNDEFINED = ("val_macro_auc",)  # columns of history.csv
+TOLERANCE = 1e-3  # for the sum of the probabilities of a case, and for the ends of a score
 
 
 def read_split(run_dir: Path) -> pd.DataFrame:
-    """Read split.csv, which has each case once.
+    """Read split.csv, and check that it has each case once.
 
     Raises:
         DamagedError: If the file is damaged.
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
     rows = read_table(run_dir, SPLIT)
     _refuse(run_dir, SPLIT, rows, rows["image_id"].duplicated(), "is there twice")
@@ -38,11 +38,11 @@ def read_split(run_dir: Path) -> pd.DataFrame:
 
 
 def read_history(run_dir: Path) -> pd.DataFrame:
-    """Read history.csv, which has each epoch once and in order, but perhaps none.
+    """Read history.csv, and check that its epochs are complete and in order; it may have none.
 
     Raises:
         DamagedError: If the file is damaged.
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
     rows = read_table(run_dir, HISTORY)
     numbers = rows.drop(columns=[*MAY_BE_UNDEFINED]).select_dtypes("number")
@@ -55,7 +55,7 @@ def read_history(run_dir: Path) -> pd.DataFrame:
 
 
 def read_predictions(run_dir: Path, classes: Sequence[str], split: pd.DataFrame) -> pd.DataFrame:
-    """Read predictions.csv, which has each val and test case of the split once.
+    """Read predictions.csv, and check that it has each val and test case of the split once.
 
     Args:
         run_dir: Folder of the run.
@@ -64,7 +64,7 @@ def read_predictions(run_dir: Path, classes: Sequence[str], split: pd.DataFrame)
 
     Raises:
         DamagedError: If the file is damaged, or does not fit the split.
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
     rows = _read_probabilities(run_dir, PREDICTIONS, classes)
     predicted = split[split["partition"].isin(("val", "test"))]
@@ -78,11 +78,16 @@ def read_predictions(run_dir: Path, classes: Sequence[str], split: pd.DataFrame)
 
 
 def read_shortcuts(run_dir: Path, classes: Sequence[str], split: pd.DataFrame) -> pd.DataFrame:
-    """Read shortcuts.csv, which has test cases of the split, each once per variant.
+    """Read shortcuts.csv, and check that it has test cases of the split, once per variant.
+
+    Args:
+        run_dir: Folder of the run.
+        classes: Class names in the order of the labels.
+        split: Rows of split.csv.
 
     Raises:
         DamagedError: If the file is damaged, or does not fit the split.
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
     rows = _read_probabilities(run_dir, SHORTCUTS, classes)
     is_twice = rows.duplicated(["variant", "image_id"])
@@ -94,11 +99,17 @@ def read_shortcuts(run_dir: Path, classes: Sequence[str], split: pd.DataFrame) -
 def read_maps(
     run_dir: Path, table: Table, classes: Sequence[str], split: pd.DataFrame
 ) -> pd.DataFrame:
-    """Read gradcam.csv or lesion_maps.csv, which has test cases of the split once.
+    """Read gradcam.csv or lesion_maps.csv, and check that it has test cases of the split once.
+
+    Args:
+        run_dir: Folder of the run.
+        table: `GRADCAM` or `LESION_MAPS`.
+        classes: Class names in the order of the labels.
+        split: Rows of split.csv.
 
     Raises:
         DamagedError: If the file is damaged, or does not fit the split.
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
     rows = read_table(run_dir, table)
     _refuse(run_dir, table, rows, rows["image_id"].duplicated(), "is there twice")
@@ -115,7 +126,7 @@ def read_maps(
 
 
 def _read_probabilities(run_dir: Path, table: Table, classes: Sequence[str]) -> pd.DataFrame:
-    """Read a file with the probabilities of cases, all of which must be probabilities."""
+    """Read a file with probabilities, and check that they are from 0 to 1 and add up to 1."""
     rows = read_table(run_dir, table, classes)
     try:
         _, probs = labels_and_probs(rows, classes)

@@ -1,4 +1,4 @@
-"""The classes that a model tells apart, as the files of a run name them."""
+"""The names of the classes, as the files of a run give them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Self
 
 @dataclass(frozen=True)
 class ClassNames:
-    """Class names in the order of the labels, and the two classes with a part of their own.
+    """Class names in the order of the labels, and the two classes with a special role.
 
     Attributes:
-        names: Label 0, 1, ...
-        focus: The class of the operating point and of the missed cases.
-        background: The class without a lesion; None if every class has one.
+        names: Names of the classes with label 0, 1, ...
+        focus: Class that the operating point is for, and whose missed cases are counted.
+        background: Class without a lesion; None if every class has a lesion.
     """
 
     names: tuple[str, ...]
@@ -21,9 +21,10 @@ class ClassNames:
 
     @classmethod
     def of_format_1(cls, names: Sequence[str]) -> Self:
-        """Return the classes of a file that gives their names alone.
+        """Return the classes of a file of format 1, which contains only their names.
 
-        Such files are of BTXRD, whose first class has no lesion and whose last one matters most.
+        Such files are from runs on BTXRD: the first class is the background, the last one the
+        focus.
         """
         return cls(tuple(names), names[-1], names[0])
 

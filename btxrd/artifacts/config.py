@@ -1,4 +1,4 @@
-"""config.yaml: the config of a run, and the options that it was composed from."""
+"""config.yaml: the config of a run, and the config group options that it was composed from."""
 
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from btxrd.runtime.files import read_file, write_text
 
 CONFIG = "config.yaml"
 FORMAT = 2
-NO_EVIDENCE = "These results say nothing about BTXRD or about any clinic."  # of synthetic data
+NO_EVIDENCE = "These results say nothing about BTXRD or about any clinic."  # about synthetic data
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class StoredConfig:
     Attributes:
         config: Config of the run. A setting that did not exist when the file was written has its
             neutral value.
-        choices: Config group options that it was composed from.
+        choices: Option of each config group that the config was composed from.
     """
 
     config: Config
@@ -35,16 +35,16 @@ class StoredConfig:
 
 
 def write_config(run_dir: Path, config: Config, choices: dict[str, str]) -> None:
-    """Write the config of a run."""
+    """Write config.yaml of a run."""
     content = asdict(config) | {"choices": choices, "format": FORMAT, "btxrd": __version__}
     write_text(run_dir / CONFIG, yaml.safe_dump(content, sort_keys=False))
 
 
 def read_config(run_dir: Path) -> StoredConfig:
-    """Read the config of a run.
+    """Read config.yaml of a run.
 
     Raises:
-        InputError: If the file is missing, damaged or too new.
+        InputError: If the file is missing or damaged, or has a newer format.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     path = run_dir / CONFIG
@@ -55,7 +55,7 @@ def read_config(run_dir: Path) -> StoredConfig:
         check_format(path, content, FORMAT)
         config = msgspec.convert(_completed(content, Config), Config, strict=False)
         for key, value in flat(config).items():
-            if value == REQUIRED:  # the file was cut off
+            if value == REQUIRED:  # the file was truncated
                 raise ValueError(f"{key} is missing")
         choices = msgspec.convert(content.get("choices", {}), dict[str, str | None])
     except OSError as error:
@@ -66,7 +66,7 @@ def read_config(run_dir: Path) -> StoredConfig:
 
 
 def _completed(content: dict[str, Any], kind: type) -> dict[str, Any]:
-    """Give each setting that is missing its neutral value, if it has one."""
+    """Return a content in which each missing setting has its neutral value, if it has one."""
     found = dict(content)
     hints = get_type_hints(kind)
     for item in fields(kind):
@@ -81,6 +81,6 @@ def _completed(content: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def _dataclass_of(hint: Any) -> type | None:
-    """Return the dataclass that a type hint names, also in a union with None."""
+    """Return the dataclass in a type hint, which may be a union with None; None without one."""
     options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     return next((one for one in options if isinstance(one, type) and is_dataclass(one)), None)

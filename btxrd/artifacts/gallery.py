@@ -1,4 +1,4 @@
-"""gallery/gallery.json: the test images that the pages show, and where their pictures are."""
+"""gallery/gallery.json: the test images that the pages show, and the names of their pictures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +10,26 @@ from btxrd.runtime.files import is_there
 GALLERY, GALLERY_JSON = "gallery", "gallery.json"
 OutcomeOfFocus = Literal["missed", "false_alarm", "found"]
 OUTCOMES: tuple[OutcomeOfFocus, ...] = ("missed", "false_alarm", "found")
-Outline = tuple[tuple[float, float], ...]  # corners, as shares of the width and the height
+Outline = tuple[tuple[float, float], ...]  # corners (x, y), as shares of the width and the height
 
 
 @dataclass(frozen=True)
 class GalleryImage:
-    """A test image, beside its prediction.
+    """A test image with its prediction.
 
     Attributes:
-        image_id: Name of the image.
-        center: Center that it is from.
-        outcome: For the focus class: `missed`, `false_alarm` or `found`.
+        image_id: Id of the image.
+        center: Center that the image is from.
+        outcome: Outcome for the focus class: `missed` (false negative), `false_alarm` (false
+            positive) or `found` (true positive).
         label: Name of the true class.
         predicted: Name of the predicted class.
-        probs: Of the classes, in the order of the labels.
-        film: Name of the picture of the image in the folder of the gallery.
-        map: Name of the picture of Grad-CAM of the predicted class, to be laid over it.
-        outlines: Of its lesions; empty if there are none or they are not known.
+        probs: Probabilities of the classes, in the order of the labels.
+        film: File name of the picture of the image, in the folder of the gallery.
+        map: File name of the transparent picture of Grad-CAM of the predicted class, which is drawn
+            over the image.
+        outlines: Outlines of the lesions, each as corners (x, y) in shares of the width and the
+            height; empty if there are none.
     """
 
     image_id: str
@@ -46,9 +49,9 @@ class Gallery(codec.Artifact):
 
     Attributes:
         classes: Class names in the order of the labels.
-        focus: The class that the outcomes are about.
-        counts: Number of test images by outcome, of which the most confident ones are shown.
-        images: By outcome, the most confident one first.
+        focus: Class that the outcomes are about.
+        counts: Number of test images by outcome, including those that the gallery does not show.
+        images: Images that the gallery shows: for each outcome in turn, the most confident first.
     """
 
     classes: tuple[str, ...]
@@ -58,16 +61,16 @@ class Gallery(codec.Artifact):
 
 
 def read_gallery(run_dir: Path) -> Gallery | None:
-    """Read the gallery of a run; None for a run of a version that wrote none.
+    """Read gallery.json of a run; None if the run has none, as older versions wrote none.
 
     Raises:
-        InputError: If the file is damaged or too new.
-        OSError: If it cannot be read.
+        InputError: If the file is damaged, or has a newer format.
+        OSError: If the file cannot be read.
     """
     path = run_dir / GALLERY / GALLERY_JSON
     return codec.read(path, Gallery) if is_there(path) else None
 
 
 def write_gallery(run_dir: Path, gallery: Gallery) -> None:
-    """Write the gallery of a run, whose pictures are there."""
+    """Write gallery.json of a run, whose pictures have been written."""
     codec.write(run_dir / GALLERY / GALLERY_JSON, gallery)

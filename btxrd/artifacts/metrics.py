@@ -293,7 +293,7 @@ class RunMetrics(codec.Artifact):
 
     @classmethod
     def upgrade(cls, content: codec.Content, older: int) -> codec.Content:
-        """Bring the content of an older file to the present format."""
+        """Convert the content of an older file to the present format."""
         if older < 2:
             names = ClassNames.of_format_1(list(content["test"]["per_class"]))
             missed = f"{names.focus}_predicted_{names.background}"

@@ -162,7 +162,7 @@ class Sidecar(codec.Artifact):
 
     @classmethod
     def upgrade(cls, content: codec.Content, older: int) -> codec.Content:
-        """Bring the content of an older file to the present format."""
+        """Convert the content of an older file to the present format."""
         if older < 2:
             names = ClassNames.of_format_1(content["classes"])
             content = content | {"focus": names.focus, "background": names.background}
