@@ -71,10 +71,11 @@ class PartitionMetrics:
     Attributes:
         n: Number of cases.
         values: Headline metrics by name. One that was added to btxrd later is absent.
-        per_class: By class name.
-        per_center: By center.
+        per_class: Metrics of each class against the others, by class name.
+        per_center: Metrics of each center, by center.
         confusion: Number of cases; rows are true classes, columns are predicted ones.
-        notes: Why a metric is undefined, by its dotted name; and `split`, the title of the split.
+        notes: Reasons why metrics are undefined, by their dotted names. The key `split` has the
+            title of the split.
     """
 
     n: Count
@@ -133,8 +134,8 @@ class OperatingPoint:
     """A threshold that was chosen on val.
 
     Attributes:
-        val_sensitivity_asked: Sensitivity on val that the threshold was chosen for.
-        threshold: Smallest probability of the focus class that is a positive.
+        val_sensitivity_asked: Target sensitivity on val.
+        threshold: Smallest probability of the focus class that counts as positive.
         val: Sensitivity, specificity and precision on val.
         test: Metrics on test.
         per_center: Metrics on test by center.
@@ -273,10 +274,10 @@ class RunMetrics(codec.Artifact):
         return metrics
 
     def check(self) -> None:
-        """Check that the parts fit each other.
+        """Check that classes, confusion matrices and numbers of cases agree.
 
         Raises:
-            ValueError: If they do not.
+            ValueError: If they do not agree.
         """
         k = len(self.classes)
         if k < 2 or len(set(self.classes)) < k:
@@ -318,7 +319,7 @@ class RunMetrics(codec.Artifact):
 
 
 def spread(part: dict[str, Any]) -> dict[str, Any]:
-    """Turn the `values` of a partition, its classes and its centers into keys beside the others."""
+    """Return the content of a partition with the items of each `values` as keys of their parent."""
     found = {"n": part["n"], **part["values"], **part}
     found["per_class"] = {name: one["values"] | one for name, one in part["per_class"].items()}
     found["per_center"] = {
@@ -330,7 +331,10 @@ def spread(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def gather(part: dict[str, Any]) -> dict[str, Any]:
-    """Undo `spread`: an object with a `value` is a metric."""
+    """Return the content of a partition with its metrics under `values`; the inverse of `spread`.
+
+    An object with the key `value` is a metric.
+    """
 
     def gathered(one: dict[str, Any]) -> dict[str, Any]:
         values = {
@@ -347,15 +351,15 @@ def gather(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_metrics(run_dir: Path) -> RunMetrics:
-    """Read the metrics of a run.
+    """Read metrics.json of a run.
 
     Raises:
-        InputError: If the file is damaged or too new.
-        OSError: If it cannot be read.
+        InputError: If the file is damaged, or has a newer format.
+        OSError: If the file cannot be read.
     """
     return codec.read(run_dir / METRICS_FILE, RunMetrics)
 
 
 def write_metrics(run_dir: Path, metrics: RunMetrics) -> None:
-    """Write the metrics of a run."""
+    """Write metrics.json of a run."""
     codec.write(run_dir / METRICS_FILE, metrics)

@@ -1,4 +1,4 @@
-"""plan.json: the runs that a sweep consists of."""
+"""plan.json: the runs of a sweep."""
 
 import os
 import sys
@@ -19,11 +19,12 @@ class SweepPlan(codec.Artifact):
 
     Attributes:
         runs: Names of the runs, those of earlier calls included, in the order of the calls.
-        refused: Why the last call left the folder of a run alone, by its name.
+        refused: Reason why the last call did not use the folder of a run, by the name of the run.
         launched: Start of the last call, in ISO 8601 with milliseconds, UTC.
-        launch: Name of the last call, by which its runs are told from those of earlier calls.
+        launch: Identifier of the last call, which distinguishes its runs from those of earlier
+            calls.
         at_once: Number of parallel runs in the last call.
-        pid: Process of the last call.
+        pid: Process id of the last call.
         command: Arguments of the last call.
         started_in: Folder that the last call was started in.
         images: Whether the report may show images.
@@ -59,24 +60,23 @@ class SweepPlan(codec.Artifact):
 
 
 def read_plan(sweep_dir: Path) -> SweepPlan:
-    """Read the plan of a sweep; an empty one if there is none.
+    """Read plan.json of a sweep; an empty plan if there is none.
 
     Raises:
-        InputError: If the file is damaged or too new.
-        OSError: If it cannot be read.
+        InputError: If the file is damaged, or has a newer format.
+        OSError: If the file cannot be read.
     """
     path = sweep_dir / PLAN
     return codec.read(path, SweepPlan) if is_there(path) else SweepPlan()
 
 
 def read_usable_plan(sweep_dir: Path) -> SweepPlan:
-    """Read the plan of a sweep as far as it can be read; say so if it cannot.
+    """Read plan.json of a sweep; if it is damaged, print an error and return an empty plan.
 
-    Without a plan, runs are found by their folders, and no image is shown: the plan may have
-    forbidden it.
+    The empty plan shows no images, because the damaged plan may have forbidden it.
 
     Raises:
-        InputError: If the file is too new.
+        InputError: If the file has a newer format.
     """
     try:
         return read_plan(sweep_dir)
@@ -89,5 +89,5 @@ def read_usable_plan(sweep_dir: Path) -> SweepPlan:
 
 
 def write_plan(sweep_dir: Path, plan: SweepPlan) -> None:
-    """Write the plan of a sweep."""
+    """Write plan.json of a sweep."""
     codec.write(sweep_dir / PLAN, plan)

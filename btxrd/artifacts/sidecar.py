@@ -1,4 +1,4 @@
-"""best.json: what is needed to use the weights of a run."""
+"""best.json: the sidecar of the weights of a run, with what is needed to use them."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,19 +11,19 @@ from btxrd.artifacts.classes import ClassNames
 
 CHECKPOINTS = "checkpoints"  # folder in a run
 WEIGHTS, SIDECAR, LAST = "best.safetensors", "best.json", "last.pt"  # files in it
-NEXT = "next.safetensors"  # the weights that the sidecar describes, until they replace the old ones
+NEXT = "next.safetensors"  # new weights, until they replace the file `WEIGHTS`
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image is prepared for the model.
+    """The preprocessing of an image.
 
     Attributes:
         clahe_clip: Contrast limit of CLAHE; 0 for none.
         clahe_tiles: Number of CLAHE tiles along each side.
-        aspect: `stretch` or `keep`.
-        mean: Of the normalisation, one value per channel, for images in [0, 1].
-        std: Likewise.
+        aspect: `stretch` to a square, or `keep` the proportions and pad with black.
+        mean: Mean of the normalisation, one value per channel, for images in [0, 1].
+        std: Standard deviation of the normalisation, one value per channel.
     """
 
     clahe_clip: float
@@ -35,7 +35,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class BlockArguments:
-    """What each block of a ResNet is built with; see `BTXRDClassifier`.
+    """The arguments of each block of a ResNet; see `BTXRDClassifier`.
 
     Attributes:
         attn_layer: Attention module of timm in each block.
@@ -48,7 +48,8 @@ class BlockArguments:
 class ModelArguments:
     """Arguments of `BTXRDClassifier`, except for the initial weights.
 
-    A sidecar may come from anywhere, and timm takes arguments that load files, so these are all.
+    Other arguments are refused: a sidecar may come from an untrusted source, and timm accepts
+    arguments that load files.
 
     Attributes:
         backbone: Name of a timm model.
@@ -93,14 +94,14 @@ class ModelArguments:
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Where the weights of a model came from, before its training.
+    """The source of the weights with which the training of a model began.
 
     Attributes:
-        source: Kind of place.
-        name: Of the repository or URL, of the package with its version, or of the file.
-        sha256: Of the file.
-        loaded: Number of tensors of the backbone that came from there.
-        tensors: Number of tensors that the backbone has, its classifier left out.
+        source: Kind of source: `random`, `hub`, `package` or `file`.
+        name: Name of the repository or its URL, of the package with its version, or of the file.
+        sha256: SHA-256 of the file; empty without one.
+        loaded: Number of tensors of the backbone that were loaded from the source.
+        tensors: Number of tensors of the backbone, without its classifier.
     """
 
     source: Literal["random", "hub", "package", "file"] = "random"
@@ -110,7 +111,7 @@ class InitialWeights:
     tensors: int = 0
 
     def __str__(self) -> str:
-        """Describe them to a person, as in "the file w.pth (sha256 0a1b), 120 of 120 tensors"."""
+        """Return a description, such as "random", or the source and the number of tensors."""
         if self.source == "random":
             return "random"
         place = {"hub": "", "package": "the package ", "file": "the file "}[self.source]
@@ -129,14 +130,14 @@ class Sidecar(codec.Artifact):
         focus: Class of the operating point and of the missed cases.
         background: Class without a lesion; None if every class has one.
         image_size: Height and width in pixels.
-        preprocessing: Of an image.
-        fingerprint: Of the run.
+        preprocessing: Preprocessing of an image.
+        fingerprint: Fingerprint of the run.
         split: Title of the split.
         split_hash: Hash of split.csv.
         epoch: Number of the epoch, from 1.
         val: Validation metrics of that epoch, None where undefined.
-        initial: Where its training began; None in files of earlier versions.
-        sha256: Of the file of the weights; None for a run of an earlier version.
+        initial: Source of the weights with which training began; None in files of earlier versions.
+        sha256: SHA-256 of the file of the weights; None in files of earlier versions.
     """
 
     FORMAT: ClassVar[int] = 2
@@ -170,7 +171,7 @@ class Sidecar(codec.Artifact):
 
     @classmethod
     def from_content(cls, content: codec.Content) -> Self:
-        """Convert the content of a file. Unlike elsewhere, an argument must be known."""
+        """Convert the content of a file; an unknown argument of the model is an error."""
         ModelArguments.of(content["arguments"])
         if content.get("initial") is not None and content.get("sha256") is None:
             raise ValueError("lacks sha256, which each version that writes `initial` writes too")
@@ -178,10 +179,10 @@ class Sidecar(codec.Artifact):
 
 
 def read_sidecar(run_dir: Path) -> Sidecar:
-    """Read the sidecar of a run's best weights.
+    """Read the sidecar of the best weights of a run.
 
     Raises:
-        InputError: If the file is damaged or too new.
-        OSError: If it cannot be read.
+        InputError: If the file is damaged, or has a newer format.
+        OSError: If the file cannot be read.
     """
     return codec.read(run_dir / CHECKPOINTS / SIDECAR, Sidecar)

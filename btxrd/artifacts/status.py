@@ -1,4 +1,4 @@
-"""status.json: what became of a run."""
+"""status.json: the state of a run."""
 
 import hashlib
 import json
@@ -11,14 +11,14 @@ from btxrd.artifacts import codec
 from btxrd.runtime.files import is_there
 
 STATUS = "status.json"
-CHECKSUM = "checksum"  # of the other keys
-LONGEST = 1e9  # seconds, 31 years
+CHECKSUM = "checksum"  # key with the hash of the other keys
+LONGEST = 1e9  # seconds (31 years); a longer duration is damage
 State = Literal["running", "complete", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
 class RunError:
-    """Why a run did not complete.
+    """The error by which a run ended.
 
     Attributes:
         type: Name of an exception or of a signal.
@@ -50,12 +50,13 @@ class Worker:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the status of a complete run records of it.
+    """The results that the status of a complete run contains.
 
     Attributes:
         device: Name of the device.
         split_hash: Hash of split.csv.
-        val_macro_auc: Of the best epoch, which a search maximises; None if undefined.
+        val_macro_auc: Macro AUC on val of the best epoch, which a search maximises; None if
+            undefined.
     """
 
     device: str
@@ -68,17 +69,20 @@ class RunStatus(codec.Artifact):
     """Content of status.json.
 
     Attributes:
-        state: `complete` is written after every other file of the run.
-        fingerprint: Hash of everything that can change a metric.
+        state: `running`, `complete`, `failed` or `interrupted`. `complete` is written after every
+            other result of the run.
+        fingerprint: Hash of the config and of the data, which identifies the run.
         started: Start of the last attempt, in ISO 8601 with milliseconds, UTC.
         ended: End of the last attempt; None while it runs.
-        seconds: Duration of all attempts; None in the first one.
+        seconds: Duration of all attempts; None during the first one.
         attempts: Number of attempts.
-        error: Why the last attempt did not complete.
-        versions: Of python, btxrd, torch and timm, and the git commit, each None if unknown.
+        error: Error by which the last attempt ended; None without one.
+        versions: Versions of python, btxrd, torch and timm, and the git commit; each None if
+            unknown.
         device: Name of the device.
         split_hash: Hash of split.csv.
-        val_macro_auc: Of the best epoch, which a search maximises; None if undefined.
+        val_macro_auc: Macro AUC on val of the best epoch, which a search maximises; None if
+            undefined.
         worker: Process of the last attempt.
         launch: Call that the last attempt belongs to, as in plan.json; None outside a sweep.
         files: SHA-256 of each file of a complete run, by its path in the folder of the run; None
@@ -122,7 +126,7 @@ class RunStatus(codec.Artifact):
 
 
 def _checksum(content: codec.Content) -> str:
-    """Hash a content, without the keys that `codec.write` adds."""
+    """Return the SHA-256 of a content, without the keys that `codec.write` adds."""
     rest = {
         key: value for key, value in content.items() if key not in (CHECKSUM, "format", "btxrd")
     }
@@ -130,16 +134,16 @@ def _checksum(content: codec.Content) -> str:
 
 
 def read_status(run_dir: Path) -> RunStatus | None:
-    """Read the status of a run; None if there is none.
+    """Read status.json of a run; None if there is none.
 
     Raises:
-        InputError: If the file is damaged or too new.
-        OSError: If it cannot be read.
+        InputError: If the file is damaged, or has a newer format.
+        OSError: If the file cannot be read.
     """
     path = run_dir / STATUS
     return codec.read(path, RunStatus) if is_there(path) else None
 
 
 def write_status(run_dir: Path, status: RunStatus) -> None:
-    """Write the status of a run."""
+    """Write status.json of a run."""
     codec.write(run_dir / STATUS, status)

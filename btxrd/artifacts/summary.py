@@ -22,27 +22,29 @@ ENDS = {"": "value", "_low": "low", "_high": "high"}  # endings of the three col
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """A run: a row of summary.csv, and of `runs` in summary.json.
+    """A run: a row of summary.csv, and an item of `runs` in summary.json.
 
     On disk, each metric has three columns: `NAME`, `NAME_low` and `NAME_high`. They are in the
     place of the field `metrics`, and empty for a run without this metric.
 
     Attributes:
-        run: Its name.
-        state: That of its status, `missing` or `damaged`.
-        experiment: Config group option; None if none was chosen, or nothing is known.
+        run: Name of the run.
+        state: State in status.json, or `missing` or `damaged`.
+        experiment: Option of the config group `experiment`; None if none was chosen, or if it is
+            not known.
         model: Backbone and attention layer.
         split: Title of the split.
         annotations: Title of the annotations.
-        seed: Of the run.
+        seed: Random seed.
         n_test: Number of test cases.
         metrics: Headline metrics of the test partition.
         seconds: Duration of all attempts.
-        error: Why the run is not complete, or not used.
+        error: Reason why the run is not complete, or is not used; None otherwise.
         split_hash: Hash of split.csv.
         epochs: Number of epochs done.
         of_epochs: Number of epochs at most.
-        seconds_left: Longest time that a running one may still take.
+        seconds_left: Longest time in seconds that the run may still take; None unless it is
+            running.
     """
 
     run: str
@@ -62,7 +64,11 @@ class SummaryRow:
     seconds_left: float | None = None
 
     def cells(self, metrics: Sequence[str]) -> codec.Content:
-        """Return the cells by column; one of a metric that the run lacks is None."""
+        """Return the cells of the row by column.
+
+        Args:
+            metrics: Names of the metrics that have columns. Cells are None if the run lacks one.
+        """
         found: codec.Content = {}
         for item in fields(self):
             if item.name != "metrics":
@@ -82,13 +88,13 @@ class Winner:
     Attributes:
         split: Title of the split.
         split_hash: Hash of split.csv.
-        setting: Its name.
-        run: Its best seed on val.
+        setting: Name of the setting.
+        run: Name of its run that is best on val.
         focus: Class of `val_focus_sensitivity`, whose key on disk has the name of the class.
-        val_macro_auc: Mean over the seeds.
-        val_focus_sensitivity: Mean over the seeds.
+        val_macro_auc: Macro AUC on val, as the mean over the seeds.
+        val_focus_sensitivity: Sensitivity for the focus class on val, as the mean over the seeds.
         of: Number of settings that it was selected from.
-        unranked: Settings of the split that lack a val metric.
+        unranked: Names of the settings of the split that lack a metric on val.
     """
 
     split: str
@@ -107,24 +113,25 @@ class Summary(codec.Artifact):
     """Content of summary.json. btxrd writes it and never reads it, so older formats need no reader.
 
     Attributes:
-        synthetic: What must be known about synthetic radiographs among the data; None if there are
-            none.
+        synthetic: Warning about synthetic radiographs among the data; None if there are none.
         margin: Smallest difference in macro AUC that matters.
         rebuild: Command that writes this summary again.
         commands: Arguments that the sweeps were started with.
-        selection_rule: How the winners were selected; empty if no run was scored.
+        selection_rule: Rule by which the winners were selected; empty if no run was scored.
         metrics: Names of the headline metrics, in the order of the columns of summary.csv.
-        winners: One for each split with a val partition of its own.
-        settings: In the order of their metrics on val, by test set.
-        comparisons: Every two settings on the same test cases.
-        generalisation_gap: Every two settings that differ in the split alone.
+        winners: The selected setting of each split that has one.
+        settings: Metrics of each setting on each split, ordered by test set and by macro AUC on
+            val.
+        comparisons: Paired tests of every two settings on the same test cases.
+        generalisation_gap: Differences between each setting on the stratified split and the same
+            setting on a split with unseen centers.
         at_once: Number of parallel runs.
-        runs: In the order of the plan.
+        runs: The runs, in the order of the plan.
         unselected: The splits without a winner.
-        options: What each option changes.
+        options: Effects of the options.
         references: Models without pixels, by split.
-        subgroups: Of the selected settings.
-        curves: What the charts are drawn from, by test set.
+        subgroups: Subgroups of the test cases of the selected settings.
+        curves: Data of the charts, by test set.
     """
 
     FORMAT: ClassVar[int] = 3
@@ -167,7 +174,12 @@ def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def write_summary(folder: Path, summary: Summary) -> None:
-    """Write summary.json, by which the folder is known as that of a summary, and summary.csv."""
+    """Write summary.json and summary.csv.
+
+    Args:
+        folder: Folder to write into.
+        summary: Content of summary.json.
+    """
     codec.write(folder / SUMMARY_JSON, summary)
     text = io.StringIO()
     columns = list(SummaryRow("").cells(summary.metrics))

@@ -1,7 +1,7 @@
-"""The CSV files of a run: their columns, and how they are read and written.
+"""The CSV files of a run: their columns, readers and writers.
 
-A CSV file has no place for the number of its format. The columns tell it instead: a reader knows
-the names that a column had in older formats.
+A CSV file does not contain the number of its format. A reader accepts the names that its columns
+had in older formats.
 """
 
 import io
@@ -102,7 +102,7 @@ class ShortcutRow:
 
 @dataclass(frozen=True)
 class LocalisationRow:
-    """A row of gradcam.csv or lesion_maps.csv: how the map of a test tumour is placed.
+    """A row of gradcam.csv or lesion_maps.csv: localisation scores of the map of a test tumour.
 
     Scores are empty for a map that is not `ok`; see `btxrd.evaluation.localisation`.
 
@@ -146,12 +146,12 @@ class Table:
     """A kind of CSV file.
 
     Attributes:
-        name: Of the file.
+        name: Name of the file.
         row: Dataclass of its columns.
         has_probabilities: Whether a column `prob_CLASS` per class follows.
-        decimals: Of its floats; None writes them in full.
-        old_columns: Present name by the name of an older format.
-        old_values: Present value by that of an older format, by column.
+        decimals: Number of decimals of its floats; None for all digits.
+        old_columns: Present name of a column by its name in an older format.
+        old_values: By column, present value by the value in an older format.
     """
 
     name: str
@@ -176,7 +176,12 @@ LESION_MAPS = Table(
 
 
 def columns_of(table: Table, classes: Sequence[str] = ()) -> list[str]:
-    """Return the names of the columns that a reader can rely on, in the order of the dataclass."""
+    """Return the names of the columns of a file, in the order of the dataclass.
+
+    Args:
+        table: Kind of file.
+        classes: Class names, for a file with probabilities.
+    """
     names = [item.name for item in fields(table.row)]
     if table.has_probabilities:
         names += [PROBABILITY.format(name) for name in classes]
@@ -184,10 +189,10 @@ def columns_of(table: Table, classes: Sequence[str] = ()) -> list[str]:
 
 
 def read_table(run_dir: Path, table: Table, classes: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a CSV file of a run, under the present names of its columns.
+    """Read a CSV file of a run, with the present names of its columns.
 
-    Cells are read as text and converted to the types of the dataclass, so that a number is exactly
-    the one that was written. Further columns stay text.
+    Cells are read as text and converted to the types of the dataclass, so that the number is
+    exactly the one that was written. Other columns remain text.
 
     Args:
         run_dir: Folder of the run.
@@ -196,7 +201,7 @@ def read_table(run_dir: Path, table: Table, classes: Sequence[str] = ()) -> pd.D
 
     Raises:
         DamagedError: If the file is damaged or lacks a column.
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
     path = run_dir / table.name
     try:
@@ -208,7 +213,7 @@ def read_table(run_dir: Path, table: Table, classes: Sequence[str] = ()) -> pd.D
 def _cells(content: bytes) -> pd.DataFrame:
     """Return the cells of a CSV file as text."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ParserWarning)  # rows that are longer than the header
+        warnings.simplefilter("error", ParserWarning)  # raised if a row is longer than the header
         found = pd.read_csv(
             io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8", index_col=False
         )
@@ -218,7 +223,7 @@ def _cells(content: bytes) -> pd.DataFrame:
 
 
 def _typed(cells: pd.DataFrame, table: Table, classes: Sequence[str]) -> pd.DataFrame:
-    """Give columns their present names, values and types."""
+    """Return a table with the present names, values and types of its columns."""
     found = cells.rename(columns=table.old_columns)
     if found.columns.has_duplicates:
         raise ValueError("has a column twice")
@@ -246,12 +251,12 @@ def _converted(cells: pd.Series, kind: type) -> pd.Series:
 def write_table(
     run_dir: Path, table: Table, rows: pd.DataFrame, classes: Sequence[str] = ()
 ) -> None:
-    """Write a CSV file of a run, whole or not at all, with the columns of its dataclass alone."""
+    """Write a CSV file of a run atomically, with the columns of its dataclass only."""
     write_bytes(run_dir / table.name, table_content(table, rows, classes))
 
 
 def table_content(table: Table, rows: pd.DataFrame, classes: Sequence[str] = ()) -> bytes:
-    """Return the content of a CSV file with the columns of its dataclass alone."""
+    """Return the content of a CSV file, with the columns of its dataclass only."""
     decimals = None if table.decimals is None else f"%.{table.decimals}f"
     text = rows[columns_of(table, classes)].to_csv(
         index=False, float_format=decimals, lineterminator="\n"
@@ -262,7 +267,14 @@ def table_content(table: Table, rows: pd.DataFrame, classes: Sequence[str] = ())
 def labels_and_probs(
     rows: pd.DataFrame, classes: Sequence[str]
 ) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float64]]:
-    """Return labels (n,) and probabilities (n, classes) of rows with probabilities.
+    """Return the labels and the probabilities of rows.
+
+    Args:
+        rows: Rows of predictions.csv or shortcuts.csv.
+        classes: Names of the k classes, in the order of the labels.
+
+    Returns:
+        (n,) labels in 0..k-1, and (n, k) probabilities.
 
     Raises:
         ValueError: If a label is none of the classes, or a probability is not a number.

@@ -43,12 +43,12 @@ class SettingRow:
 
     Attributes:
         split: Title of the split.
-        experiment: Config group option.
+        experiment: Option of the config group `experiment`; None if none was chosen.
         model: Backbone and attention layer.
         annotations: Title of the annotations.
-        setting: Its name.
-        strategy: Of the split.
-        seeds: Of its runs.
+        setting: Name of the setting.
+        strategy: Strategy of the split.
+        seeds: Seeds of its runs.
         runs: Names of its runs.
         n_test: Number of test cases.
         classes: Class names in the order of the labels.
@@ -56,22 +56,25 @@ class SettingRow:
         background: Class without a lesion; None if every class has one.
         val_macro_auc: Macro AUC on val; None if it takes no part in the selection.
         compared: Metrics that settings are compared by, of the test partition.
-        values: The other headline metrics. One that was added to btxrd later is absent.
-        per_class: By class name.
-        per_center: By center.
+        values: The other headline metrics, by name. Runs of an older version lack newer metrics.
+        per_class: Metrics of each class against the others, by class name.
+        per_center: Metrics of each center, by center.
         confusion: Number of cases; rows are true classes, columns are predicted ones.
-        clinical: Calibration and operating point.
+        clinical: Calibration and operating point; None if val is test.
         gradcam: Grad-CAM localisation by subset of the test tumours.
-        lesion_maps: The same for the model's own lesion maps.
+        lesion_maps: Localisation of the lesion maps of the model, by subset; None without such
+            maps.
         shortcuts: Metrics on masked images and of baselines without pixel input, by variant.
         ensemble: Metrics of the seeds' mean probabilities; None for one seed.
-        key: Equal for the settings that differ in the split alone.
+        key: Hash that is equal for settings that differ in the split alone.
         split_hash: Hash of split.csv.
         planned: Number of runs that were planned for the setting.
-        skill: Whether its macro AUC on test is above chance: its interval lies above 0.5.
-        constant: The class that a run predicts for every test case, by the name of such a run.
-        difference: Its macro AUC minus that of the selected setting; None for the latter, and if
-            none was selected.
+        skill: `above_chance` if the interval of macro AUC on test is above 0.5, otherwise
+            `at_chance`; `not_known` if there are too few groups to tell.
+        constant: Class that a run predicts for all test cases, by the name of the run; without the
+            runs that predict several classes.
+        difference: Macro AUC minus that of the selected setting; None for the selected setting, and
+            if none was selected.
         calibration_slope: Slope of the log probabilities on test, 1 if they are calibrated and
             below 1 if they are too confident.
         n_val: Number of validation cases; None if they are the test cases.
@@ -138,8 +141,8 @@ class ClassDifference:
 
     Attributes:
         value: Difference in AUC; None if it is undefined.
-        p: With groups as units; None for too few groups.
-        p_cases: As if each case were independent.
+        p: p value with groups as units; None for too few groups.
+        p_cases: p value that treats each case as independent.
     """
 
     value: float | None
@@ -167,16 +170,16 @@ class Difference(Estimate):
     """A metric of one setting minus that of the other.
 
     Attributes:
-        p: With groups as units, and with the variance of seeds if some setting has several; None
-            if it was not tested.
-        p_cases: As if each case were independent, without the variance of seeds.
-        p_holm: `p`, adjusted for all pairs of the summary.
+        p: p value with groups as units. It includes the variance between seeds if some setting has
+            several seeds. None if the difference was not tested.
+        p_cases: p value that treats each case as independent, without the variance between seeds.
+        p_holm: `p`, Holm-adjusted for all pairs of the summary.
         significant: Whether `p_holm` is below 0.05.
         seed_sd: Standard deviation of the difference due to seeds alone; None if no setting of
             the test set has several seeds.
         seed_share: Share of the variance of the difference that is due to seeds.
-        per_class: AUC of each class; macro AUC only.
-        mcnemar: Accuracy of two settings with one seed each only.
+        per_class: Differences in the AUC of each class; None except for macro AUC.
+        mcnemar: McNemar's test; None except for the accuracy of two settings with one seed each.
     """
 
     p: float | None
@@ -194,14 +197,14 @@ class PairedComparison:
     """Two settings on the same test cases.
 
     Attributes:
-        split: Title of the split; both, if they differ.
+        split: Title of the split; the titles of both splits if they differ.
         one: Name of the first setting.
-        other: Name of the second one.
-        runs: The first run of each.
+        other: Name of the second setting.
+        runs: Name of the first run of each setting.
         n: Number of test cases.
         groups: Number of groups among them.
-        seeds: Number of seeds of each.
-        differences: By metric; on disk, keys of the comparison itself.
+        seeds: Number of seeds of each setting.
+        differences: Differences by metric. On disk, the metrics are keys of the comparison itself.
     """
 
     split: str
@@ -219,11 +222,11 @@ class MetricGap:
     """A metric at centers seen in training and at unseen ones.
 
     Attributes:
-        seen: On the test partition of the stratified split.
-        unseen: At the centers without training cases.
+        seen: The metric on the test partition of the stratified split.
+        unseen: The metric at the centers without training cases.
         gap: `seen` minus `unseen`.
-        class_balanced_gap: The same with equal class weights on both sides.
-        prior_shift: `gap` minus `class_balanced_gap`, which is due to class frequencies.
+        class_balanced_gap: The gap with equal class weights on both sides.
+        prior_shift: `gap` minus `class_balanced_gap`: the part that is due to class frequencies.
     """
 
     seen: float | None
@@ -235,15 +238,15 @@ class MetricGap:
 
 @dataclass(frozen=True)
 class Gap:
-    """Two settings that differ in the split alone; `metrics` are keys of the gap itself on disk.
+    """Two settings that differ in the split alone.
 
     Attributes:
-        setting: Name of the one on the stratified split.
+        setting: Name of the setting on the stratified split.
         split: Title of the split with unseen centers.
-        seeds: Of both.
-        runs: The first run of each.
-        metrics: By metric.
-        verdict: What the gap in macro AUC shows.
+        seeds: Seeds of both settings, that on the stratified split first.
+        runs: Name of the first run of each setting.
+        metrics: Gaps by metric. On disk, the metrics are keys of the gap itself.
+        verdict: Conclusion from the gap in macro AUC.
     """
 
     setting: str

@@ -1,4 +1,4 @@
-"""The part of summary.json that its charts are drawn from: curves on common grids."""
+"""The part of summary.json with the data of the charts: curves on common grids."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Curve:
         setting: Name of the setting.
         y: One value for each point of the grid.
         low: Lower ends of pointwise 95% confidence intervals; None without a band.
-        high: Upper ends.
+        high: Upper ends of these intervals; None without a band.
     """
 
     setting: str
@@ -24,7 +24,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class CalibrationCurve:
-    """How often the focus class is true among test cases with a similar probability for it.
+    """Observed share of the focus class among test cases with a similar probability of it.
 
     The cases of all seeds are put into ten bins of equal width. Neighbouring bins are merged until
     each has ten cases.
@@ -35,7 +35,7 @@ class CalibrationCurve:
         predicted: Mean probability in each bin.
         observed: Share of the focus class in each bin.
         low: Lower ends of 95% confidence intervals of the share.
-        high: Upper ends.
+        high: Upper ends of these intervals.
         count: Number of cases in each bin, as the mean over the seeds.
     """
 
@@ -50,12 +50,12 @@ class CalibrationCurve:
 
 @dataclass(frozen=True)
 class ClassCurves:
-    """Curves of one class against the others; empty if a test set lacks either.
+    """Curves of one class against the others; empty if all or none of the cases are of the class.
 
     Attributes:
         prevalence: Share of the class among the test cases.
-        roc: Sensitivity over 1 - specificity, both on `CurveSet.grid`.
-        precision_recall: Precision over sensitivity.
+        roc: Sensitivity of each setting, at each 1 - specificity in `CurveSet.grid`.
+        precision_recall: Precision of each setting, at each sensitivity in `CurveSet.grid`.
     """
 
     prevalence: float
@@ -70,16 +70,18 @@ class CurveSet:
     Attributes:
         split: Title of the split.
         split_hash: Hash of split.csv.
-        is_unseen: Whether its test cases are of centers without training cases.
+        is_unseen: Whether its test cases are from centers without training cases.
         n: Number of test cases.
-        focus: The class of `calibration` and `net_benefit`.
+        focus: Name of the class that `calibration` and `net_benefit` are about.
         highlighted: Names of its settings in colour, selected ones first. They have bands.
         grid: Values of the horizontal axis of ROC and precision-recall curves.
-        per_class: By class name. Only curves of the focus class have bands.
-        calibration: Of the highlighted settings.
+        per_class: Curves by class name. Only curves of the focus class have bands.
+        calibration: Calibration curves of the highlighted settings.
         thresholds: Values of the horizontal axis of the decision curves.
-        net_benefit: Of the focus class, after temperature scaling where there is a temperature.
-        refer_all: Net benefit if every case is referred; it is 0 if none is.
+        net_benefit: Net benefit of each setting for the focus class, after temperature scaling if
+            the runs have a temperature.
+        refer_all: Net benefit of referring all cases, at each threshold. That of referring none is
+            0.
     """
 
     split: str

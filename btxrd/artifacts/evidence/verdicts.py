@@ -1,4 +1,4 @@
-"""The parts of summary.json that its verdicts rest on."""
+"""The parts of summary.json with verdicts: differences, options, subgroups and splits."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,16 +14,16 @@ UnselectedReason = Literal["at_chance", "too_few", "constant", "no_val"]
 
 @dataclass(frozen=True)
 class JudgedDifference(Estimate):
-    """A difference in macro AUC with a simultaneous 95% interval, and what it shows.
+    """A difference in macro AUC with a simultaneous 95% confidence interval and a verdict.
 
-    The interval and the verdict are one statement: `better` and `worse` mean that the interval
-    excludes 0, `no_difference` that it holds 0 and lies within the margin.
+    The verdict follows from the interval: `better` and `worse` mean that the interval excludes 0,
+    and `no_difference` means that it includes 0 and is within the margin.
 
     Attributes:
         verdict: `not_tested` if the groups are too few or the metric is undefined.
         within_margin: Whether the whole interval lies within the margin.
         detectable: Difference that would have been found with 80% power; None if not tested.
-        tests: Number of differences that the interval holds for together.
+        tests: Number of differences whose intervals hold simultaneously.
     """
 
     verdict: DifferenceVerdict
@@ -39,10 +39,10 @@ class OptionPair:
     Attributes:
         one: Name of the setting with the value `OptionContrast.one`.
         other: Name of the setting with the value `OptionContrast.other`.
-        context: What both have in common, such as the backbone, in a few words.
+        context: Values that both settings share, such as the backbone.
         difference: Macro AUC of `one` minus that of `other`.
-        peak_inside: Likewise, share of the test tumours with the Grad-CAM peak on the lesion; None
-            if it was not computed.
+        peak_inside: Difference in the share of the test tumours with the Grad-CAM maximum on the
+            lesion; None if it was not computed.
     """
 
     one: str
@@ -54,18 +54,18 @@ class OptionPair:
 
 @dataclass(frozen=True)
 class OptionContrast:
-    """What one option changes on one split, over all pairs of settings that differ in it alone.
+    """The effect of an option on one split, over all pairs of settings that differ in it alone.
 
     Attributes:
         option: Config group or key, such as `annotations` or `training.lr`.
-        one: Value whose settings are compared.
-        other: Value that they are compared with.
+        one: Value of the option in the first setting of each pair.
+        other: Value of the option in the second setting of each pair.
         split: Title of the split.
-        strategy: Of the split.
-        is_control: Whether `one` is a sham.
-        pairs: At least one.
-        pooled: Mean difference of several pairs; None for one pair.
-        pooled_peak_inside: Likewise, of Grad-CAM.
+        strategy: Strategy of the split.
+        is_control: Whether `one` is a control, with sham outlines.
+        pairs: The pairs of settings, at least one.
+        pooled: Mean difference in macro AUC over several pairs; None for one pair.
+        pooled_peak_inside: Mean difference in `peak_inside` over several pairs; None for one pair.
     """
 
     option: str
@@ -86,8 +86,8 @@ class Reference:
     Attributes:
         split: Title of the split.
         split_hash: Hash of split.csv.
-        name: Of the variant in shortcuts.csv.
-        macro_auc: Its own.
+        name: Name of the variant in shortcuts.csv.
+        macro_auc: Macro AUC of the model.
     """
 
     split: str
@@ -103,15 +103,15 @@ class Subgroup:
     Attributes:
         split: Title of the split.
         split_hash: Hash of split.csv.
-        family: What the subgroups of one family divide, such as `center`.
-        name: Of the subgroup.
-        metric: What is compared: `macro_auc` or `accuracy`.
+        family: Property that defines the subgroup, such as `center`.
+        name: Name of the subgroup.
+        metric: Metric that is compared: `macro_auc` or `accuracy`.
         n: Number of cases.
         groups: Number of groups among them.
         value: The metric of the subgroup.
         difference: The metric of the subgroup minus that of the rest.
-        p_holm: Adjusted for all subgroups of the split; None if too few.
-        verdict: What the difference shows.
+        p_holm: p value, Holm-adjusted for all subgroups of the split; None for too few groups.
+        verdict: Conclusion from the difference.
     """
 
     split: str
@@ -134,10 +134,11 @@ class Unselected:
     Attributes:
         split: Title of the split.
         split_hash: Hash of split.csv.
-        strategy: Of the split.
-        reason: Of the setting that is best on val: `at_chance` if it is not better than chance on
-            test; `too_few` if test has too few groups to tell; `constant` if it predicts one class
-            only. `no_val` if no setting has a val partition of its own with a val metric.
+        strategy: Strategy of the split.
+        reason: Reason why the setting that is best on val is not selected: `at_chance` if it is not
+            better than chance on test; `too_few` if test has too few groups to tell; `constant` if
+            it predicts one class only. `no_val` if no setting has a metric on a separate validation
+            partition.
         setting: Name of the setting that is best on val, if there is one.
         best: Highest macro AUC on test of all settings, with its interval.
         of: Number of settings.
