@@ -40,9 +40,10 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The command lines of a `bash` block, without comments and with continuations joined."""
-        lines = self.text.replace("\\\n", " ").splitlines()
-        return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+        """The commands of a `bash` block, without comments and with continuations joined."""
+        text = self.text.replace("\\\n", " ").replace(" && ", "\n")
+        lines = [line.strip() for line in text.splitlines()]
+        return [line for line in lines if line and not line.startswith("#")]
 
 
 @cache
