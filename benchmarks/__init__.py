@@ -1,1 +1,1 @@
-"""How fast it is, each figure beside another one taken in turn: `nox -s bench`."""
+"""Benchmarks, each relative to a reference that is measured alternately: `nox -s bench`."""

@@ -67,7 +67,7 @@ def rows(root: Path) -> Iterator[Row]:
         yield in_turn(
             what,
             "s",
-            lambda told=arguments, ends=exit_status: btxrd(*told, exit_status=ends),
+            lambda given=arguments, status=exit_status: btxrd(*given, exit_status=status),
             "Hydra, an empty job",
             hydra,
             turns=TURNS,

@@ -21,8 +21,8 @@ def rows(root: Path) -> Iterator[Row]:
     def sweep(name: str, *arguments: str) -> float:
         shutil.rmtree(folder / name, ignore_errors=True)
         command = [sys.executable, "-m", "btxrd.run", *RUNS, f"hydra.sweep.dir={name}", *arguments]
-        told = {"cwd": folder, "capture_output": True, "check": True}
-        return seconds(lambda: subprocess.run(command, **told))
+        options = {"cwd": folder, "capture_output": True, "check": True}
+        return seconds(lambda: subprocess.run(command, **options))
 
     yield in_turn(
         "the grid of eight runs on synthetic data",

@@ -278,7 +278,7 @@ def test_a_full_disk_is_reported_before_download_and_before_unpacking(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=len(release) - 1))
     line = fails(tmp_path / "d", server.url, server.md5)
-    assert f"needs {len(release):,} bytes, but the disk has {len(release) - 1:,} left" in line
+    assert f"needs {len(release):,} bytes, but the disk has only {len(release) - 1:,} left" in line
     assert server.sent == 0 or left(tmp_path) == []
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=len(release)))
     line = fails(tmp_path / "d", server.url, server.md5)

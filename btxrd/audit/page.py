@@ -24,15 +24,15 @@ def claim_audit_folder(folder: Path, data: DataConfig) -> None:
         InputError: If the folder cannot be written, or contains files other than those of a run or
             an audit, or the data.
     """
-    place = f"hydra.run.dir={folder}"
+    key = f"hydra.run.dir={folder}"
     made = {AUDIT: "splits", STATUS: "fingerprint"}
     refuse_foreign(
         folder,
-        place,
+        key,
         lambda: any(codec.is_artifact(folder / name, key) for name, key in made.items()),
         inside(folder, data.root, data.cache),
     )
-    refuse_readonly(folder, place)
+    refuse_readonly(folder, key)
 
 
 def write_audit(folder: Path, found: Inspection, report: AuditReport) -> None:
@@ -78,7 +78,7 @@ def verdicts(report: AuditReport) -> list[tuple[bool, str]]:
     errors = sum(len(lines) for lines in report.errors.values())
     pairs = report.duplicates
     contradicting = sum(pair.contradict for pair in pairs)
-    told = report.patients_can_be_told
+    identified = report.patients_can_be_told
     whole = [row.whole.leakage for row in report.splits if row.whole is not None]
     leaking = sum(leak.groups for leak in whole)
     found = [
@@ -88,9 +88,9 @@ def verdicts(report: AuditReport) -> list[tuple[bool, str]]:
             f"Pairs of near-duplicates: {len(pairs)} (with different labels: {contradicting})",
         ),
         (
-            told,
+            identified,
             "Likely patients are identified by age, gender and other columns"
-            if told
+            if identified
             else "Likely patients cannot be identified, because age or gender is missing: "
             "images of one patient may be in several partitions",
         ),

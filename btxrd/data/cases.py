@@ -128,8 +128,8 @@ def _numbers(values: pd.Series) -> pd.Series:
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
     """Convert the types of a table without errors, add `label`, and sort the rows by id."""
-    whole = {name: pd.to_numeric(table[name]).astype(int) for name in REQUIRED_COLUMNS[1:]}
-    cases = table.assign(**whole)
+    integers = {name: pd.to_numeric(table[name]).astype(int) for name in REQUIRED_COLUMNS[1:]}
+    cases = table.assign(**integers)
     cases["label"] = np.where(cases["malignant"] == 1, 2, cases["benign"])
     order = sorted(range(len(cases)), key=lambda row: _natural(cases["stem"].iloc[row]))
     return cases.iloc[order].reset_index(drop=True)

@@ -29,7 +29,7 @@ PACKAGED = {  # models whose weights are installed with btxrd, and the package t
 
 
 class UnbuildableError(InputError):
-    """A backbone that timm cannot build with the arguments given."""
+    """Raised if timm cannot build a backbone with the given arguments."""
 
 
 def create_backbone(
@@ -60,14 +60,14 @@ def create_backbone(
     check_name(name)
     if not pretrained:
         return _with_attention(name, attention, **kwargs), InitialWeights()
-    tensors, place, source = _initial(name, weights, kwargs)
+    tensors, location, source = _initial(name, weights, kwargs)
     plain = None if attention is None else build(name, **kwargs)
     model = _with_attention(name, attention, **kwargs)
     added: set[str] = set()
     if plain is not None:
         _keep_all(plain.state_dict(), model)
         added = {*model.state_dict()} - {*plain.state_dict()}
-    loaded, of = load_weights(model, tensors, place, name, optional=added)
+    loaded, of = load_weights(model, tensors, location, name, optional=added)
     return model, replace(source, loaded=loaded, tensors=of)
 
 
@@ -124,9 +124,9 @@ def _initial(
 ) -> tuple[Tensors, str, InitialWeights]:
     """Read the initial weights; return them, their location for messages, and their source."""
     if weights is not None:
-        place = f"model.weights={weights}"
-        tensors, digest = read_weights(weights, place)
-        return tensors, place, InitialWeights("file", weights.name, digest)
+        location = f"model.weights={weights}"
+        tensors, digest = read_weights(weights, location)
+        return tensors, location, InitialWeights("file", weights.name, digest)
     if name in PACKAGED:
         path, tensors = packaged_weights(name)
         package = PACKAGED[name].replace("_", "-")

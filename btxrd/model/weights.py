@@ -35,12 +35,12 @@ WRAPPERS = {
 COUNTERS = ("num_batches_tracked", "total_ops", "total_params")  # they do not affect the logits
 
 
-def read_weights(path: Path, place: str) -> tuple[Tensors, str]:
+def read_weights(path: Path, location: str) -> tuple[Tensors, str]:
     """Read the tensors of a file, without running code that it may contain.
 
     Args:
         path: Path to a safetensors file, or to one that `torch.save` wrote.
-        place: Location of the file as error messages name it.
+        location: Name of the file in error messages, such as `model.weights=FILE`.
 
     Returns:
         The tensors by name, and the SHA-256 of the file.
@@ -49,7 +49,7 @@ def read_weights(path: Path, place: str) -> tuple[Tensors, str]:
         InputError: If the file cannot be read, or contains no named tensors.
     """
     if not path.is_file():
-        raise InputError(f"{place}: {'is not a file' if path.exists() else 'no such file'}")
+        raise InputError(f"{location}: {'is not a file' if path.exists() else 'no such file'}")
     try:
         verify_member(path)
         content = path.read_bytes()
@@ -57,12 +57,12 @@ def read_weights(path: Path, place: str) -> tuple[Tensors, str]:
     except InputError:  # the file belongs to a complete run and was damaged
         raise
     except OSError as error:
-        raise InputError(f"{place}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{location}: cannot be read ({error.strerror})") from error
     except Exception as error:  # readers raise many types, depending on the damage
         if ran_out_of_memory(error):
             raise
         raise InputError(
-            f"{place}: contains no weights that can be read safely ({_first_sentence(error)}); "
+            f"{location}: contains no weights that can be read safely ({_first_sentence(error)}); "
             "use a .safetensors file, or one written by torch.save(model.state_dict(), FILE)"
         ) from error
     tensors = _unwrap(found)
@@ -71,7 +71,7 @@ def read_weights(path: Path, place: str) -> tuple[Tensors, str]:
         what = f"its keys are {names}" if names else f"it is a {type(found).__name__}"
         if found == {}:
             what = "it is empty"
-        raise InputError(f"{place}: must be a dict of named tensors, but {what}")
+        raise InputError(f"{location}: must be a dict of named tensors, but {what}")
     return tensors, hashlib.sha256(content).hexdigest()
 
 
@@ -102,15 +102,15 @@ def _unwrap(found: Any) -> Tensors:
 
 
 def load_weights(
-    backbone: nn.Module, tensors: Tensors, place: str, name: str, optional: Iterable[str] = ()
+    backbone: nn.Module, tensors: Tensors, location: str, name: str, optional: Iterable[str] = ()
 ) -> tuple[int, int]:
     """Load weights into a backbone, except for its classifier.
 
     Args:
         backbone: A timm model.
         tensors: Tensors by name. The names may have a prefix (see WRAPPERS).
-        place: Location of the weights as error messages name it.
-        name: Name of the backbone as error messages name it.
+        location: Name of the file in error messages.
+        name: Name of the backbone in error messages.
         optional: Names of tensors that may be missing or have another shape.
 
     Returns:
@@ -130,16 +130,16 @@ def load_weights(
     missing = [key for key in wanted if key not in found and key not in allowed]
     if missing:
         raise InputError(
-            f"{place}: contains {len(found)} of {len(wanted)} tensors of {name} (first missing: "
+            f"{location}: contains {len(found)} of {len(wanted)} tensors of {name} (first missing: "
             f"{missing[0]} {tuple(wanted[missing[0]].shape)}); use weights of {name}"
         )
     if further := _further(named, backbone, classifier):
         raise InputError(
-            f"{place}: contains {further}, which {name} does not have; use weights of {name}"
+            f"{location}: contains {further}, which {name} does not have; use weights of {name}"
         )
     for key, value in found.items():
         if not value.to(wanted[key].dtype).isfinite().all():
-            raise InputError(f"{place}: {key} has values that are not finite; use other weights")
+            raise InputError(f"{location}: {key} has values that are not finite; use other weights")
     backbone.load_state_dict(found, strict=False)
     return len(found), len(wanted)
 
@@ -181,15 +181,15 @@ def _fitting(tensors: Tensors, wanted: Tensors) -> Tensors:
 
 def _renamed(tensors: Tensors, backbone: nn.Module, wanted: Tensors) -> Iterator[Tensors]:
     """Yield the tensors under different names: as given, without each prefix, renamed by timm."""
-    children = {str(place): name for place, (name, _) in enumerate(backbone.named_children())}
+    children = {str(index): name for index, (name, _) in enumerate(backbone.named_children())}
     for prefix in ["", *_prefixes(tensors)]:
         bare = {key.removeprefix(prefix): tensors[key] for key in tensors if key.startswith(prefix)}
         yield bare
-        by_place = {}  # names of nn.Sequential(*model.children()), as in RadImageNet
+        by_position = {}  # names of nn.Sequential(*model.children()), as in RadImageNet
         for key, value in bare.items():
             first, _, rest = key.partition(".")
-            by_place[f"{children.get(first, first)}.{rest}"] = value
-        yield by_place
+            by_position[f"{children.get(first, first)}.{rest}"] = value
+        yield by_position
         if len(_fitting(bare, wanted)) < len(wanted):
             yield _remapped(bare, backbone)
 

@@ -111,27 +111,27 @@ def _temporary_folder(root: Path) -> Iterator[Path]:
     """
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}-"))
+        folder = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}-"))
     except OSError as error:
         raise InputError(f"data.root={root}: cannot be written ({error.strerror})") from error
     try:
-        with lock(place / LOCK):
-            yield place / CONTENT
+        with lock(folder / LOCK):
+            yield folder / CONTENT
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_leftovers(root: Path) -> None:
     """Remove temporary folders of processes that were killed."""
     with suppress(OSError):
-        for place in root.parent.iterdir():
-            if re.fullmatch(re.escape(f".{root.name}-") + "[a-z0-9_]{8}", place.name):
-                content = {path.name for path in place.iterdir()}
+        for folder in root.parent.iterdir():
+            if re.fullmatch(re.escape(f".{root.name}-") + "[a-z0-9_]{8}", folder.name):
+                content = {path.name for path in folder.iterdir()}
                 if not content or content - {LOCK, CONTENT}:
                     continue  # just created by another process, or not ours
-                with lock(place / LOCK) as handle:
+                with lock(folder / LOCK) as handle:
                     if handle is not None:
-                        shutil.rmtree(place, ignore_errors=True)  # Windows keeps its open lock file
+                        shutil.rmtree(folder, ignore_errors=True)  # Windows keeps the open lock
 
 
 def _write_images(root: Path, cases: int, seed: int, kind: str) -> dict[str, list[Any]]:
