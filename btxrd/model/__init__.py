@@ -1,1 +1,1 @@
-"""From a backbone's name to a classifier, and to a file and back."""
+"""Build classifiers from timm backbones, and save and load them."""

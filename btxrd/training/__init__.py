@@ -1,1 +1,1 @@
-"""Train a classifier."""
+"""Train a classifier: loop, step, loss, schedule, averaging, outlines, compilation."""

@@ -74,8 +74,8 @@ def compile_if_worthwhile(
     the memory once instead of several times. Convolutions are faster in oneDNN. On CUDA, the whole
     network is compiled. The decision is logged.
 
-    The decision depends on the config, the device and the number of cores, but on no measured time:
-    a compiled network rounds differently, so a decision by time could change the results.
+    The decision depends on the config and the machine, but on no measured time. A compiled network
+    rounds differently, so a decision by time could change the results of a repeated run.
 
     Args:
         model: Model on its device; compiled in place.
