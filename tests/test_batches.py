@@ -9,7 +9,7 @@ from btxrd.data.batches import (
     Normalisation,
     TrainingBatches,
     evaluation_batches,
-    one_ahead,
+    prefetch,
 )
 
 PLAIN = Normalisation((0.0,), (1.0,))
@@ -58,14 +58,14 @@ def test_the_next_item_is_computed_while_one_is_used():
         started[item].set()
         return item
 
-    for item in one_ahead(work, range(3)):
+    for item in prefetch(work, range(3)):
         order.append(item)
         assert started[min(item + 1, 2)].wait(10)
     assert order == [0, 1, 2]
 
 
 def test_an_error_in_the_next_item_is_raised_when_it_is_requested():
-    ahead = one_ahead(lambda item: 1 / item, [1, 0])
+    ahead = prefetch(lambda item: 1 / item, [1, 0])
     assert next(ahead) == 1
     with pytest.raises(ZeroDivisionError):
         next(ahead)

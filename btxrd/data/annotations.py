@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from btxrd.data.table import composed
+from btxrd.data.table import normal_form
 from btxrd.errors import InputError
 from btxrd.runtime.reading import files_below, read_bytes, readable
 
@@ -66,7 +66,7 @@ def find_outlines(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     files: dict[str, Path] = {}
     doubles: dict[str, str] = {}
     for path in sorted(files_below(root / "Annotations", ".json")):
-        stem = composed(path.stem)
+        stem = normal_form(path.stem)
         known = files.setdefault(stem, path)
         if known is not path and read_bytes(known) != read_bytes(path):
             doubles[stem] = f"{path}: differs from {known}; keep one of them"
@@ -100,7 +100,7 @@ def read_outline(path: Path) -> Outline:
         )
     stem = None
     if isinstance(image, str) and image:
-        stem = composed(Path(re.split(r"[/\\]", image)[-1]).stem)
+        stem = normal_form(Path(re.split(r"[/\\]", image)[-1]).stem)
     return Outline(width, height, polygons, stem, frozenset(labels) - {""})
 
 

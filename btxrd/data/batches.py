@@ -132,7 +132,7 @@ class TrainingBatches:
             draws = self._augmentation.draw(self.batch_size, int(state[0]))
             return draws, *self._read(chosen_of[batch])
 
-        for drawn, labels, grey, masks, dimmed in one_ahead(read, range(first, self.batches)):
+        for drawn, labels, grey, masks, dimmed in prefetch(read, range(first, self.batches)):
             draws = drawn.to(self._device)
             planes = self._to_device(grey)[:, None].float() / 255
             lesions = None if masks is None else self._to_device(masks)[:, None]
@@ -177,7 +177,7 @@ class TrainingBatches:
         return tensor.to(self._device, non_blocking=self._device.type == "cuda")
 
 
-def one_ahead(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+def prefetch(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
     """Yield `work(item)` for each item, and compute the next result in a thread meanwhile."""
     with ThreadPoolExecutor(1) as pool:
         coming = None
@@ -222,5 +222,5 @@ def evaluation_batches(
     if batch_size is None:
         batch_size = min(64, max(1, round(64 * (224 / pixels.shape[1]) ** 2)))
     chunks = [np.asarray(rows[n : n + batch_size]) for n in range(0, len(rows), batch_size)]
-    for grey in one_ahead(lambda chunk: torch.from_numpy(pixels[chunk]), chunks):
+    for grey in prefetch(lambda chunk: torch.from_numpy(pixels[chunk]), chunks):
         yield normalisation(grey.to(device)[:, None].float() / 255)

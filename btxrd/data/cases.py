@@ -16,7 +16,7 @@ from btxrd.data.constants import (
     SUFFIXES,
     VIEWS,
 )
-from btxrd.data.table import SHOWN, composed, find_table, read_table
+from btxrd.data.table import SHOWN, find_table, normal_form, read_table
 from btxrd.errors import InputError, printable
 from btxrd.runtime.reading import readable
 
@@ -37,8 +37,8 @@ def load_cases(root: Path) -> pd.DataFrame:
 
     Returns:
         One row per case, in the natural order of the ids, with the columns of the table and three
-        more: `stem` (the id without its suffix, in normal form, see `composed`), `label` (0, 1 or
-        2, an index of CLASSES) and `path` (of the image).
+        more: `stem` (the id without its suffix, see `normal_form`), `label` (0, 1 or 2, an index of
+        CLASSES) and `path` (of the image).
 
     Raises:
         InputError: If a folder, a file or a column is missing, or if a row has an error (see
@@ -158,7 +158,7 @@ def find_images(root: Path) -> tuple[dict[str, Path], dict[str, str]]:
     doubles: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith((".", "~")):
-            stem = composed(path.stem)
+            stem = normal_form(path.stem)
             known = by_stem.setdefault(stem, path)
             if known is not path:
                 doubles[stem] = f"{path}: {known.name} has the same id; keep one of them"

@@ -46,7 +46,7 @@ class Dataset:
 
     @property
     def labels(self) -> npt.NDArray[np.intp]:
-        """(n,) labels."""
+        """Labels of all cases, (n,) int64."""
         return self.cases["label"].to_numpy(np.intp)
 
     @property

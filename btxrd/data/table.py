@@ -106,10 +106,10 @@ def other_columns(table: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 def stems_of(names: pd.Series) -> pd.Series:
     """Return names of images without the suffix of an image file, in normal form."""
-    return names.str.replace(r"\.(jpe?g|png)$", "", case=False, regex=True).map(composed)
+    return names.str.replace(r"\.(jpe?g|png)$", "", case=False, regex=True).map(normal_form)
 
 
-def composed(name: str) -> str:
+def normal_form(name: str) -> str:
     """Return a name in Unicode normal form C.
 
     Some file systems store a letter and its accent as two characters.
