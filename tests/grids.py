@@ -53,7 +53,7 @@ class Model:
         unseen: The same distance at unseen centers.
         backbone: Value of `model.backbone`.
         annotations: Value of `annotations`.
-        looks: Probability that the peak of a map is on the lesion.
+        on_lesion: Probability that the peak of a map is on the lesion.
         constant: Class that is predicted for every case; None for a working model.
         lr: Value of `training.lr`.
         dropout: Value of `model.dropout`, which can distinguish settings that are equal otherwise.
@@ -64,7 +64,7 @@ class Model:
     unseen: float = 0.6
     backbone: str = "efficientnet_b0"
     annotations: str = "none"
-    looks: float = 0.3
+    on_lesion: float = 0.3
     constant: int | None = None
     lr: float = 3e-4
     dropout: float = 0.2
@@ -207,7 +207,7 @@ def write_files(run_dir, grid, model, split, seed, table):
     write_sidecar(run_dir, model, split)
     test = rows[rows["partition"] == "test"].reset_index(drop=True)
     write_variants(run_dir, test, rng, distance.mean())
-    write_maps(run_dir, test, rng, model.looks)
+    write_maps(run_dir, test, rng, model.on_lesion)
 
 
 def write_sidecar(run_dir, model, split):
@@ -234,11 +234,11 @@ def write_variants(run_dir, test, rng, distance):
     write_table(run_dir, SHORTCUTS, pd.concat(parts), NAMES.names)
 
 
-def write_maps(run_dir, test, rng, looks):
+def write_maps(run_dir, test, rng, on_lesion):
     tumours = test[test["label"] != "normal"].reset_index(drop=True)
     probs = tumours[[PROBABILITY.format(name) for name in NAMES.names]].to_numpy()
     share = np.random.default_rng(5).lognormal(-4, 1, len(tumours)).clip(0.001, 0.3)
-    hit = rng.random(len(tumours)) < looks
+    hit = rng.random(len(tumours)) < on_lesion
     rows = tumours.assign(
         predicted=[NAMES.names[k] for k in probs.argmax(axis=1)], map="ok", lesion_share=share,
         peak_inside=hit.astype(float), energy_inside=(share * 3).clip(0, 1), iou=0.2 * hit,
