@@ -45,7 +45,7 @@ def test_validation_is_read_from_rows_of_predictions():
 @pytest.mark.parametrize("partition", ["train", "test", None])
 def test_validation_takes_no_case_that_is_not_val(partition):
     table = table_of(*calibrated(9), ["val"] * 8 + [partition])
-    with pytest.raises(ValueError, match="val cases alone"):
+    with pytest.raises(ValueError, match="only val cases"):
         Validation.of(table, CLASSES)
 
 

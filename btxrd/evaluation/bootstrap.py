@@ -28,12 +28,12 @@ def bootstrap_weights(groups: Groups, resamples: int = RESAMPLES, seed: int = SE
     """Draw groups with replacement.
 
     Args:
-        groups: (n,) names; cases of one group are drawn together.
-        resamples: Number of rows.
-        seed: Seed of the draw.
+        groups: (n,) name of the group of each case; cases of one group are drawn together.
+        resamples: Number of resamples.
+        seed: Seed of the random draws.
 
     Returns:
-        (resamples, n): how often each case is in each resample.
+        (resamples, n) float64: number of times that each case is in each resample.
     """
     names, group = np.unique(groups, return_inverse=True)
     return _drawn(len(names), resamples, seed)[:, group].astype(float)
@@ -41,16 +41,23 @@ def bootstrap_weights(groups: Groups, resamples: int = RESAMPLES, seed: int = SE
 
 @lru_cache(maxsize=8)
 def _drawn(names: int, resamples: int, seed: int) -> npt.NDArray[np.int64]:
-    """Return how often each name is drawn; the draw depends on their number alone."""
+    """Return the number of times that each of `names` groups is drawn: (resamples, names)."""
     draw = np.random.default_rng(seed)
     return draw.multinomial(names, np.full(names, 1 / names), size=resamples)
 
 
 def interval(value: float, resampled: Floats) -> tuple[float | None, float | None]:
-    """Percentile interval (Efron and Tibshirani 1993), over the resamples that have a value.
+    """Return the percentile interval of a metric (Efron and Tibshirani 1993).
 
-    It is widened to hold `value`: the calibration error is larger in nearly every resample than in
-    the sample, so its plain percentiles can miss it.
+    The interval is widened to include `value`: the calibration error is larger in nearly every
+    resample than in the sample, so its percentiles can exclude its value.
+
+    Args:
+        value: The metric.
+        resampled: (resamples,) the metric in each resample; NaN if it is undefined there.
+
+    Returns:
+        Both ends; None if no resample has a value.
     """
     known = resampled[~np.isnan(resampled)]
     if not len(known):
@@ -60,14 +67,14 @@ def interval(value: float, resampled: Floats) -> tuple[float | None, float | Non
 
 
 def estimate(values: Floats, units: int = 0) -> Estimate:
-    """Return a metric with its confidence interval; `UNDEFINED` if it has no value.
+    """Return a metric with its 95% confidence interval; `UNDEFINED` if it has no value.
 
-    A proportion of 0 of n or of n of n is the same in every resample, which would claim certainty.
-    Its interval is that of Clopper and Pearson (1934), with groups as units.
+    A proportion of 0 or 1 is the same in every resample, so its percentile interval would have no
+    width. Its interval is that of Clopper and Pearson (1934), with groups as units.
 
     Args:
-        values: (1 + resamples,), the metric itself first.
-        units: Number of groups that a proportion is a share of; 0 for another metric.
+        values: (1 + resamples,) the metric of the sample, then that of each resample.
+        units: Number of groups in the denominator of a proportion; 0 for another metric.
     """
     value = float(values[0])
     if np.isnan(value):
@@ -80,25 +87,30 @@ def estimate(values: Floats, units: int = 0) -> Estimate:
 
 
 def units_of(groups: Groups, among: Sequence[Flags]) -> int:
-    """Return the number of groups of some cases, or the smallest one of several sets of cases."""
+    """Return the smallest number of groups in several sets of cases.
+
+    Args:
+        groups: (n,) name of the group of each case.
+        among: (n,) flags of each set of cases.
+    """
     return min((len(np.unique(groups[flags])) for flags in among), default=0)
 
 
 def with_sample(weights: Floats) -> Floats:
-    """Put the sample itself, each case once, before its resamples; see `estimate`."""
+    """Return weights (1 + resamples, n) with a first row of ones, which is the sample itself."""
     return np.vstack([np.ones(weights.shape[1]), weights])
 
 
 def partition_metrics(
     labels: Labels, probs: Floats, groups: Groups, centers: Labels, names: ClassNames
 ) -> PartitionMetrics:
-    """Compute every metric of one partition with its confidence interval.
+    """Compute every metric of one partition with its 95% confidence interval.
 
     Args:
-        labels: (n,) in 0..k-1.
-        probs: (n, k), rows sum to 1.
-        groups: (n,) names of the units that are resampled.
-        centers: (n,).
+        labels: (n,) labels in 0..k-1.
+        probs: (n, k) probabilities; rows sum to 1.
+        groups: (n,) name of the group of each case; groups are resampled.
+        centers: (n,) number of the center of each case.
         names: Names of the k classes.
     """
     weights = bootstrap_weights(groups)

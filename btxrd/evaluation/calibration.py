@@ -1,4 +1,4 @@
-"""Calibration of the probabilities of a run, and its operating point."""
+"""Compute and judge the calibration of the probabilities of a run, and its operating point."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -44,7 +44,7 @@ from btxrd.evaluation.selection import (
 )
 from btxrd.pages import percent
 
-NORMAL_95 = 1.96
+NORMAL_95 = 1.96  # standard normal quantile of a two-sided 95% interval
 USABLE = 0.5  # sensitivity; a threshold is unusable if the whole interval is below it
 PointVerdict = Literal["unusable", "below", "not_shown", "reached", "not_known"]
 
@@ -68,24 +68,13 @@ def judged(point: OperatingPoint) -> PointVerdict:
 
 
 def loses_focus(predicted_background: Estimate, point: OperatingPoint) -> bool:
-    """Return whether significantly more of the focus class is predicted as background than allowed.
-
-    Args:
-        predicted_background: Share of the focus class that is predicted as background.
-        point: Operating point, whose target sensitivity allows a share of 1 - target to be missed.
-    """
+    """Return whether the share predicted as background is above the allowed one, 1 - target."""
     low = predicted_background.low
     return low is not None and low > 1 - point.val_sensitivity_asked
 
 
 def share(found: Estimate, *, against: float | None = None, interval: str = "") -> str:
-    """Format a share with its 95% confidence interval, such as "4% (1% to 13%)".
-
-    Args:
-        found: The share; "not known" if it has no value.
-        against: Share that the sentence compares it with.
-        interval: Text before the ends of the interval, such as "95% CI ".
-    """
+    """Format a share with its 95% interval, such as "4% (1% to 13%)"; see `percent`."""
     if found.value is None:
         return "not known"
     text = percent(found.value, against=against)
@@ -108,12 +97,7 @@ def of_unusable(point: OperatingPoint, focus: str) -> str:
 def of_missed(found: Estimate, support: Count, names: ClassNames) -> str:
     """Return a sentence on the cases of the focus class that are predicted as background.
 
-    If none or all of them are, the interval is that of Clopper and Pearson, with one decimal.
-
-    Args:
-        found: Share of the cases of the focus class.
-        support: Number of these cases, as a mean over the seeds.
-        names: Names of the classes.
+    `found` is their share of the `support` cases of the class, as means over the seeds.
     """
     if found.value is None:
         return f"No test image is {names.focus}."
@@ -128,7 +112,7 @@ def of_missed(found: Estimate, support: Count, names: ClassNames) -> str:
 def _ends(value: float, low: float | None, high: float | None) -> str:
     if (
         low is None or high is None or low == high
-    ):  # of a file that was written before such intervals were computed
+    ):  # older files have an interval without width for proportions of 0 and 1
         return ""
     if value not in (0, 1):
         return f" (95% CI {percent(low)} to {percent(high)})"
@@ -147,10 +131,10 @@ def calibrate(
     """Choose a temperature and an operating point on val, and compute their metrics on test.
 
     Args:
-        val: Val cases of the run.
+        val: Validation cases of the run.
         labels: (n,) labels of the test cases.
         probs: (n, k) probabilities of the test cases.
-        groups: (n,) names of the units that are resampled.
+        groups: (n,) name of the group of each test case; groups are resampled.
         centers: (n,) centers of the test cases.
         names: Names of the k classes.
     """
@@ -237,19 +221,20 @@ def _at(
 
 
 def calibration_slope(labels: Labels, by_seed: Sequence[Floats], groups: Groups) -> Estimate:
-    """Fit the slope of the log probabilities: 1 if calibrated, below 1 if too confident.
+    """Fit the calibration slope: 1 if the probabilities are calibrated, below 1 if too confident.
 
-    It is the power of the probabilities with the highest likelihood (Cox 1958, for several
-    classes). The interval has a variance that is robust to groups (Liang and Zeger 1986), on the
-    scale of its logarithm.
+    The slope is the power of the probabilities with the highest likelihood (Cox 1958, generalised
+    to several classes). The interval is computed on the log scale, from a variance that is robust
+    to correlation within groups (Liang and Zeger 1986).
 
     Args:
         labels: (n,) labels of the test cases.
-        by_seed: (n, k) calibrated probabilities of each seed; the slope is the mean of theirs.
-        groups: (n,) names of the units.
+        by_seed: (n, k) calibrated probabilities of each seed.
+        groups: (n,) name of the group of each case.
 
     Returns:
-        `UNDEFINED` if a model has no finite slope, such as one that is always right.
+        The mean of the slopes of the seeds, with its interval. It is `UNDEFINED` if a seed has no
+        finite slope, for example because its predictions are perfect.
     """
     slopes, influences = [], []
     for probs in by_seed:

@@ -26,9 +26,9 @@ from btxrd.model.classifier import BTXRDClassifier
 from btxrd.runtime.files import atomic_write
 
 FILM, MAP = 260, 52  # pixels along each side of the pictures of the gallery
-MOST = 12  # images of an outcome in the gallery
-OPACITY = 150  # of the highest place of a map, of 255
-ELSEWHERE = -100.0  # confidence of a case that is not of an outcome, below all sums of others
+MOST = 12  # largest number of images of an outcome in the gallery
+OPACITY = 150  # of 255, at the maximum of a map
+ELSEWHERE = -100.0  # score of a case without the outcome, below every sum of confidences
 
 
 def draw_examples(
@@ -46,7 +46,7 @@ def draw_examples(
         model: Model in evaluation mode.
         dataset: Data of the run.
         test: Test cases, with `label`, `predicted` and `confidence`.
-        own: Lesion maps of the model by row; empty if it has none.
+        own: Lesion maps (h, w) of the model by row; empty if the model has none.
         names: Class names.
     """
     examples, size = choose_examples(test, names), dataset.pixels.shape[1]
@@ -66,16 +66,17 @@ def draw_examples(
 def choose_examples(test: pd.DataFrame, names: ClassNames) -> dict[str, int]:
     """Choose a confident true positive, false negative and false positive of each class.
 
-    A miss of one class is a false alarm of another. Different outcomes show different cases as
-    long as there are enough of them, with the highest confidences that this allows; those of the
-    focus class count twice. If there are not enough, an outcome shows its most confident case.
+    A false negative of one class is a false positive of another. As far as possible, different
+    outcomes show different cases: the assignment has the highest sum of confidences, in which those
+    of the focus class count twice (`scipy.optimize.linear_sum_assignment`). An outcome for which no
+    case is left shows its most confident case.
 
     Args:
         test: Test cases, with `label`, `predicted` and `confidence`.
         names: Class names.
 
     Returns:
-        Row of `test` by `CLASS_OUTCOME`; an outcome without a case is left out.
+        Label of a row of `test`, by `CLASS_OUTCOME`. Outcomes without a case are left out.
     """
     confidence = test["confidence"].to_numpy(float)
     outcomes = {key: flags for key, flags in _outcomes(test, names).items() if flags.any()}
@@ -106,14 +107,16 @@ def draw_gallery(
     probs: Floats,
     names: ClassNames,
 ) -> None:
-    """Write gallery.json and its pictures: the most confident cases of each outcome of the focus.
+    """Write gallery.json and its pictures: the most confident cases of each outcome.
+
+    The outcomes are the false negatives, false positives and true positives of the focus class.
 
     Args:
         run_dir: Folder of the run.
         model: Model in evaluation mode.
         dataset: Data of the run.
         test: Test cases, with `label`, `predicted` and `confidence`.
-        probs: (n, k) of the test cases.
+        probs: (n, k) probabilities of the test cases.
         names: Class names.
     """
     focus = names.focus_label
@@ -160,7 +163,7 @@ def _film(pixels: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def _overlay(heat: Map) -> Image.Image:
-    """Return a small picture of a map, the more opaque the higher the map."""
+    """Return a small RGBA picture of a map, with an opacity that increases with the map."""
     small = np.clip(cv2.resize(heat, (MAP, MAP), interpolation=cv2.INTER_AREA), 0, 1)
     colours = cv2.applyColorMap((255 * small).astype(np.uint8), cv2.COLORMAP_INFERNO)
     opacity = (OPACITY * np.clip(2 * small - 0.4, 0, 1)).astype(np.uint8)
@@ -168,7 +171,7 @@ def _overlay(heat: Map) -> Image.Image:
 
 
 def _outlines(mask: npt.NDArray[np.uint8] | None) -> tuple[Outline, ...]:
-    """Return the outlines of a mask (S, S) as polygons."""
+    """Return the outlines of a mask (S, S) as polygons, in shares of the width and the height."""
     if mask is None:
         return ()
     found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

@@ -1,4 +1,4 @@
-"""Grad-CAM and lesion maps of images, and how well each map is placed on its lesion."""
+"""Compute Grad-CAM and lesion maps of images, and score their localisation of lesions."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,12 +21,15 @@ from btxrd.model.classifier import BTXRDClassifier
 
 Map = npt.NDArray[np.float32]
 Masks = list[npt.NDArray[np.uint8]]
-FLAT = 0.9  # share of the image above half of the peak; a flatter map points nowhere
-SMALL = 64  # pixels along each side, at which maps are compared with lesions of other images
+FLAT = 0.9  # a map is saturated if a larger share of it is above half of its maximum
+SMALL = 64  # pixels along each side of maps that are compared with lesions of other images
 
 
 class _RawGradCAM(GradCAM):  # type: ignore[misc]
-    """Keeps the unscaled map: grad-cam subtracts the minimum, which makes a flat map empty."""
+    """Grad-CAM that stores the unscaled map.
+
+    The grad-cam package subtracts the minimum of a map, so a flat map would become empty.
+    """
 
     def get_cam_image(self, *args: Any, **kwargs: Any) -> npt.NDArray[np.float32]:
         self.raw = np.asarray(super().get_cam_image(*args, **kwargs), np.float32)
@@ -39,22 +42,22 @@ def gradcam_maps(
     rows: npt.NDArray[np.intp],
     targets: npt.NDArray[np.intp],
 ) -> Iterator[Map]:
-    """Compute the evidence for a class in each image (Selvaraju et al. 2017), one at a time.
+    """Compute the Grad-CAM map of a class for each image, one at a time (Selvaraju et al. 2017).
 
-    If the model also predicts from the mirror image, the map is the mean of both.
+    With test-time augmentation, the map is the mean over the image and its mirror image.
 
     Args:
         model: Model in evaluation mode.
         pixels: (n, S, S) uint8, all images.
         rows: Rows of the images to map.
-        targets: Label of the class to map in each of them.
+        targets: (len(rows),) label of the class to map in each of them.
 
     Yields:
-        (S, S) float32 in [0, 1], divided by the largest value of the map; all 0 if there is no
-        evidence for the class.
+        (S, S) float32 in [0, 1], scaled by the largest value of the map. A map without a positive
+        value is all 0.
 
     Raises:
-        InputError: If the layer does not give a map.
+        InputError: If the Grad-CAM layer has no output with height and width.
     """
     layer = model.gradcam_target_layer
     remaining = (ClassifierOutputTarget(int(target)) for target in targets)
@@ -81,7 +84,7 @@ def gradcam_maps(
 
 @contextmanager
 def _graph_from(layer: nn.Module, model: nn.Module) -> Iterator[None]:
-    """Propagate gradients back to the output of `layer` only, which is all that a map needs."""
+    """Limit backpropagation to the part of the model after `layer`, which suffices for a map."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     hook = layer.register_forward_hook(
         lambda _, __, output: output.detach().requires_grad_().clone()
@@ -100,12 +103,15 @@ def _graph_from(layer: nn.Module, model: nn.Module) -> Iterator[None]:
 def lesion_maps(
     model: BTXRDClassifier, pixels: Pixels, rows: npt.NDArray[np.intp]
 ) -> Iterator[Map]:
-    """Predict the lesion in each image, one at a time: probabilities (h, w) float32.
+    """Predict the lesion map of each image, one at a time.
 
     Args:
         model: Model in evaluation mode, with a lesion head.
         pixels: (n, S, S) uint8, all images.
         rows: Rows of the images to map.
+
+    Yields:
+        (h, w) float32 probability of the lesion at each spatial location.
     """
     for images in evaluation_batches(pixels, rows, model.normalisation, device=model.device):
         logits = [model(view, with_lesions=True)[1] for view in views(model, images)]
@@ -115,7 +121,7 @@ def lesion_maps(
 
 
 def _mean_of_views(maps: list[Map]) -> Map:
-    """Average the maps (B, h, w) of `views`, after mirroring that of the mirror image back."""
+    """Return the mean of the maps (B, h, w) of `views`; those of mirror images are flipped back."""
     mean: Map = np.mean([maps[0], *(mirrored[..., ::-1] for mirrored in maps[1:])], axis=0)
     return mean
 
@@ -126,25 +132,26 @@ def _scaled(raw: Map, size: int) -> Map:
 
 
 def kind_of(heat: Map) -> str:
-    """Return whether a map (S, S) points somewhere: OK, EMPTY or SATURATED."""
+    """Return whether a map (S, S) is OK, EMPTY (without a positive value) or SATURATED."""
     if heat.max() <= 0:
         return EMPTY
     return SATURATED if (heat > heat.max() / 2).mean() > FLAT else OK
 
 
 def score_maps(maps: Iterable[Map], masks: Masks) -> pd.DataFrame:
-    """Score how well each map is placed on its lesion.
+    """Compute the localisation scores of maps.
 
     Args:
-        maps: n maps (S, S), not negative; taken one at a time.
+        maps: n maps (S, S) without negative values; they are consumed one at a time.
         masks: n masks (S, S), 1 on the lesion.
 
     Returns:
-        One row per map, empty scores if it is not OK. `map`: see `kind_of`. `lesion_share`: share
-        of the image. `peak_inside`: whether the maximum is on the lesion, the pointing game (Zhang
-        et al. 2018). `energy_inside`: share of the map's sum on the lesion (Wang et al. 2020).
-        `iou`: of the lesion and the highest part of the map with the lesion's area. The chance
-        level is `lesion_share` for the first two and `iou_by_chance` for the third.
+        One row per map, with NaN scores if the map is not OK. `map`: see `kind_of`.
+        `lesion_share`: share of the image that the lesion covers. `peak_inside`: whether the
+        maximum is on the lesion, as in the pointing game (Zhang et al. 2018). `energy_inside`:
+        share of the sum of the map that is on the lesion (Wang et al. 2020). `iou`: intersection
+        over union of the lesion and the highest part of the map with the same area. The chance
+        level is `lesion_share` for the first two scores and `iou_by_chance` for the third.
         `..._of_others`: mean score of the OK maps of other images on this lesion.
     """
     kinds, scores, small = [], [], []
@@ -176,7 +183,7 @@ def _score(heat: Map, lesion: npt.NDArray[np.bool_]) -> tuple[float, ...]:
 def _of_others(
     small: npt.NDArray[np.float32], masks: Masks, usable: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """Compute (n, 3) mean `SCORES` of the usable maps (n, SMALL^2) of others on each lesion."""
+    """Compute the mean `SCORES` (n, 3) of the usable maps of other images on each lesion."""
     found = np.full((len(small), 3), np.nan)
     for row, mask in enumerate(masks):
         lesion = cv2.resize(mask.astype(np.float32), (SMALL, SMALL), interpolation=cv2.INTER_AREA)
@@ -188,7 +195,12 @@ def _of_others(
 def _mean_score(
     heat: npt.NDArray[np.float32], lesion: npt.NDArray[np.float32]
 ) -> tuple[float, ...]:
-    """Compute mean `SCORES` of maps (n, pixels) on one lesion, given as a share of each pixel."""
+    """Compute the mean `SCORES` of maps (n, pixels) on one lesion.
+
+    Args:
+        heat: (n, pixels) values of the maps.
+        lesion: (pixels,) share of each pixel that the lesion covers.
+    """
     if not len(heat):
         return (np.nan,) * 3
     area = max(1, round(float(lesion.sum())))

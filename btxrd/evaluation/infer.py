@@ -1,4 +1,4 @@
-"""Inference: a trained model and images to the CSV files that every metric is computed from."""
+"""Inference: from a trained model and images to the CSV files that metrics are computed from."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,14 +36,17 @@ Rows = npt.NDArray[np.intp]
 
 
 def infer(model: BTXRDClassifier, dataset: Dataset, run_dir: Path) -> None:
-    """Write predictions.csv, shortcuts.csv and the maps of the test images.
+    """Write predictions.csv, shortcuts.csv, and the maps and pictures of the test images.
 
-    If val is test, each case is listed once, as test.
+    If val and test are the same cases, each case is listed once, as test.
 
     Args:
         model: Model with the weights of the best epoch, in evaluation mode.
         dataset: Data of the run.
         run_dir: Folder of the run.
+
+    Raises:
+        InputError: If the Grad-CAM layer does not give a map.
     """
     names = dataset.class_names
     tables = []
@@ -52,7 +55,7 @@ def infer(model: BTXRDClassifier, dataset: Dataset, run_dir: Path) -> None:
         probs = predict(model, dataset.pixels, rows)
         tables.append(_rows_of(dataset, rows, probs, names))
     write_table(run_dir, PREDICTIONS, pd.concat(tables), names.names)
-    probs = probs.round(PREDICTIONS.decimals or 0)  # as stored: a tie there is a tie here
+    probs = probs.round(PREDICTIONS.decimals or 0)  # as in the file, so that ties are the same
     _write_shortcuts(run_dir, model, dataset, probs, names)
     _write_maps(run_dir, model, dataset, probs, names)
 
@@ -67,7 +70,7 @@ def _rows_of(dataset: Dataset, rows: Rows, probs: Floats, names: ClassNames) -> 
 def _write_shortcuts(
     run_dir: Path, model: BTXRDClassifier, dataset: Dataset, probs: Floats, names: ClassNames
 ) -> None:
-    """Write one row per variant and test case that can be masked."""
+    """Write shortcuts.csv: one row per variant and test case that can be masked."""
     test = dataset.rows("test")
     chosen = can_be_masked(dataset, test, names.background_label)
     rows = test[chosen]
@@ -83,10 +86,10 @@ def _write_shortcuts(
 def _write_maps(
     run_dir: Path, model: BTXRDClassifier, dataset: Dataset, probs: Floats, names: ClassNames
 ) -> None:
-    """Write gradcam.csv, gradcam/ and gallery/; with a lesion head also its lesion maps.
+    """Write gradcam.csv, gradcam/ and gallery/, and with a lesion head also the lesion maps.
 
-    The tables have one row per test tumour with an outline. Grad-CAM is of its true class there,
-    and of the predicted class in the pictures.
+    The tables have one row per test tumour with an outline. Grad-CAM in the tables is that of the
+    true class; Grad-CAM in the pictures is that of the predicted class.
     """
     rows, size = dataset.rows("test"), dataset.pixels.shape[1]
     masks = dataset.masks(rows)

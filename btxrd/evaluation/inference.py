@@ -1,6 +1,6 @@
-"""Predict class probabilities: from images, from masked images, and from the table alone.
+"""Predict class probabilities from images, from masked images, and without pixels.
 
-The latter two reveal shortcuts.
+The predictions on masked images and those without pixels help to find shortcuts.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ from btxrd.data.groups import comparable
 from btxrd.evaluation.formulas import Floats
 from btxrd.model.classifier import BTXRDClassifier
 
-BORDER = 0.15  # of the image, along each side: letters, markers and frames are there
-MARGIN = 0.02  # of the image, by which the mask of a lesion exceeds its outline
-RING = 0.06  # of the image, around the mask, whose mean fills it
-CHUNK = 256  # images that are masked at a time
+BORDER = 0.15  # share of each side of the image; the border has letters, markers and frames
+MARGIN = 0.02  # share of the side of the image, by which a mask exceeds the outline
+RING = 0.06  # share of the side of the image; width of the ring whose mean fills the mask
+CHUNK = 256  # number of images that are masked at a time
 WITHOUT_PIXELS = {  # columns that each baseline without pixel input uses
     "center_and_size": ("center", "width", "height"),
     "table": ("center", "width", "height", "age", "gender", *SITES, *REGIONS, *VIEWS),
@@ -35,10 +35,10 @@ Mask = npt.NDArray[np.uint8]
 
 @torch.inference_mode()
 def predict(model: BTXRDClassifier, pixels: Pixels, rows: Rows) -> Floats:
-    """Predict each of some images once, in float32; see `views` for test-time augmentation.
+    """Predict the class probabilities of images in float32; see `views` for augmentation.
 
     Args:
-        model: Model, left in the mode that it was in.
+        model: Model; its training or evaluation mode is restored afterwards.
         pixels: (n, S, S) uint8, all images.
         rows: Rows of the images to predict.
 
@@ -58,12 +58,12 @@ def predict(model: BTXRDClassifier, pixels: Pixels, rows: Rows) -> Floats:
 
 
 def views(model: BTXRDClassifier, images: Tensor) -> list[Tensor]:
-    """Return a batch, and with test-time augmentation its mirror images."""
+    """Return a batch (B, C, H, W), and with test-time augmentation also its mirror images."""
     return [images, images.flip(3)] if model.test_flip else [images]
 
 
 def mask_lesion(image: Pixels, region: Mask) -> Pixels:
-    """Fill the region and a margin with the mean of their surroundings."""
+    """Fill the region and a margin with the mean of the ring around them."""
     covered = _grown(region, MARGIN)
     ring = (_grown(covered, RING) > 0) & (covered == 0)
     fill = image[ring].mean() if ring.any() else image.mean()
@@ -76,7 +76,7 @@ def mask_all_but_lesion(image: Pixels, region: Mask) -> Pixels:
 
 
 def mask_border(image: Pixels, region: Mask) -> Pixels:
-    """Black out a frame, except where the region and a margin reach into it."""
+    """Black out the border, except for the region and a margin."""
     size = len(image)
     edge = round(BORDER * size)
     inner = np.zeros_like(image)
@@ -98,16 +98,19 @@ def _grown(region: Mask, by: float) -> Mask:
 
 
 def can_be_masked(dataset: Dataset, rows: Rows, background: int | None) -> npt.NDArray[np.bool_]:
-    """Return (n,) whether an image has an outline, or is of the background class."""
+    """Return (n,) whether each image has an outline or is of the background class."""
     outlined = dataset.cases["stem"].iloc[rows].isin(list(dataset.lesions)).to_numpy(bool)
     return np.asarray(outlined | (dataset.labels[rows] == background))
 
 
 def regions(dataset: Dataset, rows: Rows) -> list[Mask] | None:
-    """Return a region (S, S) for each image: its own lesion, or one borrowed from another image.
+    """Return a region (S, S) for each image: its own lesion, or the lesion of another image.
 
-    Images of the background class are masked too, so that a mask does not reveal a tumour. Its size
-    and place still may, to a small degree. None if no image has a lesion to lend.
+    Images of the background class are masked too, so that the presence of a mask does not reveal a
+    tumour. Its size and location may still reveal it to a small degree.
+
+    Returns:
+        One mask per image; None if no image has a lesion.
     """
     own = dataset.masks(rows)
     if not own:
@@ -118,7 +121,11 @@ def regions(dataset: Dataset, rows: Rows) -> list[Mask] | None:
 
 
 def predict_masked(model: BTXRDClassifier, dataset: Dataset, rows: Rows) -> dict[str, Floats]:
-    """Predict images under each variant of MASKED: (n, k); empty if there are no lesions."""
+    """Predict images under each variant of `MASKED`.
+
+    Returns:
+        (n, k) probabilities by variant; empty if no image has a lesion.
+    """
     found: dict[str, Floats] = {}
     areas = regions(dataset, rows)
     if areas is None:
@@ -134,10 +141,20 @@ def predict_masked(model: BTXRDClassifier, dataset: Dataset, rows: Rows) -> dict
 
 
 def predict_without_pixels(dataset: Dataset, rows: Rows, classes: int) -> dict[str, Floats]:
-    """Predict (n, k) by gradient-boosted trees on columns of the table, fitted on train.
+    """Predict with gradient-boosted trees on columns of the table, fitted on train.
 
-    `table` uses neither the label nor the subtypes, which imply it. Sites are empty for all cases
-    of the background class in BTXRD, so this baseline shows how much the table reveals.
+    The columns include the width and height of the image, but neither the label nor the subtypes,
+    which imply it. In BTXRD, the sites are empty for all cases of the background class, so the
+    baseline `table` shows how much the table reveals.
+
+    Args:
+        dataset: Data of the run.
+        rows: Rows of the n cases to predict.
+        classes: Number k of classes.
+
+    Returns:
+        (n, k) probabilities by baseline. Without a usable column, they are the class frequencies in
+        train.
     """
     train = dataset.rows("train")
     labels = dataset.labels[train]
@@ -149,7 +166,7 @@ def predict_without_pixels(dataset: Dataset, rows: Rows, classes: int) -> dict[s
         probs = np.tile(np.bincount(labels, minlength=classes) / len(labels), (len(rows), 1))
         if table.shape[1] > 0 and len(np.unique(labels)) > 1:
             model = HistGradientBoostingClassifier(random_state=0, early_stopping=False)
-            with threadpool_limits(1):  # more threads make so small a fit slower
+            with threadpool_limits(1):  # more threads would slow down such a small fit
                 model.fit(table.iloc[train], labels)
                 probs[:, model.classes_] = model.predict_proba(table.iloc[rows])
         found[name] = probs
@@ -157,7 +174,7 @@ def predict_without_pixels(dataset: Dataset, rows: Rows, classes: int) -> dict[s
 
 
 def _as_numbers(column: pd.Series, train: Rows) -> pd.Series:
-    """Convert to numbers if train has numbers, else to codes; missing values become NaN."""
+    """Return a column as numbers if train has numbers, otherwise as codes; NaN if missing."""
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     if numbers.iloc[train].notna().any():
         return numbers

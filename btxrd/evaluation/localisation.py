@@ -1,4 +1,4 @@
-"""How well maps are placed on lesions, from the rows of gradcam.csv or lesion_maps.csv."""
+"""Summarise localisation scores, from the rows of gradcam.csv or lesion_maps.csv."""
 
 import pandas as pd
 
@@ -7,7 +7,7 @@ from btxrd.artifacts.metrics import Localisation, MapCounts, MapScore
 from btxrd.evaluation.bootstrap import bootstrap_weights, estimate, with_sample
 from btxrd.evaluation.formulas import Floats, mean
 
-OK, EMPTY, SATURATED = "ok", "empty", "saturated"  # kinds of a map
+OK, EMPTY, SATURATED = "ok", "empty", "saturated"  # kinds of maps
 SCORES = ("peak_inside", "energy_inside", "iou")
 BY_CHANCE = {  # column with the chance level of a score
     "peak_inside": "lesion_share",
@@ -19,7 +19,7 @@ SIZES = {  # subsets of the lesions by their share of the image
     "lesion 1% to 5%": (0.01, 0.05),
     "lesion over 5%": (0.05, 2),
 }
-OF_OTHERS = {name: f"{name}_of_others" for name in SCORES}  # column for the maps of other images
+OF_OTHERS = {name: f"{name}_of_others" for name in SCORES}  # column with the score of other maps
 
 
 def summarize_localisation(table: pd.DataFrame, names: ClassNames) -> dict[str, Localisation]:
@@ -30,9 +30,9 @@ def summarize_localisation(table: pd.DataFrame, names: ClassNames) -> dict[str, 
         names: Class names.
 
     Returns:
-        By subset: `all`; `right` and `wrong` predictions; each class with a lesion; each center;
-        lesions by their size.
-        Subsets without a tumour are left out. Maps that are not OK are counted, but have no score.
+        Scores by subset: `all`; `right` and `wrong` predictions; each class with a lesion; bands of
+        lesion size; each center. Subsets without a tumour are left out. Maps that are not OK are
+        counted, but not scored.
     """
     if table.empty:
         return {}

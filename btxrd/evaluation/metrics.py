@@ -1,8 +1,8 @@
 """The metrics of a classifier, in one table.
 
 To add a metric, add an entry to `METRICS`, with its formula in `formulas`. From there it reaches
-metrics.json, summary.csv, the terminal, the report and the model card. The runs that exist show an
-empty cell until they are scored again with `python -m btxrd.score`.
+metrics.json, summary.csv, the terminal, the report and the model card. Existing runs have an empty
+cell until they are scored again with `btxrd score`.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,12 +31,12 @@ from btxrd.evaluation.formulas import Labels as Labels
 
 @dataclass(frozen=True)
 class Cases:
-    """Labels and probabilities of some cases.
+    """Labels and probabilities of cases.
 
     Attributes:
-        labels: (n,) in 0..k-1.
-        probs: (n, k), rows sum to 1.
-        names: Of the k classes.
+        labels: (n,) labels in 0..k-1.
+        probs: (n, k) probabilities; rows sum to 1.
+        names: Names of the k classes.
     """
 
     labels: Labels
@@ -45,12 +45,12 @@ class Cases:
 
     @cached_property
     def predicted(self) -> Labels:
-        """(n,) labels of the highest probability."""
+        """Predicted labels (n,): those with the highest probability."""
         return np.asarray(self.probs.argmax(axis=1))
 
     @cached_property
     def one_vs_rest(self) -> "list[OneVsRest]":
-        """Each class against the others."""
+        """The cases as each class against the others, in the order of the labels."""
         return [
             OneVsRest(self.labels == label, self.predicted == label, self.probs[:, label])
             for label in range(len(self.names))
@@ -62,9 +62,9 @@ class OneVsRest:
     """Cases as one class against the others.
 
     Attributes:
-        truth: (n,) whether a case is of the class.
-        predicted: (n,) whether it is predicted to be.
-        score: (n,) probability of the class.
+        truth: (n,) whether each case is of the class.
+        predicted: (n,) whether each case is predicted as the class.
+        score: (n,) probability of the class for each case.
     """
 
     truth: Flags
@@ -74,26 +74,27 @@ class OneVsRest:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, and where it is shown.
+    """A metric, with its formula and the places where it is shown.
 
     Attributes:
         name: Key in files. `{focus}` and `{background}` stand for the names of these classes.
-        title: Heading in the report, the model card and the terminal, likewise.
+        title: Heading in the report, the model card and the terminal, with the same placeholders.
         better: Whether a higher or a lower value is better.
         low: Smallest possible value.
         high: Largest possible value.
-        undefined: Why the metric may have no value, with the same names; None if it always has one.
-        compute: Of all classes together; None if it exists per class only.
-        compute_per_class: Of one class against the others; None if it does not exist per class.
-        among: The cases that a proportion is a share of; sets of cases if each needs some, such as
-            the classes of an AUC. None if it is no such metric. A value of 0 or 1 is uncertain by
-            the number of their groups.
-        among_per_class: Likewise.
+        undefined: Reason why the metric may be undefined, with the same placeholders; None if there
+            is none.
+        compute: Formula for all classes together; None if the metric exists per class only.
+        compute_per_class: Formula for one class against the others; None if there is none.
+        among: Function that returns the cases in the denominator, as one or several sets, such as
+            the classes of an AUC. The smallest number of groups in a set determines the interval of
+            a value of 0 or 1. None for a metric without a denominator.
+        among_per_class: The same function for one class against the others.
         headline: Whether it is in summary.csv, the card and the report's table of settings.
         per_center: Whether it is computed for each center, too.
         in_terminal: Whether the table in the terminal shows it.
         as_percent: Whether pages show it as a percentage.
-        chance: Its value without any skill; None if that is not a constant.
+        chance: Function that returns the value without any skill; None if it is not a constant.
     """
 
     name: str
@@ -113,37 +114,37 @@ class Metric:
     chance: Callable[[ClassNames], float | None] = lambda names: None
 
     def key(self, names: ClassNames) -> str:
-        """Return its key in files for some classes."""
+        """Return the key of the metric in files, for the names of the classes."""
         return self.name.format(focus=names.focus, background=names.background)
 
     def heading(self, names: ClassNames) -> str:
-        """Return its heading for some classes."""
+        """Return the heading of the metric, for the names of the classes."""
         return self.title.format(focus=names.focus, background=names.background)
 
     def reason(self, names: ClassNames) -> str:
-        """Return why it has no value, for some classes."""
+        """Return the reason why the metric is undefined, for the names of the classes."""
         found = self.undefined or "it cannot be computed from these cases"
         return found.format(focus=names.focus, background=names.background)
 
     def exists_for(self, names: ClassNames) -> bool:
-        """Return whether it can be computed for some classes at all."""
+        """Return whether the metric exists for the classes; some metrics need a background."""
         return names.background is not None or "{background}" not in self.name
 
 
 def headline_metrics(names: ClassNames) -> list[Metric]:
-    """Return the metrics of all classes together that exist for some classes."""
+    """Return the headline metrics that exist for the classes."""
     return [one for one in METRICS if one.headline and one.exists_for(names)]
 
 
 def compute_metrics(cases: Cases, weights: Floats) -> dict[str, Floats]:
-    """Compute every metric of some cases.
+    """Compute every metric of cases.
 
     Args:
         cases: n cases.
-        weights: (resamples, n), not negative.
+        weights: (resamples, n) weights, not negative.
 
     Returns:
-        (resamples,) for each metric, by its key, and by `CLASS.key` for one that exists per class.
+        (resamples,) values by key; the key of a metric per class is `CLASS.name`.
     """
     found: dict[str, Floats] = {}
     for metric in METRICS:
@@ -156,7 +157,7 @@ def compute_metrics(cases: Cases, weights: Floats) -> dict[str, Floats]:
 
 
 def denominators(cases: Cases) -> dict[str, Sequence[Flags]]:
-    """Return `among` of every metric that has it, by the keys of `compute_metrics`."""
+    """Return the sets of cases of `among` for each metric, by the keys of `compute_metrics`."""
     found: dict[str, Sequence[Flags]] = {}
     for metric in METRICS:
         if metric.among is not None and metric.exists_for(cases.names):
@@ -180,25 +181,25 @@ def _own(one: OneVsRest) -> list[Flags]:
 
 
 def accuracy(cases: Cases, weights: Floats) -> Floats:
-    """Share of the cases that are predicted right: (resamples,)."""
+    """Compute the share of the cases that are predicted correctly: (resamples,)."""
     return mean(cases.predicted == cases.labels, weights)
 
 
 def balanced_accuracy(cases: Cases, weights: Floats) -> Floats:
-    """Mean sensitivity of the classes that are present: (resamples,)."""
+    """Compute the mean sensitivity of the classes that are present: (resamples,)."""
     recalls = np.array([sensitivity(one, weights) for one in cases.one_vs_rest])
     present = ~np.isnan(recalls)
     return ratio(np.where(present, recalls, 0).sum(axis=0), present.sum(axis=0))
 
 
 def macro_f1(cases: Cases, weights: Floats) -> Floats:
-    """Mean F1 score of all classes: (resamples,)."""
+    """Compute the mean F1 score of all classes: (resamples,)."""
     by_class = [f1(one.truth, one.predicted, weights) for one in cases.one_vs_rest]
     return np.asarray(np.mean(by_class, axis=0))
 
 
 def focus_as_background(cases: Cases, weights: Floats) -> Floats:
-    """Share of the focus class that is predicted as background: (resamples,)."""
+    """Compute the share of the focus class that is predicted as background: (resamples,)."""
     names = cases.names
     return rate(
         cases.predicted == names.background_label, cases.labels == names.focus_label, weights
@@ -206,17 +207,17 @@ def focus_as_background(cases: Cases, weights: Floats) -> Floats:
 
 
 def sensitivity(one: OneVsRest, weights: Floats) -> Floats:
-    """Share of the class that is predicted as it: (resamples,)."""
+    """Compute the share of the cases of the class that are predicted as it: (resamples,)."""
     return rate(one.predicted, one.truth, weights)
 
 
 def specificity(one: OneVsRest, weights: Floats) -> Floats:
-    """Share of the other classes that is not predicted as it: (resamples,)."""
+    """Compute the share of the other cases that are not predicted as the class: (resamples,)."""
     return rate(~one.predicted, ~one.truth, weights)
 
 
 def precision(one: OneVsRest, weights: Floats) -> Floats:
-    """Share of the cases predicted as the class that are of it: (resamples,)."""
+    """Compute the share of the cases predicted as the class that are of it: (resamples,)."""
     return rate(one.truth, one.predicted, weights)
 
 

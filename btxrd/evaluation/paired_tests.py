@@ -2,7 +2,7 @@
 
 A metric is represented by its value and by one influence value per case. The influence values of
 two models are subtracted case by case, so a test is paired. They are summed within groups, so that
-images of one patient count as one unit. They are averaged over the seeds of a setting.
+a group counts as one unit. They are averaged over the seeds of a setting.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,14 @@ import numpy.typing as npt
 from btxrd.evaluation.bootstrap import Groups
 from btxrd.evaluation.formulas import Floats, Labels
 
-ROUNDING = 1e-12  # means of equal metrics, summed in another order, differ by less
+ROUNDING = (
+    1e-12  # larger than the rounding error of a mean, which depends on the order of summation
+)
 
 
 @dataclass(frozen=True)
 class InfluenceValues:
-    """A metric of some cases.
+    """The value of a metric, and the influence of each case on it.
 
     Attributes:
         value: Value of the metric; NaN if it is undefined.
@@ -33,25 +35,33 @@ class InfluenceValues:
         return InfluenceValues(self.value - other.value, self.cases - other.cases)
 
     def summed(self, groups: Groups) -> "InfluenceValues":
-        """Return the influence of each group (n,) in place of that of each case."""
+        """Return the metric with the influence of each group instead of that of each case.
+
+        Args:
+            groups: (n,) name of the group of each case.
+        """
         _, group = np.unique(groups, return_inverse=True)
         return InfluenceValues(self.value, np.asarray(np.bincount(group, self.cases), float))
 
     def variance(self, groups: Groups | None = None) -> float:
-        """Return the variance of the value; the units are `groups` (n,), or the cases if None."""
+        """Return the variance of the value.
+
+        Args:
+            groups: (n,) name of the group of each case, which are the units; None for cases.
+        """
         units = self if groups is None else self.summed(groups)
         return float((units.cases**2).sum())
 
 
 def auc_influence(truth: npt.NDArray[np.bool_], score: Floats) -> InfluenceValues:
-    """Compute the area under the ROC curve, by the placements of DeLong et al. 1988.
+    """Compute the area under the ROC curve and its influence values, as DeLong et al. (1988).
 
-    The variance of a difference is theirs. Over groups it is that of Obuchowski 1997, except for a
-    factor of groups / (groups - 1).
+    With cases as units, the variance of a difference is that of DeLong et al. With groups as units,
+    it is that of Obuchowski (1997), except for a factor of groups / (groups - 1).
 
     Args:
-        truth: (n,).
-        score: (n,).
+        truth: (n,) whether each case is positive.
+        score: (n,) score of each case.
     """
     positive, negative = np.sort(score[truth]), np.sort(score[~truth])
     m, n = len(positive), len(negative)
@@ -75,15 +85,16 @@ def _share_below(ranked: Floats, score: Floats) -> Floats:
 
 
 def macro_auc_influence(labels: Labels, probs: Floats) -> InfluenceValues:
-    """Compute the mean one-vs-rest area under the ROC curve."""
+    """Compute macro AUC, the mean one-vs-rest AUC, and its influence values."""
     classes = range(probs.shape[1])
     return mean_influence([auc_influence(labels == label, probs[:, label]) for label in classes])
 
 
 def accuracy_influence(labels: Labels, probs: Floats) -> InfluenceValues:
-    """Compute accuracy. Its influence values are not centred, so only differences have a variance.
+    """Compute accuracy and its influence values.
 
-    The square root of the variance of a difference is the divisor of McNemar's test.
+    The influence values are not centred, so a variance can be computed for differences only. The
+    test of a difference is then McNemar's test.
     """
     right = (probs.argmax(axis=1) == labels) / len(labels)
     return InfluenceValues(float(right.sum()), right)
@@ -96,15 +107,20 @@ def mean_influence(metrics: Sequence[InfluenceValues]) -> InfluenceValues:
 
 
 def p_value(value: float, variance: float, df: float = np.inf) -> float | None:
-    """Return the two-sided p of a difference (Wald test); None if it is undefined.
+    """Return the two-sided p value of a difference (Wald test); None if it is undefined.
 
-    A difference without variance has p = 1 if it is 0, and no p otherwise.
+    A difference without variance has p = 1 if it is 0, and no p value otherwise.
+
+    Args:
+        value: The difference.
+        variance: Variance of the difference.
+        df: Degrees of freedom of Student's t; infinity for the normal distribution.
     """
     if np.isnan(value) or np.isnan(variance):
         return None
     if variance < ROUNDING**2:
         return 1.0 if abs(value) < ROUNDING else None
-    from scipy import special  # takes time to load; the functions of its stats take long to call
+    from scipy import special  # slow to import; faster to call than scipy.stats
 
     statistic = -abs(value) / np.sqrt(variance)
     tail = special.ndtr(statistic) if np.isinf(df) else special.stdtr(df, statistic)
@@ -116,21 +132,25 @@ def mcnemar(
 ) -> dict[str, float]:
     """Compute McNemar's exact test of two accuracies on the same cases.
 
+    Args:
+        one_right: (n,) whether the first model predicts each case correctly.
+        other_right: (n,) whether the second model does.
+
     Returns:
-        `only_one` and `only_other`: number of cases that only one of them predicts right.
-        `p`: two-sided.
+        `only_one` and `only_other`: number of cases that only the first or only the second model
+        predicts correctly. `p`: two-sided p value.
     """
     only_one = int((one_right & ~other_right).sum())
     only_other = int((~one_right & other_right).sum())
     discordant = only_one + only_other
-    from scipy import special  # takes time to load; the functions of its stats take long to call
+    from scipy import special  # slow to import; faster to call than scipy.stats
 
     p = min(1.0, 2 * special.bdtr(min(only_one, only_other), discordant, 0.5))
     return {"only_one": only_one, "only_other": only_other, "p": float(p)}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values for their number (Holm 1979)."""
+    """Return Holm-adjusted p values (Holm 1979), in the order of the given ones."""
     p = np.asarray(p_values, float)
     order = np.argsort(p, kind="stable")
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))

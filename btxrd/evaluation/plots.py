@@ -1,6 +1,6 @@
 """Plots of a run: ROC, precision-recall, confusion, calibration, history, maps over images.
 
-They are drawn without pyplot, which would keep them in memory after the run.
+They are drawn without pyplot, which keeps figures in memory until they are closed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ from btxrd.evaluation.formulas import ECE_BINS, Floats, Labels, confusion
 from btxrd.runtime.drawing import own_settings
 from btxrd.runtime.files import atomic_write
 
-PLAIN = {"text.parse_math": False}  # an id or a name may hold two dollar signs
+PLAIN = {"text.parse_math": False}  # an id or a name may contain two dollar signs
 Corner = Literal["lower left", "lower right", "upper left"]
 # Colours of Okabe and Ito, which most colour-blind readers can distinguish, and a line style each.
 STYLES = (
@@ -41,8 +41,8 @@ def draw_plots(
 
     Args:
         folder: Folder to write to.
-        labels: (n,) in 0..k-1.
-        probs: (n, k), rows sum to 1.
+        labels: (n,) labels in 0..k-1.
+        probs: (n, k) probabilities; rows sum to 1.
         history: Rows of history.csv.
         classes: Names of the k classes.
     """
@@ -68,7 +68,7 @@ def _save(path: Path, draw: Callable[[Axes], None]) -> None:
 
 
 def draw_roc(axes: Axes, labels: Labels, probs: Floats, classes: Sequence[str]) -> None:
-    """Draw sensitivity over 1 - specificity, each class against the others."""
+    """Draw the ROC curve of each class against the others."""
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for label, title in enumerate(classes):
         truth = labels == label
@@ -118,7 +118,10 @@ def draw_confusion(axes: Axes, labels: Labels, probs: Floats, classes: Sequence[
 
 
 def draw_calibration(axes: Axes, labels: Labels, probs: Floats) -> None:
-    """Draw accuracy over top probability in the bins of the ECE; dot areas show case counts."""
+    """Draw accuracy over the highest probability, in the bins of the ECE.
+
+    The area of a dot increases with the share of the cases in its bin.
+    """
     confidence, right = probs.max(axis=1), probs.argmax(axis=1) == labels
     bins = np.digitize(confidence, np.linspace(0, 1, ECE_BINS + 1)[1:-1], right=True)
     filled = np.unique(bins)
@@ -132,7 +135,7 @@ def draw_calibration(axes: Axes, labels: Labels, probs: Floats) -> None:
 
 
 def draw_history(axes: Axes, history: pd.DataFrame) -> None:
-    """Draw losses and val macro AUC by epoch, and mark the best epoch."""
+    """Draw the losses and macro AUC on val by epoch; a dot marks the best epoch."""
     best = history.iloc[int(history["val_loss"].to_numpy().argmin())]
     axes.plot(history["epoch"], history["train_loss"], "--", color="#0072B2", label="train loss")
     axes.plot(history["epoch"], history["val_loss"], color="#D55E00", label="val loss")
@@ -160,7 +163,15 @@ def draw_overlay(
     lesion: npt.NDArray[np.uint8] | None,
     title: str,
 ) -> None:
-    """Draw an image, and beside it the image under each map, all with the lesion's outline."""
+    """Draw an image, and beside it the image overlaid with each map.
+
+    Args:
+        path: Path to the PNG file.
+        image: (S, S) grey image.
+        maps: (S, S) maps in [0, 1] by their label.
+        lesion: (S, S) mask of the lesion, whose outline is drawn; None without one.
+        title: Title above the images.
+    """
     figure = Figure(figsize=(3.5 * (1 + len(maps)), 3.8), layout="constrained")
     plain, *mapped = figure.subplots(1, 1 + len(maps))
     for axes in (plain, *mapped):

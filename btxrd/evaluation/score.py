@@ -1,6 +1,6 @@
-"""Scoring: the CSV files of a run to metrics.json, plots and the model card.
+"""Scoring: from the CSV files of a run to metrics.json, plots and the model card.
 
-It reads files of the run only, so it can be repeated at any time.
+It needs only files of the run, so it can be repeated without the model and the images.
 """
 
 import logging
@@ -55,14 +55,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predicted cases.
+    """Predictions for n cases.
 
     Attributes:
-        rows: Their rows of a CSV file.
-        labels: (n,) in 0..k-1.
-        probs: (n, k), rows sum to 1.
-        groups: (n,) names of the units that are resampled.
-        centers: (n,).
+        rows: Rows of the CSV file.
+        labels: (n,) labels in 0..k-1.
+        probs: (n, k) probabilities; rows sum to 1.
+        groups: (n,) name of the group of each case.
+        centers: (n,) number of the center of each case.
     """
 
     rows: pd.DataFrame
@@ -75,15 +75,21 @@ class Predictions:
 def score(run_dir: Path, writing: AbstractContextManager[object] | None = None) -> RunMetrics:
     """Write metrics.json, figures/ and card.md of a run, from its other files.
 
-    If val is test, the metrics of both are the same, and nothing is chosen on val.
+    If val and test are the same cases, their metrics are the same, and neither a temperature nor an
+    operating point is chosen.
 
     Args:
         run_dir: Folder of a run whose inference is complete.
-        writing: Is entered once all is computed, and left once all is written.
+        writing: Context manager that is entered after the computation, and left after the files are
+            written.
+
+    Returns:
+        Content of metrics.json.
 
     Raises:
-        InputError: If a file is missing or damaged, or does not fit the others; and if metrics.json
-            has a newer format.
+        InputError: If a file is missing or damaged, if it does not fit the others, or if
+            metrics.json has a newer format.
+        OSError: If a file cannot be read or written.
     """
     codec.refuse_newer(run_dir / METRICS_FILE, RunMetrics.FORMAT)
     names = read_sidecar(run_dir).class_names
@@ -134,7 +140,7 @@ def describe(metrics: RunMetrics) -> str:
 def _read_predictions(
     run_dir: Path, split: pd.DataFrame, names: ClassNames
 ) -> dict[str, Predictions]:
-    """Read predictions.csv by partition: test, and val unless val is test."""
+    """Read predictions.csv, by partition: `test`, and `val` unless val is test."""
     rows = read_predictions(run_dir, names.names, split)
     return {
         str(partition): _join(part, split, names) for partition, part in rows.groupby("partition")
@@ -142,7 +148,7 @@ def _read_predictions(
 
 
 def _join(rows: pd.DataFrame, split: pd.DataFrame, names: ClassNames) -> Predictions:
-    """Add the groups and centers of split.csv to rows with probabilities."""
+    """Return the predictions in rows, with the groups and centers of split.csv."""
     cases = rows[CASE].merge(split, "left", CASE, validate="many_to_one")
     labels, probs = labels_and_probs(rows, names.names)
     groups, centers = cases["group"].to_numpy(str), cases["center"].to_numpy()
@@ -157,7 +163,7 @@ def _of_partition(found: Predictions, names: ClassNames, title: str) -> Partitio
 def _of_maps(
     run_dir: Path, table: Table, names: ClassNames, split: pd.DataFrame
 ) -> dict[str, Localisation] | None:
-    """Summarise a table of maps; None if the run has none."""
+    """Summarise a table of maps; None if the run has no lesion maps."""
     if table is LESION_MAPS and not is_there(run_dir / table.name):
         return None
     return summarize_localisation(read_maps(run_dir, table, names.names, split), names)
@@ -166,7 +172,7 @@ def _of_maps(
 def _of_shortcuts(
     run_dir: Path, split: pd.DataFrame, names: ClassNames
 ) -> dict[str, VariantMetrics]:
-    """Compute the metrics of every variant; all have the same cases in the same order."""
+    """Compute the metrics of each variant, after a check that all have the same cases in order."""
     path = run_dir / SHORTCUTS.name
     rows = read_shortcuts(run_dir, names.names, split)
     variants = {

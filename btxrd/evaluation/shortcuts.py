@@ -1,4 +1,4 @@
-"""Metrics of the predictions that reveal shortcuts: on masked images, and without pixel input."""
+"""Compute metrics of the predictions on masked images, and of the baselines without pixels."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from btxrd.artifacts.metrics import VariantMetrics
 from btxrd.evaluation.bootstrap import Groups, bootstrap_weights, estimate, units_of, with_sample
 from btxrd.evaluation.formulas import Floats, Labels, macro_auc, rate
 
-UNMODIFIED = "unmodified"  # the variant that the others are compared with
+UNMODIFIED = "unmodified"  # variant that the others are compared with
 
 
 def score_shortcuts(
@@ -16,13 +16,16 @@ def score_shortcuts(
 ) -> dict[str, VariantMetrics]:
     """Compute the metrics of each variant, and its difference from the unmodified images.
 
-    The difference in macro AUC is on the same cases, and both are resampled together.
+    The difference is paired: both macro AUCs are on the same cases and the same resamples.
 
     Args:
-        labels: (n,) in 0..k-1.
+        labels: (n,) labels in 0..k-1.
         probs: (n, k) probabilities on the unmodified images.
-        groups: (n,) names of the units that are resampled.
+        groups: (n,) name of the group of each case; groups are resampled.
         variants: (n, k) probabilities by variant.
+
+    Returns:
+        Metrics by variant.
     """
     weights = with_sample(bootstrap_weights(groups))
     everyone, units = np.ones(len(labels), bool), len(np.unique(groups))
