@@ -13,9 +13,9 @@ class Column:
     """A headline metric.
 
     Attributes:
-        key: Its key in files.
-        heading: As tables show it.
-        metric: Its entry in `METRICS`.
+        key: Key of the metric in files.
+        heading: Heading in tables.
+        metric: Entry in `METRICS`.
     """
 
     key: str
@@ -23,14 +23,14 @@ class Column:
     metric: Metric
 
     def is_about(self, names: ClassNames) -> bool:
-        """Return whether the metric exists for some classes under this key."""
+        """Return whether the metric exists under this key for the classes."""
         return self.metric.exists_for(names) and self.metric.key(names) == self.key
 
 
 def columns_of(classes: Iterable[ClassNames]) -> list[Column]:
     """Return a column for each headline metric, in the order of `METRICS`.
 
-    A metric that is named after classes has one column for each set of class names.
+    A metric with the name of a class in its key has a column for each different key.
     """
     sets = list(dict.fromkeys(classes))
     found: dict[str, Column] = {}

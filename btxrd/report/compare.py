@@ -1,4 +1,4 @@
-"""Paired tests of every two settings on the same test cases, and their compact letter display."""
+"""Paired tests of every two settings with the same test cases, and their compact letter display."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ ALPHA = 0.05  # significance level of a Holm-adjusted p
 
 
 def compare(sets: Sequence[ComparisonSet]) -> list[PairedComparison]:
-    """Test every two settings of each set, and adjust p for the number of all pairs (Holm)."""
+    """Test every two settings of each set; p values are Holm-adjusted over all these pairs."""
     pairs = [pair for compared in sets for pair in _pairs(compared)]
     adjusted: list[dict[str, Difference]] = [{} for _ in pairs]
     for metric in COMPARED:
@@ -49,7 +49,7 @@ def compare(sets: Sequence[ComparisonSet]) -> list[PairedComparison]:
 
 @dataclass(frozen=True)
 class _Influences:
-    """A metric of a setting, with the influence of each case and of each group."""
+    """A metric of a setting, with the influence of each case and with that of each group."""
 
     cases: InfluenceValues
     groups: InfluenceValues
@@ -123,13 +123,15 @@ def _class_difference(difference: _Influences) -> ClassDifference:
 
 
 def _p_of_groups(difference: InfluenceValues, of_seeds: float = 0, df: int = 0) -> float | None:
-    """Return p with groups as units; None for too few groups.
+    """Return the p value of a difference with groups as units; None for too few groups.
+
+    The degrees of freedom are those of Satterthwaite (1946) for the sum of both variances, of which
+    the variance over groups is treated as known.
 
     Args:
-        difference: Of two settings, with the influence of each group.
+        difference: Difference of two settings, with the influence of each group.
         of_seeds: Variance that seeds add.
-        df: Its degrees of freedom. Those of the sum are Satterthwaite's (1946), since cases are
-            many and seeds are few.
+        df: Degrees of freedom of `of_seeds`.
     """
     if len(difference.cases) < FEWEST_GROUPS:
         return None
@@ -139,7 +141,7 @@ def _p_of_groups(difference: InfluenceValues, of_seeds: float = 0, df: int = 0) 
 
 
 def _mcnemar(one: Setting, other: Setting) -> McNemar | None:
-    """Return McNemar's exact test; None if a setting has several seeds."""
+    """Return McNemar's exact test of two settings; None if one has several seeds."""
     if len(one.runs) > 1 or len(other.runs) > 1:
         return None
     right = [probs.argmax(axis=1) == one.test.labels for s in (one, other) for probs in s.probs]
@@ -150,21 +152,21 @@ def _mcnemar(one: Setting, other: Setting) -> McNemar | None:
 def letters_of(
     compared: ComparisonSet, pairs: Sequence[PairedComparison], metric: str, number: str = ""
 ) -> list[str]:
-    """Return the letters of each setting (Piepho 2004).
+    """Return the compact letter display: the letters of each setting (Piepho 2004).
 
-    Each letter stands for a largest set of settings of which no two are significantly different.
-    If the alphabet does not suffice, there are none: nobody could read them.
+    Each letter stands for a maximal set of settings of which no two are significantly different. If
+    more than 26 letters are needed, all settings have an empty text.
 
     Args:
         compared: The settings.
-        pairs: As `compare` returns them.
+        pairs: Result of `compare`.
         metric: One of `COMPARED`.
-        number: Of the comparison set, put after each letter.
+        number: Number of the comparison set, which is added to each letter; may be empty.
     """
     significant = {frozenset(pair.runs) for pair in pairs if pair.differences[metric].significant}
     first = [setting.runs[0].name for setting in compared.settings]
     positions = range(len(first))
-    import networkx as nx  # not needed without settings to compare
+    import networkx as nx  # slow to import
 
     alike: nx.Graph[int] = nx.Graph()
     alike.add_nodes_from(positions)

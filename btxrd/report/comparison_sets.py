@@ -1,4 +1,4 @@
-"""Settings on the same test cases: their metrics over the seeds, resampled together."""
+"""Settings with the same test cases, and their metrics over the seeds and the resamples."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ from btxrd.evaluation.paired_tests import InfluenceValues, mean_influence
 from btxrd.report.settings import Setting
 
 COMPARED = ("macro_auc", "accuracy")
-FEWEST_GROUPS = 10  # fewer are not tested
-FEWEST_IN_CLASS = 5  # groups of a class; of fewer, an interval of macro AUC is not to be trusted
+FEWEST_GROUPS = 10  # of the test cases; with fewer groups, no difference is tested
+FEWEST_IN_CLASS = 5  # groups of a class; with fewer, an interval of macro AUC is unreliable
 
 
 @dataclass(frozen=True)
 class SeedVariance:
-    """How much a metric varies between seeds on one test set.
+    """The variation of a metric between seeds on one test set.
 
     Attributes:
-        sd: Pooled over the settings with several seeds; 0 if there is none.
-        df: Its degrees of freedom; 0 if it is unknown.
+        sd: Standard deviation, pooled over the settings with several seeds; 0 if there is none.
+        df: Degrees of freedom of the standard deviation; 0 if it is unknown.
     """
 
     sd: float = 0.0
@@ -36,7 +36,11 @@ class SeedVariance:
 
     @classmethod
     def of(cls, values: Sequence[Floats]) -> Self:
-        """Pool the variance of settings with several seeds, of which each has (seeds,) values."""
+        """Pool the variances of settings.
+
+        Args:
+            values: (seeds,) metric of each seed, for each setting with several seeds.
+        """
         df = sum(len(seeds) - 1 for seeds in values)
         if df == 0:
             return cls()
@@ -44,13 +48,19 @@ class SeedVariance:
         return cls(float(np.sqrt(squares / df)), df)
 
     def variance(self, *settings: Setting) -> float:
-        """Return the variance of the difference, or of the sum, of the means of settings."""
+        """Return the variance that seeds add to the sum or difference of the settings' means."""
         return self.sd**2 * sum(1 / len(setting.runs) for setting in settings)
 
     def noise(self, count: int, *settings: Setting, stream: int = 0) -> Floats:
-        """Draw (1 + count,) values with this variance; the first, for the sample, is 0.
+        """Draw noise with the variance that seeds add, from Student's t distribution.
 
-        Streams are independent.
+        Args:
+            count: Number of resamples.
+            settings: The settings of a sum or a difference.
+            stream: Number of the random stream; different streams are independent.
+
+        Returns:
+            (1 + count,) values; the first one, for the sample, is 0.
         """
         if self.df == 0:
             return np.zeros(1 + count)
@@ -58,9 +68,14 @@ class SeedVariance:
         return np.append(0, draws * np.sqrt(self.variance(*settings)))
 
     def joint_noise(self, count: int, variances: Floats) -> Floats:
-        """Draw (1 + count, n) values with n variances; the first, for the sample, is 0.
+        """Draw noise for several settings, which shares the uncertainty of the standard deviation.
 
-        They share the uncertainty of the standard deviation.
+        Args:
+            count: Number of resamples.
+            variances: (n,) variance of the noise of each setting.
+
+        Returns:
+            (1 + count, n) values; the first row, for the sample, is 0.
         """
         if self.df == 0:
             return np.zeros((1 + count, len(variances)))
@@ -71,22 +86,22 @@ class SeedVariance:
 
 
 class SettingMetric:
-    """A metric of a setting: its mean over the seeds, resampled, with influence values.
+    """A metric of a setting, as the mean over the seeds.
 
     Attributes:
         setting: The setting.
         seeds: (seeds,) the metric of each run.
-        resampled: (1 + resamples,) mean over the seeds, that of the sample first.
-        influence: One value per case, mean over the seeds.
+        resampled: (1 + resamples,) mean over the seeds, for the sample and for each resample.
+        influence: Mean over the seeds, with the influence of each case on it.
     """
 
     def __init__(self, setting: Setting, metric: str, weights: Floats) -> None:
         """Compute the metric.
 
         Args:
-            setting: Its test cases are those of `weights`.
+            setting: The setting.
             metric: One of `COMPARED`.
-            weights: (1 + resamples, n), the sample first.
+            weights: (1 + resamples, n) weights of its test cases, the sample first.
         """
         labels = setting.test.labels
         self.setting = setting
@@ -103,7 +118,7 @@ class SettingMetric:
 
     @property
     def sd(self) -> float | None:
-        """Over the seeds; None for one seed, or if the metric is undefined."""
+        """Standard deviation over the seeds; None for one seed, or if the metric is undefined."""
         return float(self.seeds.std(ddof=1)) if self.has_spread else None
 
     @property
@@ -114,7 +129,11 @@ class SettingMetric:
 
 @dataclass(frozen=True)
 class ComparisonSet:
-    """The settings that are tested on the same cases."""
+    """Settings with the same test cases.
+
+    Attributes:
+        settings: The settings, ordered by macro AUC on val.
+    """
 
     settings: list[Setting]
 
@@ -138,12 +157,12 @@ class ComparisonSet:
 
     @cached_property
     def weights(self) -> Floats:
-        """(1 + resamples, n) of the cases."""
+        """Weights (1 + resamples, n) of the test cases; the first row is the sample."""
         return with_sample(bootstrap_weights(self.settings[0].test.groups))
 
     @cached_property
     def metrics(self) -> dict[str, list[SettingMetric]]:
-        """Each compared metric of each setting."""
+        """Each setting's metrics, by the name of the metric."""
         return {
             metric: [SettingMetric(setting, metric, self.weights) for setting in self.settings]
             for metric in COMPARED
@@ -151,7 +170,7 @@ class ComparisonSet:
 
     @cached_property
     def auc_of_classes(self) -> list[list[InfluenceValues]]:
-        """AUC of each class, for each setting: mean over its seeds."""
+        """AUC of each class, for each setting: the mean over the seeds, with influence values."""
         truths = [self.settings[0].test.labels == label for label in range(len(self.names))]
         return [
             [
@@ -162,16 +181,18 @@ class ComparisonSet:
         ]
 
     def seed_variance(self, metric: str) -> SeedVariance:
-        """Return how much a metric varies between seeds, pooled over the settings."""
+        """Return the variation of a metric between seeds, pooled over the settings."""
         return SeedVariance.of([one.seeds for one in self.metrics[metric] if one.has_spread])
 
     def estimate(self, metric: str, position: int, letters: str) -> SettingEstimate:
-        """Return a metric of a setting: the mean over the seeds, and their standard deviation.
+        """Return a metric of a setting, with its interval and its standard deviation over seeds.
+
+        The interval includes the variance between seeds.
 
         Args:
             metric: One of `COMPARED`.
-            position: Of the setting.
-            letters: Of the setting in the compact letter display.
+            position: Index of the setting.
+            letters: Letters of the setting in the compact letter display.
         """
         one = self.metrics[metric][position]
         noise = self.seed_variance(metric).noise(len(self.weights) - 1, one.setting)
@@ -181,9 +202,9 @@ class ComparisonSet:
 
 
 def comparison_sets(settings: Sequence[Setting]) -> list[ComparisonSet]:
-    """Group the settings whose test cases, labels, groups and classes are equal.
+    """Return the sets of settings whose test cases, labels, groups and classes are equal.
 
-    The settings of a group are in the order of their metrics on val.
+    The settings of a set are ordered by macro AUC on val, the best one first.
     """
     equal: dict[tuple[bytes, ClassNames], list[Setting]] = defaultdict(list)
     for setting in settings:

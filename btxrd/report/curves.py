@@ -1,4 +1,4 @@
-"""The curves of summary.json: ROC, precision and recall, calibration and decision curves."""
+"""Compute the curves of summary.json: ROC, precision-recall, calibration and decision curves."""
 
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
@@ -15,25 +15,25 @@ from btxrd.report.settings import Setting
 
 GRID = np.linspace(0, 1, 51)
 THRESHOLDS = np.linspace(0.02, 0.6, 30)
-BINS, FEWEST = 10, 10  # bins of a calibration curve, and cases in each
-IN_COLOUR, MOST_IN_COLOUR = 3, 4  # settings of a chart; the latter if as many were selected
-RESAMPLES = 300  # of a band
-Draw = Callable[[Flags, Floats, Floats], Floats]  # truth, score, weights (r, n) to (r, points)
+BINS, FEWEST = 10, 10  # bins of a calibration curve; smallest number of cases in a bin
+IN_COLOUR, MOST_IN_COLOUR = 3, 4  # settings in colour; the second if as many are selected
+RESAMPLES = 300  # for the band of a curve
+Draw = Callable[[Flags, Floats, Floats], Floats]  # (truth, score, weights (r, n)) to (r, points)
 
 
 def curves_of(sets: Sequence[ComparisonSet], winners: Sequence[Winner]) -> list[CurveSet]:
     """Compute the curves of each comparison set.
 
     Args:
-        sets: Settings by their test cases, in the order of their metrics on val.
-        winners: The selected settings, which are shown in colour.
+        sets: Settings by their test cases, ordered by macro AUC on val.
+        winners: Selected settings, which are shown in colour.
     """
     in_colour = _in_colour(sets, winners)
     return [_curve_set(compared, in_colour) for compared in sets]
 
 
 def _in_colour(sets: Sequence[ComparisonSet], winners: Sequence[Winner]) -> list[str]:
-    """Name the settings in colour: the selected ones, and those that are next best on val."""
+    """Return the names of the settings in colour: the selected ones, then the best ones on val."""
     selected = dict.fromkeys(winner.setting for winner in winners)
     best = dict.fromkeys(
         setting.name
@@ -104,21 +104,21 @@ def _of_class(
 
 
 def _weights(setting: Setting, highlighted: Sequence[Setting], weights: Floats) -> Floats:
-    """Return the sample alone for a setting without a band."""
+    """Return the weights for a curve: for a setting without a band, those of the sample only."""
     return weights if setting in highlighted else weights[:1]
 
 
 def _curve(
     setting: Setting, scores: Sequence[Floats], truth: Flags, draw: Draw, weights: Floats
 ) -> Curve:
-    """Average a curve over the seeds; its band comes from the resamples in `weights`."""
+    """Return the mean of a curve over the seeds, with a band if `weights` has resamples."""
     found = np.mean([draw(truth, score, weights) for score in scores], axis=0)
     low, high = _band(found)
     return Curve(setting.name, _rounded(found[0]), low, high)
 
 
 def _band(found: Floats) -> tuple[Points | None, Points | None]:
-    """Return the pointwise interval over the resamples, which holds the curve itself."""
+    """Return the pointwise percentile interval, widened to include the curve; None without one."""
     if len(found) == 1:
         return None, None
     ends = np.nanquantile(found[1:], [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], axis=0)
@@ -126,14 +126,17 @@ def _band(found: Floats) -> tuple[Points | None, Points | None]:
 
 
 def sensitivity(truth: Flags, score: Floats, weights: Floats) -> Floats:
-    """Sensitivity at each 1 - specificity of `GRID`: (resamples, points)."""
+    """Compute the sensitivity at each 1 - specificity of `GRID`: (resamples, points)."""
     hits, alarms = _found(truth, score, weights)
     x, y = (ratio(part, part[:, -1:]) for part in (alarms, hits))
     return np.array([np.interp(GRID, *both) for both in zip(x, y, strict=True)])
 
 
 def precision(truth: Flags, score: Floats, weights: Floats) -> Floats:
-    """Precision at the highest threshold that reaches each sensitivity of `GRID`."""
+    """Compute the precision at each sensitivity of `GRID`: (resamples, points).
+
+    The threshold is the highest one that reaches the sensitivity.
+    """
     hits, alarms = _found(truth, score, weights)
     recall, right = ratio(hits, hits[:, -1:]), ratio(hits, hits + alarms)
     places = [np.searchsorted(row, GRID - 1e-12) for row in recall[:, 1:]]
@@ -141,7 +144,7 @@ def precision(truth: Flags, score: Floats, weights: Floats) -> Floats:
 
 
 def net_benefit(truth: Flags, score: Floats, weights: Floats) -> Floats:
-    """Net benefit of referring at each of `THRESHOLDS` (Vickers and Elkin 2006)."""
+    """Compute net benefit at each of `THRESHOLDS` (Vickers and Elkin 2006): (resamples, points)."""
     referred = score[:, None] >= THRESHOLDS
     total = weights.sum(axis=1, keepdims=True)
     hits = weights @ (referred & truth[:, None])
@@ -153,9 +156,9 @@ def _odds() -> Floats:
 
 
 def _found(truth: Flags, score: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Weight of the positives and negatives at or above each distinct score, from the highest.
+    """Return the weights of the positives and negatives at or above each distinct score.
 
-    The first column is 0: nothing is above it.
+    The scores descend. The first column is 0, for a threshold above all scores.
     """
     order = np.argsort(-score, kind="stable")
     ends = np.append(0, np.flatnonzero(np.diff(score[order], append=-np.inf)) + 1)
@@ -182,7 +185,7 @@ def _calibration(
 def _binned(
     scores: Sequence[Floats], truth: Flags, weights: Floats, groups: Groups
 ) -> tuple[Points, ...]:
-    """Return the predicted and the observed share with its interval, and the count, by bin."""
+    """Return the values of a calibration curve: predicted, observed, low, high and count."""
     edges = np.linspace(0, 1, BINS + 1)[1:-1]
     places = [np.digitize(score, edges) for score in scores]
     counts = sum(np.bincount(place, minlength=BINS) for place in places) / len(scores)
@@ -201,7 +204,7 @@ def _binned(
 
 
 def _merged(counts: Floats) -> Floats:
-    """Merge neighbouring bins until each has enough cases: (bins, merged bins)."""
+    """Return which bins are merged so that each has enough cases: (bins, merged bins) flags."""
     parts: list[list[int]] = [[]]
     for place in range(len(counts)):
         parts[-1].append(place)
@@ -216,4 +219,4 @@ def _merged(counts: Floats) -> Floats:
 
 
 def _rounded(values: Floats) -> Points:
-    return tuple((values.round(4) + 0.0).tolist())  # + 0.0: no -0.0
+    return tuple((values.round(4) + 0.0).tolist())  # adding 0.0 turns -0.0 into 0.0

@@ -1,4 +1,4 @@
-"""The generalisation gap: a setting at centers seen in training, and at unseen ones."""
+"""Compute the generalisation gap: the difference between seen and unseen centers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,11 +19,11 @@ UNSEEN = ("center", "leave_one_center_out")
 
 @dataclass(frozen=True)
 class Resampled:
-    """A metric on one side of a gap, mean over the seeds.
+    """A metric on one side of a gap, as the mean over the seeds.
 
     Attributes:
-        plain: (1 + resamples,), the sample first.
-        balanced: (1 + resamples,) with equal class weights.
+        plain: (1 + resamples,) the metric, for the sample and for each resample.
+        balanced: (1 + resamples,) the metric with equal class weights.
     """
 
     plain: Floats
@@ -33,14 +33,15 @@ class Resampled:
 def generalisation_gap(
     sets: Sequence[ComparisonSet], skills: Mapping[Setting, Skill], margin: float
 ) -> list[Gap]:
-    """Return the metrics on `stratified` minus those at unseen centers.
+    """Compute the metrics on `stratified` minus those at unseen centers.
 
-    There is one gap for every two settings that differ in the split alone. Groups that are tested
-    in both are resampled together, so the confidence interval accounts for them.
+    There is one gap for every two settings that differ in the split alone. Groups that are in both
+    test sets are resampled together, so the confidence interval accounts for them.
 
     Args:
         sets: The settings, by their test cases.
-        skills: Whether each setting is better than chance; nothing is concluded about others.
+        skills: Whether each setting is better than chance. The verdict on the others is
+            `not_assessed`.
         margin: Smallest difference in macro AUC that matters.
     """
     return [
@@ -52,11 +53,11 @@ def generalisation_gap(
 
 
 def _verdict(gap: Gap, skill: Skill, fewest: int, margin: float) -> GapVerdict:
-    """Return what a gap in macro AUC shows.
+    """Return the verdict on a gap in macro AUC.
 
     Args:
         gap: The gap.
-        skill: Of the setting at centers seen in training.
+        skill: Whether the setting is better than chance on the stratified split.
         fewest: Smallest number of groups of a class at the unseen centers.
         margin: Smallest difference that matters.
     """
@@ -87,7 +88,7 @@ def _gaps(seen: ComparisonSet, unseen: ComparisonSet) -> list[tuple[Setting, Gap
     of_near, of_far = np.split(weights, [len(tests[0].labels)], axis=1)
     gaps = []
     for near, far in pairs:
-        held_out = np.isin(tests[1].centers, far.held_out)  # a group may have cases of others
+        held_out = np.isin(tests[1].centers, far.held_out)  # groups may have cases of other centers
         sides = (
             _resampled(near, of_near, np.ones(len(tests[0].labels), bool)),
             _resampled(far, of_far[:, held_out], held_out),
@@ -117,7 +118,7 @@ def _gap(near: Resampled, far: Resampled, noise: Floats) -> MetricGap:
 def _resampled(
     setting: Setting, weights: Floats, chosen: npt.NDArray[np.bool_]
 ) -> dict[str, Resampled]:
-    """Compute each compared metric of the chosen cases."""
+    """Return each compared metric on the chosen cases, for the sample and for each resample."""
     labels, by_seed = setting.test.labels[chosen], [probs[chosen] for probs in setting.probs]
     balanced = equal_priors(labels, len(setting.names), weights)
     right = [probs.argmax(axis=1) == labels for probs in by_seed]

@@ -1,4 +1,4 @@
-"""What each option changes: pairs of settings that differ in it alone."""
+"""Compute the effect of each option, from pairs of settings that differ in it alone."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,15 +17,21 @@ from btxrd.report.settings import Setting
 from btxrd.report.simultaneous import Panel, judge, panel_of
 from btxrd.report.winners import is_constant
 
-GROUPS = ANNOTATIONS, MODEL = "annotations", "model"  # options that stand for all their keys
+GROUPS = ANNOTATIONS, MODEL = "annotations", "model"  # config groups that are one option each
 IN_TITLES = ("model.backbone", "model.attn_layer", "annotations.kind", "annotations.sham")
 OFF = ("none", "None", "False", "0", "0.0")
-Values = dict[str, str]  # of the options, by their name
+Values = dict[str, str]  # value of each option, by its name
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """Places of two settings in their set, and what they have in common."""
+    """A pair of settings.
+
+    Attributes:
+        one: Index of the first setting in its comparison set.
+        other: Index of the second setting.
+        context: Values that both settings share.
+    """
 
     one: int
     other: int
@@ -37,10 +43,15 @@ def option_contrasts(
 ) -> list[OptionContrast]:
     """Compare the settings of one split that differ in one option only.
 
-    Settings that predict one class or are at chance take no part: an option that changes
-    nothing there would say nothing about the option.
+    Settings that predict one class only, or are at chance, are left out, because their differences
+    say nothing about an option.
+
+    Args:
+        sets: Settings by their test cases.
+        skills: Whether each setting is better than chance.
+        margin: Smallest difference in macro AUC that matters.
     """
-    peaks_of = cache(read_peaks)  # only of settings in a pair, and each once
+    peaks_of = cache(read_peaks)  # reads each file once, and only those of settings in a pair
     return [
         contrast
         for compared in sets
@@ -105,7 +116,7 @@ def _contrasts(
 
 
 def _with_mean(rows: Floats) -> Floats:
-    """Add the mean of several rows as a last row."""
+    """Return the rows, with their mean as a last row if there are several."""
     return rows if len(rows) == 1 else np.vstack([rows, rows.mean(axis=0)])
 
 
@@ -125,7 +136,7 @@ def _peaks(
     settings: Sequence[Setting],
     pairs: Sequence[_Pair],
 ) -> tuple[dict[_Pair, JudgedDifference], JudgedDifference | None]:
-    """Likewise, judge the shares of tumours with the Grad-CAM peak on the lesion."""
+    """Judge the differences of pairs in the share of Grad-CAM maxima on the lesion."""
     both = {}
     for pair in pairs:
         one, other = (peaks_of(settings[at]) for at in (pair.one, pair.other))
@@ -140,9 +151,9 @@ def _peaks(
 def options_of(settings: Sequence[Setting]) -> list[Values]:
     """Return the values of the options that differ between settings, for each setting.
 
-    An option is a config group for the annotations and for the model, with all that the choice
-    brings: a key that has one value for each model, and that nobody typed, belongs to the model.
-    Any other key is an option of its own.
+    The config groups `annotations` and `model` are one option each. They include the keys that have
+    one value for each choice, unless the key is in the name of a run. Any other key is an option of
+    its own.
     """
     titles = {
         MODEL: [str(setting.runs[0].row.model) for setting in settings],
@@ -165,12 +176,12 @@ def options_of(settings: Sequence[Setting]) -> list[Values]:
 
 
 def _follows(column: Sequence[str], titles: Sequence[str]) -> bool:
-    """Return whether each title has one value only."""
+    """Return whether a column has one value only for each title."""
     return len(set(zip(titles, column, strict=True))) == len(set(titles))
 
 
 def _plainness(option: str, value: str, values: Sequence[str]) -> tuple[bool, bool, int, int]:
-    """Return by what the values of an option are sorted: off, no sham, frequent, and first."""
+    """Return the sort key of a value: first `OFF`, then no control, then frequent, then early."""
     is_sham = option == ANNOTATIONS and _is_sham(value)
     return value not in OFF, is_sham, -values.count(value), values.index(value)
 
@@ -180,5 +191,5 @@ def _is_sham(title: str) -> bool:
 
 
 def _label(option: str) -> str:
-    """Return what stands before the value of an option."""
+    """Return the text before the value of an option; empty for a config group."""
     return "" if option in GROUPS else f"{option.split('.')[-1]}="

@@ -1,4 +1,4 @@
-"""Where the Grad-CAM peaks of settings are, tumour by tumour."""
+"""Compare settings by the share of tumours with the Grad-CAM maximum on the lesion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from btxrd.report.simultaneous import Panel
 
 @dataclass(frozen=True)
 class Peaks:
-    """The test tumours of a setting whose maps are usable for each seed.
+    """The test tumours of a setting whose maps are usable for all seeds.
 
     Attributes:
-        inside: Share of the seeds with the peak on the lesion, by image id.
+        inside: Share of the seeds with the maximum on the lesion, by image id.
         groups: Group of each tumour, by image id.
-        of_seeds: (seeds,) mean over the tumours.
+        of_seeds: (seeds,) share of the tumours with the maximum on the lesion.
     """
 
     inside: "pd.Series[float]"
@@ -31,12 +31,12 @@ class Peaks:
     of_seeds: Floats
 
     def overlaps(self, other: "Peaks") -> bool:
-        """Return whether some tumour is usable in both."""
+        """Return whether a tumour has usable maps in both settings."""
         return bool(self.inside.index.isin(other.inside.index).any())
 
 
 def read_peaks(setting: Setting) -> Peaks | None:
-    """Read gradcam.csv of each run; None if one has no such file, or no usable map."""
+    """Read gradcam.csv of each run; None if a file cannot be read, or no tumour is usable."""
     tables = []
     for run in setting.runs:
         try:
@@ -52,7 +52,7 @@ def read_peaks(setting: Setting) -> Peaks | None:
 
 
 def peaks_panel(pairs: Sequence[tuple[Peaks, Peaks]]) -> Panel:
-    """Return the differences of pairs, each on the tumours that are usable in both."""
+    """Return the differences of pairs, each on the tumours with usable maps in both settings."""
     differences = [(one.inside - other.inside).dropna() for one, other in pairs]
     groups = pd.concat([peaks.groups for pair in pairs for peaks in pair])
     groups = groups[~groups.index.duplicated()].sort_index()

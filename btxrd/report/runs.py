@@ -1,4 +1,4 @@
-"""The runs of a sweep, read from disk."""
+"""Read the runs of a sweep from disk."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,11 +30,11 @@ class TestSet:
     """The test cases of a run, in the order of ids.
 
     Attributes:
-        ids: (n,).
-        labels: (n,) in 0..k-1.
-        groups: (n,) the units that are resampled.
-        centers: (n,).
-        names: Of the k classes.
+        ids: (n,) image ids.
+        labels: (n,) labels in 0..k-1.
+        groups: (n,) name of the group of each case; groups are resampled.
+        centers: (n,) number of the center of each case.
+        names: Names of the k classes.
     """
 
     __test__ = False  # pytest must not collect it
@@ -47,7 +47,7 @@ class TestSet:
 
     @property
     def identity(self) -> tuple[bytes, ClassNames]:
-        """Equal for equal cases with equal labels, groups and class names."""
+        """Value that is equal for the same cases with the same labels, groups and class names."""
         arrays = (self.ids, self.labels, self.groups)
         return b"\0".join(array.tobytes() for array in arrays), self.names
 
@@ -57,9 +57,9 @@ class Run:
     """A run that was planned or has a folder.
 
     Attributes:
-        name: Of its folder in the sweep; with several sweeps, after the name of the sweep.
-        path: Of its folder.
-        row: Its row of summary.csv.
+        name: Name of its folder in the sweep; with several sweeps, after the name of the sweep.
+        path: Path of its folder.
+        row: Row of summary.csv.
         status: Content of status.json; None if there is none, or if the run is not used.
     """
 
@@ -77,9 +77,9 @@ class ScoredRun(Run):
         config: Content of config.yaml.
         metrics: Content of metrics.json.
         history: Rows of history.csv.
-        val: What it can be selected by; None if that is undefined, or if val is test.
-        test: Its test cases.
-        probs: (n, k) of the test cases.
+        val: Metrics on val for the selection; None if one is undefined, or if val is test.
+        test: Test cases.
+        probs: (n, k) probabilities of the test cases.
     """
 
     config: StoredConfig
@@ -91,7 +91,7 @@ class ScoredRun(Run):
 
     @property
     def calibrated(self) -> Floats:
-        """(n, k) of the test cases after temperature scaling, if there is a temperature."""
+        """Probabilities (n, k) of the test cases; with a temperature, after temperature scaling."""
         clinical = self.metrics.clinical
         return (
             self.probs if clinical is None else with_temperature(self.probs, clinical.temperature)
@@ -101,13 +101,13 @@ class ScoredRun(Run):
 def read_runs(sweep_dir: Path, plan: SweepPlan | None = None, prefix: str = "") -> list[Run]:
     """Read every run that was planned or has a folder, in the order of the plan.
 
-    A folder that the last call refused keeps its row. It is neither selected nor compared, since
-    it is not the run that was asked for.
+    A folder that the last call refused has a row, but is neither selected nor compared, because it
+    contains a different run.
 
     Args:
         sweep_dir: Folder of the sweep.
-        plan: Content of its plan.json, if it was read already.
-        prefix: Put before each name.
+        plan: Content of plan.json; None to read the file.
+        prefix: Text before the name of each run.
     """
     plan = read_usable_plan(sweep_dir) if plan is None else plan
     found = sorted(path.parent for path in sweep_dir.rglob(STATUS))
@@ -123,7 +123,7 @@ def read_runs(sweep_dir: Path, plan: SweepPlan | None = None, prefix: str = "") 
 
 
 def read_run(run_dir: Path, name: str) -> Run:
-    """Read a run, whatever became of it; what is wrong with it is the error of its row."""
+    """Read a run in any state; a problem with its files becomes the error of its row."""
     try:
         status = read_status(run_dir)
         if status is None:
@@ -133,7 +133,7 @@ def read_run(run_dir: Path, name: str) -> Run:
         problem = str(error)
     except OSError as error:
         problem = f"{error.filename or run_dir}: cannot be read ({error.strerror})"
-    except Exception as error:  # a kind of damage that no reader foresees
+    except Exception as error:  # damage for which no reader has a message
         if ran_out_of_memory(error):
             raise
         problem = f"{run_dir}: is damaged ({type(error).__name__}: {' '.join(str(error).split())})"
@@ -205,7 +205,7 @@ def _read_test(run_dir: Path, metrics: RunMetrics) -> tuple[TestSet, Floats]:
 
 
 def _candidate(name: str, stored: StoredConfig, metrics: RunMetrics) -> Candidate | None:
-    """Return what a run can be selected by, which is of val alone."""
+    """Return the metrics on val for the selection; None if one is undefined, or if val is test."""
     area = metrics.val.values.get("macro_auc", UNDEFINED).value
     of_focus = metrics.val.per_class[metrics.focus].values
     sensitivity = of_focus.get("sensitivity", UNDEFINED).value
@@ -219,7 +219,7 @@ def _read_history(run_dir: Path) -> pd.DataFrame | None:
 
 
 def _seconds_left(status: RunStatus, history: pd.DataFrame | None, epochs: int) -> float | None:
-    """Return the longest time that a running run may still take; it may stop early."""
+    """Return the longest time in seconds that a running run may still take; None if unknown."""
     if status.state != "running" or history is None or history.empty:
         return None
     pace = float(np.mean(history["seconds"]))
@@ -234,7 +234,7 @@ def _cause(status: RunStatus) -> str | None:
 
 
 def short_names(names: list[str]) -> tuple[str, list[str]]:
-    """Remove from the names of runs the parts that all of them share.
+    """Divide the names of runs into the parts that all of them share, and the rest.
 
     Returns:
         The shared parts, and the rest of each name.

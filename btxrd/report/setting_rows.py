@@ -1,4 +1,4 @@
-"""The settings as rows: their metrics over the seeds, and of the ensemble of the seeds."""
+"""Compute the row of each setting: its metrics over the seeds, and those of the seed ensemble."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,13 +28,13 @@ def setting_rows(
     differences: Mapping[Setting, JudgedDifference],
     runs: Sequence[Run],
 ) -> list[SettingRow]:
-    """Describe each setting; letters have a number if one split has several test sets.
+    """Return a row for each setting.
 
     Args:
-        sets: The settings, by their test cases.
-        comparisons: Of every two of them.
-        skills: Whether each is better than chance.
-        differences: From the selected setting of the split.
+        sets: Settings by their test cases. If a split has several sets, letters have a number.
+        comparisons: Paired tests of the settings.
+        skills: Whether each setting is better than chance.
+        differences: Difference of each setting from the selected one of its split.
         runs: All runs, those that are not scored included.
     """
     planned = Counter(_without_seed(run.name) for run in runs)

@@ -1,4 +1,4 @@
-"""Settings: runs that differ in the seed alone, and are replicates of one experiment."""
+"""Settings: groups of runs that differ in the seed alone."""
 
 import json
 from collections import Counter, defaultdict
@@ -15,17 +15,17 @@ from btxrd.evaluation.metrics import Floats
 from btxrd.evaluation.selection import Candidate
 from btxrd.report.runs import Run, ScoredRun, TestSet, short_names
 
-OF_SPLIT = ("split.seed", "split.groups")  # keys of a split that make it another experiment
+OF_SPLIT = ("split.seed", "split.groups")  # keys of a split that define a different setting
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """Runs that are equal except for the seed, in the order of the sweep.
+    """Runs that differ in the seed alone, in the order of the sweep.
 
     Attributes:
-        name: Short, and unique among the settings of one split.
-        runs: One for each seed.
+        name: Short name, unique among the settings of one split.
+        runs: One run for each seed.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Setting:
 
     @property
     def held_out(self) -> list[int]:
-        """The test centers, if its split holds centers out."""
+        """The test centers; meaningful only if its split holds out centers."""
         split = self.config.split
         return list(split.held_out) if self.strategy == "center" else [split.test_center]
 
@@ -69,12 +69,12 @@ class Setting:
 
     @property
     def without_split(self) -> str:
-        """Equal for settings that differ in the split alone."""
+        """Text that is equal for settings that differ in the split alone."""
         return _all_but(self.runs[0], "split", but=OF_SPLIT)
 
     @property
     def val(self) -> Candidate | None:
-        """Means over the seeds; None if one run has none."""
+        """Means over the seeds of the metrics on val; None if a run has none."""
         found = [run.val for run in self.runs if run.val is not None]
         if len(found) < len(self.runs):
             return None
@@ -91,15 +91,18 @@ class Setting:
 
     @property
     def probs(self) -> list[Floats]:
-        """(n, k) of the test cases, for each run."""
+        """Probabilities (n, k) of the test cases, for each run."""
         return [run.probs for run in self.runs]
 
 
 def merged(values: Sequence[T]) -> T:
-    """Return the means of numbers, through equal dataclasses, dicts and lists.
+    """Return the means of the numbers in nested dataclasses, dicts and lists.
 
-    A number is None if it is None for one seed. So the confidence interval of a metric over
-    several seeds is between the means of the ends. Keys that one seed lacks are left out.
+    A number is None if it is None in one of the values. The ends of a confidence interval are the
+    means of the ends. Keys that one of the values lacks are left out.
+
+    Args:
+        values: One value per seed, all of the same structure.
     """
     first: Any = values[0]
     every: list[Any] = list(values)
@@ -123,7 +126,7 @@ def merged(values: Sequence[T]) -> T:
 
 
 def settings_of(runs: Sequence[Run]) -> list[Setting]:
-    """Group the scored runs that differ in the seed alone; of two equal runs the first counts."""
+    """Group the scored runs that differ in the seed alone; of two equal runs, the first is used."""
     alike: dict[str, dict[int, ScoredRun]] = defaultdict(dict)
     for run in runs:
         if isinstance(run, ScoredRun):
@@ -143,13 +146,13 @@ def settings_of(runs: Sequence[Run]) -> list[Setting]:
 
 
 def without_split_and_seed(run: str) -> str:
-    """Remove the overrides of split and seed from the name of a run."""
+    """Return the name of a run without its overrides of split and seed."""
     parts = [part for part in run.split(",") if not part.startswith(("seed=", "split"))]
     return ",".join(parts) or run
 
 
 def _all_but(run: ScoredRun, key: str, but: tuple[str, ...] = ()) -> str:
-    """Return what can change a metric of a run, except for one key and the keys under it."""
+    """Return what identifies a run, except for a key of its config and the keys below it."""
     rest = {
         name: value
         for name, value in identity(run.config.config).items()

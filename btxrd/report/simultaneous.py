@@ -1,9 +1,9 @@
-"""Differences between settings with simultaneous intervals, and what each of them shows.
+"""Compute differences between settings with simultaneous intervals, and judge them.
 
-The intervals of a family hold all true differences together in 95 of 100 cases. They come from the
-largest absolute t statistic of the family in each resample (max-t; Romano and Wolf 2005). So an
-interval that excludes 0 is a significant difference, adjusted for their number, and the two never
-contradict each other.
+The intervals of a family are meant to include all true differences simultaneously with a
+probability of 95%. They come from the largest absolute t statistic of the family in each resample
+(max-t; Romano and Wolf 2005). A difference is significant, adjusted for the number of differences,
+if its interval excludes 0.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ POWER_80 = 0.8416  # standard normal quantile of a power of 80%
 
 @dataclass(frozen=True)
 class Panel:
-    """A metric of several settings on the same cases, resampled together.
+    """A metric of several settings on the same cases and the same resamples.
 
     Attributes:
-        resampled: (1 + resamples, settings), the sample first.
-        noise: (1 + resamples, settings): what seeds add in each resample; 0 for the sample.
+        resampled: (1 + resamples, settings) the metric, for the sample and for each resample.
+        noise: (1 + resamples, settings) noise that seeds add in each resample; 0 for the sample.
         of_seeds: (settings,) variance that seeds add.
         groups: Number of groups that are resampled.
         fewest: Smallest number of groups of a class.
@@ -41,12 +41,12 @@ class Panel:
 
     @property
     def is_testable(self) -> bool:
-        """Whether its groups suffice for a test."""
+        """Whether there are enough groups for a test."""
         return self.groups >= FEWEST_GROUPS and self.fewest >= FEWEST_IN_CLASS
 
 
 def panel_of(compared: ComparisonSet) -> Panel:
-    """Return the macro AUC of the settings of a set; the seeds' noise of a setting is one draw."""
+    """Return the macro AUC of the settings of a comparison set."""
     metrics = compared.metrics["macro_auc"]
     resampled = np.stack([one.resampled for one in metrics], axis=1)
     seeds = compared.seed_variance("macro_auc")
@@ -60,9 +60,12 @@ def judge(panel: Panel, contrasts: Floats, margin: float | None) -> list[JudgedD
 
     Args:
         panel: The settings.
-        contrasts: (differences, settings): how much of each setting is in each difference, such as
-            1 and -1.
-        margin: Smallest difference that matters; None if none was declared for this metric.
+        contrasts: (differences, settings) coefficient of each setting in each difference, such as 1
+            and -1.
+        margin: Smallest difference that matters; None for a metric without a margin.
+
+    Returns:
+        One judged difference for each row of `contrasts`.
     """
     resampled = panel.resampled @ contrasts.T
     values = resampled[0]
@@ -89,10 +92,10 @@ def judge(panel: Panel, contrasts: Floats, margin: float | None) -> list[JudgedD
 
 
 def _of_few_groups(critical: float, tests: int, fewest: int) -> float:
-    """Return the factor of a critical value by which Student's t exceeds the normal distribution.
+    """Return the ratio of a quantile of Student's t to that of the normal distribution.
 
-    The degrees of freedom are those of the smallest class. The tail is that of the critical value,
-    or Bonferroni's where the noise of seeds has made it smaller.
+    The degrees of freedom are the number of groups of the smallest class minus 1. The tail
+    probability is that of the critical value, but at least that of Bonferroni.
     """
     from scipy import special  # takes time to load
 
@@ -101,11 +104,11 @@ def _of_few_groups(critical: float, tests: int, fewest: int) -> float:
 
 
 def _of_no_variance(value: Floats, at_bound: Flags, fewest: int) -> Floats:
-    """Return half the width of the interval of differences that are equal in every resample.
+    """Return half the width of the intervals of differences that are equal in every resample.
 
-    It is 0 for equal predictions. Otherwise one model is perfect, say, and the other constant, or
-    both are perfect on these cases: then it is what Clopper and Pearson leave for the groups of
-    the smallest class.
+    It is 0 for equal predictions. If one model is perfect and the other one constant, or if both
+    are perfect, it is the width of the interval of Clopper and Pearson for a proportion of 1, with
+    the groups of the smallest class as units.
     """
     width = 1 - ((1 - COVERAGE) / 2 / len(value)) ** (1 / max(fewest, 1))
     return np.where(at_bound | (np.abs(value) > ROUNDING), width, 0)
@@ -132,7 +135,16 @@ def _not_tested(value: float, tests: int) -> JudgedDifference:
 def from_selected(
     sets: Sequence[ComparisonSet], selected: Sequence[Setting], margin: float
 ) -> dict[Setting, JudgedDifference]:
-    """Compare each setting with the selected one of its split, in one family for each split."""
+    """Compare each setting with the selected one of its split, as one family for each split.
+
+    Args:
+        sets: Settings by their test cases.
+        selected: Selected settings.
+        margin: Smallest difference in macro AUC that matters.
+
+    Returns:
+        Macro AUC of a setting minus that of the selected one, by setting.
+    """
     found: dict[Setting, JudgedDifference] = {}
     for compared in sets:
         places = {setting: place for place, setting in enumerate(compared.settings)}

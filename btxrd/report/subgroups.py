@@ -1,4 +1,4 @@
-"""Where the selected setting of a split fails: parts of its test cases against the rest."""
+"""Compare subgroups of the test cases of a selected setting with the rest."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from btxrd.report.comparison_sets import FEWEST_GROUPS, FEWEST_IN_CLASS, Compari
 from btxrd.report.settings import Setting
 
 ALPHA = 0.05  # significance level of a Holm-adjusted p
-SIZES = {  # share of the image that is lesion, of each band
+SIZES = {  # bands of lesion size, as shares of the image
     "lesion under 1% of the image": (0.0, 0.01),
     "lesion 1% to 5% of the image": (0.01, 0.05),
     "lesion over 5% of the image": (0.05, np.inf),
@@ -24,7 +24,15 @@ SIZES = {  # share of the image that is lesion, of each band
 
 @dataclass(frozen=True)
 class _Part:
-    """Some test cases, and those that they are compared with."""
+    """Test cases of a subgroup, and those that they are compared with.
+
+    Attributes:
+        family: Property that defines the subgroup, such as `center`.
+        name: Name of the subgroup.
+        metric: Metric that is compared.
+        inside: (n,) whether each case is in the subgroup.
+        rest: (n,) whether each case is in the rest.
+    """
 
     family: str
     name: str
@@ -34,7 +42,7 @@ class _Part:
 
 
 def subgroups(sets: Sequence[ComparisonSet], selected: Sequence[Setting]) -> list[Subgroup]:
-    """Compare parts of the test cases with the rest, for each selected setting."""
+    """Compare each subgroup of the test cases with the rest, for each selected setting."""
     return [
         subgroup
         for compared in sets
@@ -72,7 +80,7 @@ def _parts(setting: Setting) -> Iterator[_Part]:
 def _family(
     family: str, metric: str, members: Mapping[str, Flags], among: Flags
 ) -> Iterator[_Part]:
-    """Compare each member with the other cases of the family, if there are several."""
+    """Yield each subgroup of a family with the rest of its cases; nothing for one subgroup."""
     present = {name: inside for name, inside in members.items() if inside.any()}
     if len(present) > 1:
         for name, inside in present.items():
@@ -80,7 +88,7 @@ def _family(
 
 
 def _lesion_shares(setting: Setting) -> Floats:
-    """Return the share of each test image that is lesion; NaN where no outline is known."""
+    """Return (n,) the share of each test image that lesions cover; NaN without an outline."""
     found = np.full(len(setting.test.ids), np.nan)
     try:
         table = read_table(setting.runs[0].path, GRADCAM)
@@ -91,7 +99,7 @@ def _lesion_shares(setting: Setting) -> Floats:
 
 
 def _compare(compared: ComparisonSet, setting: Setting, part: _Part) -> Subgroup:
-    """Compare a part with the rest; `p_holm` is not adjusted yet."""
+    """Compare a subgroup with the rest; its `p_holm` is not adjusted yet."""
     groups = setting.test.groups
     inside, rest = (_resampled(setting, part.metric, compared.weights, cases)
                     for cases in (part.inside, part.rest))  # fmt: skip
@@ -101,7 +109,7 @@ def _compare(compared: ComparisonSet, setting: Setting, part: _Part) -> Subgroup
         spread = difference[1:][~np.isnan(difference[1:])]
         units = min(_units(setting, part.metric, cases) for cases in (part.inside, part.rest))
         found = p_value(float(difference[0]), float(spread.var()), units - 1)
-        p = 0.0 if found is None else found  # 0 of n in one, n of n in the other
+        p = 0.0 if found is None else found  # None if all are wrong in one and right in the other
     return Subgroup(
         split=setting.split,
         split_hash=setting.split_hash,
@@ -118,7 +126,7 @@ def _compare(compared: ComparisonSet, setting: Setting, part: _Part) -> Subgroup
 
 
 def _resampled(setting: Setting, metric: str, weights: Floats, cases: Flags) -> Floats:
-    """Compute a metric of some cases, mean over the seeds: (1 + resamples,)."""
+    """Compute a metric of some cases, as the mean over the seeds: (1 + resamples,)."""
     labels, here = setting.test.labels[cases], weights[:, cases]
     by_seed = [
         macro_auc(labels, probs[cases], here)
@@ -130,7 +138,7 @@ def _resampled(setting: Setting, metric: str, weights: Floats, cases: Flags) -> 
 
 
 def _units(setting: Setting, metric: str, cases: Flags) -> int:
-    """Return the number of groups, or for macro AUC that of the smallest class."""
+    """Return the number of groups of some cases; for macro AUC, that of their smallest class."""
     test = setting.test
     if metric != "macro_auc":
         return units_of(test.groups, [cases])

@@ -1,4 +1,4 @@
-"""The summary of runs: winners, settings and comparisons."""
+"""Compute the summary of runs: winners, settings, comparisons and curves."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from btxrd.report.simultaneous import from_selected
 from btxrd.report.subgroups import subgroups
 from btxrd.report.winners import assess, select_winners
 
-WITHOUT_PIXELS = ("table", "style", "center_and_size")  # variants in shortcuts.csv
+WITHOUT_PIXELS = ("table", "style", "center_and_size")  # baselines without pixels
 
 
 def summary_of(
@@ -32,7 +32,16 @@ def summary_of(
     commands: tuple[str, ...] = (),
     at_once: int = 1,
 ) -> Summary:
-    """Return everything that can be said about runs, and about the comparison sets of them."""
+    """Return the summary of runs.
+
+    Args:
+        runs: All runs.
+        sets: Settings of the scored runs, by their test cases.
+        margin: Smallest difference in macro AUC that matters.
+        rebuild: Command that writes the summary again.
+        commands: Arguments that the sweeps were started with.
+        at_once: Number of parallel runs.
+    """
     assessed = assess(sets)
     skills = {one.setting: one.skill for one in assessed}
     winners, unselected = select_winners(assessed)
@@ -67,7 +76,7 @@ def summary_of(
 
 
 def synthetic_data(runs: Sequence[Run]) -> str | None:
-    """Say that scored runs were done on synthetic data; None if none was."""
+    """Return a warning about scored runs on synthetic data; None if there are none."""
     scored = [run.config.config.data.phantom for run in runs if isinstance(run, ScoredRun)]
     found = [phantom for phantom in scored if phantom is not None]
     if not found:

@@ -1,4 +1,4 @@
-"""Which settings are better than chance, and which one of each split is selected on val."""
+"""Assess which settings are better than chance, and select one for each split on val."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ class Assessed:
 
     Attributes:
         setting: The setting.
-        area: Its macro AUC on test.
-        skill: Whether it is better than chance.
+        area: Macro AUC of the setting on test.
+        skill: Whether the setting is better than chance.
     """
 
     setting: Setting
@@ -33,7 +33,7 @@ class Assessed:
 
     @property
     def problem(self) -> UnselectedReason | None:
-        """Why it cannot be a winner if it is the best on val; None if it can."""
+        """Reason why the setting is not selected if it is the best on val; None without one."""
         if is_constant(self.setting):
             return "constant"
         if self.skill == "above_chance":
@@ -42,7 +42,7 @@ class Assessed:
 
 
 def assess(sets: Sequence[ComparisonSet]) -> list[Assessed]:
-    """Find out whether each setting is better than chance on test."""
+    """Return each setting with its macro AUC on test, and whether it is better than chance."""
     found = []
     for compared in sets:
         for place, setting in enumerate(compared.settings):
@@ -59,7 +59,14 @@ def _skill(area: Estimate, fewest: int) -> Skill:
 
 
 def constant_runs(setting: Setting, part: Literal["val", "test"] = "test") -> dict[str, str]:
-    """Return the class that a run predicts for every case, by the name of such a run."""
+    """Return the class that a run predicts for all cases, by the name of the run.
+
+    Runs that predict several classes are left out.
+
+    Args:
+        setting: The setting.
+        part: Partition of the cases.
+    """
     found = {}
     for run in setting.runs:
         metrics = run.metrics.test if part == "test" else run.metrics.val
@@ -75,11 +82,14 @@ def is_constant(setting: Setting, part: Literal["val", "test"] = "test") -> bool
 
 
 def select_winners(assessed: Sequence[Assessed]) -> tuple[list[Winner], list[Unselected]]:
-    """Select a winner for each split by `selection_rule`; the first of equals.
+    """Select a winner for each split by `selection_rule`; the first one of equal settings.
 
-    Only val decides which setting it is. If that one is not shown on test to be better than
-    chance, or predicts one class only there, the split has no winner: to take the next one would
-    be a selection on test.
+    The setting that is best on val is the only candidate. If it is not shown to be better than
+    chance on test, or predicts one class only there, the split has no winner: taking the next
+    setting would be a selection on test.
+
+    Returns:
+        The winners, and the splits without one.
     """
     by_split: dict[object, list[Assessed]] = defaultdict(list)
     for one in assessed:
@@ -99,7 +109,7 @@ def select_winners(assessed: Sequence[Assessed]) -> tuple[list[Winner], list[Uns
 
 
 def _best(ranked: Sequence[Assessed]) -> Assessed | None:
-    """Return the best setting on val."""
+    """Return the best setting on val; None if no setting has metrics on val."""
     candidates = [one.setting.val for one in ranked if one.setting.val is not None]
     if not candidates:
         return None
@@ -108,7 +118,7 @@ def _best(ranked: Sequence[Assessed]) -> Assessed | None:
 
 
 def _winner(setting: Setting, ranked: Sequence[Assessed], members: Sequence[Assessed]) -> Winner:
-    """Describe a winner; `run` is its best seed on val."""
+    """Return the entry of a winner in the summary; `run` is its best seed on val."""
     best = setting.val
     assert best is not None
     seed = choose_winner([run.val for run in setting.runs if run.val is not None])
