@@ -80,6 +80,11 @@ def test_what_is_written_without_a_lock_is_removed_once_its_process_is_gone(tmp_
     assert [path.name for path in tmp_path.iterdir()] == [f"plan.json.{os.getpid()}.btxrd.tmp"]
 
 
+def test_a_number_that_no_process_can_have_ends_no_sweep(tmp_path):
+    (tmp_path / f"plan.json.{10**30}.btxrd.tmp").touch()
+    remove_abandoned(tmp_path)
+
+
 def test_a_lock_is_held_by_one_and_for_as_long_as_a_process_has_its_descriptor(tmp_path):
     path = tmp_path / "lock"
     with lock(path) as handle:

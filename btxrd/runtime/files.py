@@ -142,7 +142,7 @@ def remove_abandoned(folder: Path) -> None:
 
     for path in folder.glob(f"*{TEMPORARY}"):
         pid = path.name.removesuffix(TEMPORARY).rpartition(".")[2]
-        with suppress(OSError):
+        with suppress(OSError, OverflowError):  # OverflowError: no process has so large a number
             if pid.isdecimal() and not psutil.pid_exists(int(pid)):
                 path.unlink()
 
