@@ -3,14 +3,15 @@
 import os
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from btxrd.config.schema import Config, ModelConfig
+from btxrd.config.schema import Config, DataConfig, ModelConfig, PhantomConfig
 from btxrd.errors import InputError
 from btxrd.execution import space
-from btxrd.execution.space import Counts, needs
+from btxrd.execution.space import Counts, needs, phantom_needs
 from btxrd.runtime.folders import Need, check_space, format_bytes
 
 MB = 10**6
@@ -75,6 +76,15 @@ def test_what_an_interrupted_run_has_written_is_not_needed_again(tmp_path):
     (checkpoints / "best.safetensors").write_bytes(bytes(10 * MB))
     (checkpoints / "last.pt").write_bytes(bytes(30 * MB))
     assert before.least - needed(tmp_path)[-1].least == 40 * MB
+
+
+def test_synthetic_data_need_space_until_they_exist(tmp_path):
+    data = DataConfig(root=str(tmp_path / "data"), phantom=PhantomConfig(cases=1000))
+    (need,) = phantom_needs(data)
+    assert (need.folder, need.least) == (tmp_path / "data", 10 * MB)
+    (tmp_path / "data").mkdir()
+    assert phantom_needs(data) == []
+    assert phantom_needs(replace(data, phantom=None)) == []
 
 
 def test_disk_that_is_too_small_is_an_error_and_a_scarce_one_a_warning(disk, tmp_path):

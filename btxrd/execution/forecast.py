@@ -35,10 +35,10 @@ VERSION = 1  # of the measurement; raise it if that changes
 WITH_LESIONS = ("lesion", "cam")  # kinds of annotations with another training step
 SPEEDS = "speeds.json"  # file in `data.cache`: measurements by the name of what was measured
 TIMEOUT = 120  # seconds for all measurements; without a result, no estimate is printed
-SECONDS = 0.6  # intended duration of a measured step
+SECONDS = 0.5  # intended duration of a measured step
 MASKED = 3  # predictions of a masked test case
 GRADCAM = 1.2  # time of a Grad-CAM map, in predictions
-OVERHEAD = 3.0  # time of a run outside the network, in times of loading PyTorch
+OVERHEAD = 2.5  # time of a run outside the network, in times of loading PyTorch
 
 
 @dataclass(frozen=True)
@@ -246,8 +246,10 @@ def _speed(config: Config, load: float) -> Speed:
         lesions = torch.ones(count, 1, size, size) if kind in WITH_LESIONS else None
         step(Batch(images(count), torch.arange(count) % 3, lesions))
 
-    slow = _seconds(lambda: train(2))  # the first step also prepares the kernels
-    count = min(config.training.batch_size, max(2, min(16, round(2 * SECONDS / slow))))
+    train(2)  # also prepares the kernels
+    # The number of images follows from the time of the cores, which other programs do not raise.
+    slow = _seconds(lambda: train(2), time.process_time) / torch.get_num_threads()
+    count = min(config.training.batch_size, max(2, round(2 * SECONDS / slow)))
     total = min(_seconds(lambda: train(count)) for _ in range(2))
     update = _seconds(step.optimiser.step)
     model.eval()
@@ -256,10 +258,10 @@ def _speed(config: Config, load: float) -> Speed:
     return Speed(load, update, max(0.0, total - update) / count, predict / count)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from btxrd.artifacts.plan import PLAN, read_plan
 from btxrd.artifacts.status import STATUS
 from btxrd.config.schema import Config, DataConfig
 from btxrd.errors import DamagedError, InputError
-from btxrd.execution.space import Counts, count, needs
+from btxrd.execution.space import Counts, count, needs, phantom_needs
 from btxrd.execution.status import LOCK, is_complete, remove_resume_state
 from btxrd.model.preflight import Candidate, check_models
 from btxrd.runtime.files import remove_leftovers_of_cache
@@ -146,6 +146,7 @@ def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> 
     from btxrd.phantom.write import ensure_phantom
 
     try:
+        found.warnings += check_space(phantom_needs(data))
         ensure_phantom(data)
         inspection = inspect(Path(data.root), Path(data.cache), strict=True)
     except InputError as error:

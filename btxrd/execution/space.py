@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from btxrd.artifacts.sidecar import CHECKPOINTS, LAST, WEIGHTS
-from btxrd.config.schema import Config
+from btxrd.config.schema import Config, DataConfig
 from btxrd.runtime.cores import cores
 from btxrd.runtime.folders import Need
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Measured on runs of the default grid: 25 to 45 files and 0.6 to 3 MB beside the weights.
 FILES, LEAST_BYTES, EXPECTED_BYTES = 25, 500_000, 5_000_000
+PHANTOM_BYTES = 10_000  # per synthetic image, with its outlines
 HEADER = 4096  # bytes; more than the header and the checksum of a cached array
 
 
@@ -63,6 +64,15 @@ def count(cases: "pd.DataFrame", outlines: Collection[str]) -> Counts:
         masked=int((of_test & (is_outlined | (cases["label"] == NORMAL))).sum()),
         outlines=len(outlines),
     )
+
+
+def phantom_needs(data: DataConfig) -> list[Need]:
+    """Estimate the disk space of the synthetic data that a config asks for, if it is missing."""
+    root = Path(data.root)
+    if data.phantom is None or root.exists():
+        return []
+    size = data.phantom.cases * PHANTOM_BYTES
+    return [Need(root, least=size, expected=2 * size)]
 
 
 def needs(

@@ -130,13 +130,13 @@ def check_space(needs: Iterable[Need]) -> list[str]:
                 )
             if usage.total and usage.free < expected:
                 warnings.append(f"{place}: {format_bytes(expected)} may be needed, {free}; {hint}")
-            _check_limits(place, at, group)
+            _check_number_of_files(place, at, sum(need.files for need in group))
+        for need in group:
+            _check_size_of_files(need)
     return warnings
 
 
-def _check_limits(place: str, at: Path, needs: list[Need]) -> None:
-    """Check the number of files and the size of the largest one, on systems that limit them."""
-    files, largest = sum(need.files for need in needs), max(need.largest for need in needs)
+def _check_number_of_files(place: str, at: Path, files: int) -> None:
     if hasattr(os, "statvfs"):
         found = os.statvfs(at)
         if found.f_files and found.f_favail < files:
@@ -144,15 +144,18 @@ def _check_limits(place: str, at: Path, needs: list[Need]) -> None:
                 f"{place}: at least {files} files are needed, {found.f_favail} more are possible "
                 "on this file system; delete some files or name another folder"
             )
+
+
+def _check_size_of_files(need: Need) -> None:
     try:
         import resource
     except ImportError:  # not on Windows
         return
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    if limit != resource.RLIM_INFINITY and limit < largest:
+    if limit != resource.RLIM_INFINITY and limit < need.largest:
         raise InputError(
-            f"{place}: a file of {format_bytes(largest)} is needed, the limit on the size of files "
-            f"is {format_bytes(limit)}; raise it with ulimit -f"
+            f"{need.folder}: a file of {format_bytes(need.largest)} is needed, the limit on the "
+            f"size of files is {format_bytes(limit)}; raise it with ulimit -f"
         )
 
 
