@@ -155,12 +155,12 @@ def try_out(config: Config, count: int) -> list[Trial]:
     """
     gpus = visible_gpus() if config.device in ("auto", "cuda") else []
     processes: list[subprocess.Popen[bytes]] = []
-    alarm = threading.Timer(TIMEOUT, _kill, [processes])
+    alarm = threading.Timer(TIMEOUT, kill, [processes])
     alarm.start()
     try:
         for number in range(count):
             placement = Placement(share_of(count), gpus[number % len(gpus)] if gpus else None)
-            processes.append(_start(placement))
+            processes.append(start("btxrd.execution.trial", placement))
         for process in processes:
             _tell(process, pickle.dumps(config))
         if [_hear(process) for process in processes] != [READY] * count:
@@ -174,12 +174,13 @@ def try_out(config: Config, count: int) -> list[Trial]:
         ) from error
     finally:
         alarm.cancel()
-        _kill(processes)
+        kill(processes)
 
 
-def _start(placement: Placement) -> "subprocess.Popen[bytes]":
+def start(module: str, placement: Placement) -> "subprocess.Popen[bytes]":
+    """Start a module that measures something, with pipes to its stdin and stdout."""
     return subprocess.Popen(
-        [sys.executable, "-m", "btxrd.execution.trial"],
+        [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -198,9 +199,10 @@ def _hear(process: "subprocess.Popen[bytes]") -> str:
     return process.stdout.readline().decode().strip()
 
 
-def _kill(processes: "list[subprocess.Popen[bytes]]") -> None:
+def kill(processes: "list[subprocess.Popen[bytes]]") -> None:
+    """End processes, close their pipes, and wait for them."""
     for process in processes:
         process.kill()
     for process in processes:
-        with contextlib.suppress(OSError), process:  # closes its pipes, and waits for it
+        with contextlib.suppress(OSError), process:
             pass

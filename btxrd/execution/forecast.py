@@ -8,7 +8,6 @@ import hashlib
 import heapq
 import json
 import math
-import os
 import pickle
 import platform
 import subprocess
@@ -23,7 +22,7 @@ from btxrd.artifacts.sidecar import CHECKPOINTS, LAST
 from btxrd.artifacts.tables import HISTORY
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
-from btxrd.execution.concurrency import WORTH_MEASURING, least_images
+from btxrd.execution.concurrency import WORTH_MEASURING, kill, least_images, start
 from btxrd.execution.planning import Plan
 from btxrd.execution.preflight import Findings
 from btxrd.execution.space import Counts
@@ -167,10 +166,8 @@ def _recall_or_measure(
 
 def _measure(configs: list[Config], at_once: int) -> list[Speed]:
     """Return the mean of what `at_once` parallel processes measure; empty if that fails."""
-    environment = os.environ | Placement(share_of(at_once)).environment
-    command = [sys.executable, "-m", "btxrd.execution.forecast"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    processes = [subprocess.Popen(command, env=environment, **pipes) for _ in range(at_once)]
+    placement = Placement(share_of(at_once))
+    processes = [start("btxrd.execution.forecast", placement) for _ in range(at_once)]
     deadline = time.monotonic() + TIMEOUT
     try:
         for process in processes:
@@ -185,10 +182,7 @@ def _measure(configs: list[Config], at_once: int) -> list[Speed]:
     except (OSError, ValueError, TypeError, subprocess.TimeoutExpired):
         return []
     finally:
-        for process in processes:
-            process.kill()
-            with contextlib.suppress(OSError), process:  # closes its pipes, and waits for it
-                pass
+        kill(processes)
     return [_mean(speeds) for speeds in zip(*found, strict=True)]
 
 
