@@ -50,6 +50,10 @@ def wheel(session: nox.Session, releases: str) -> None:
 
     Arguments after `--` are added to the command, such as `data.phantom.cases=60` to shorten it.
     """
+    readme = Path("README.md").read_text("utf-8").replace("\\\n", "")
+    command = re.search(r"^btxrd run .*", readme, re.MULTILINE)
+    if command is None:
+        session.error("README.md: shows no command that begins with btxrd run")
     folder = session.create_tmp()
     for old in Path(folder).glob("*.whl"):
         old.unlink()
@@ -57,9 +61,6 @@ def wheel(session: nox.Session, releases: str) -> None:
     (built,) = Path(folder).glob("*.whl")
     pinned = _oldest_releases() if releases == "oldest" else []
     session.install(*pinned, f"{built}[slurm,optuna]")
-    command = re.search(r"^btxrd run .*", Path("README.md").read_text("utf-8"), re.MULTILINE)
-    if command is None:
-        session.error("README.md: shows no command that begins with btxrd run")
     session.run("pip", "check")
     session.chdir(folder)
     session.run(*shlex.split(command[0]), *session.posargs, env={"PYTHONPATH": None})
