@@ -48,7 +48,7 @@ def test_compilation_depends_on_the_remaining_training(reason, monkeypatch):
     assert reason(classifier(**CBAM), images=1_999) == too_few
     assert reason(classifier(**CBAM), images=10, wanted="always") is None
     assert reason(classifier(**CBAM), wanted="never") == "compile=never"
-    assert "only attention modules in a ResNet's blocks gain" in reason(classifier())
+    assert "only attention modules in the blocks of a ResNet" in reason(classifier())
 
 
 def test_a_machine_that_cannot_compile_is_reported(reason, monkeypatch):

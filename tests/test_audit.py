@@ -39,7 +39,7 @@ def test_json_lists_the_planted_flaws(audited):
     written, _, planted = audited
     pairs = sorted([pair["one"], pair["other"]] for pair in written["duplicates"])
     assert pairs == sorted(planted.get("duplicates", []))
-    assert sorted(written["errors"].get("films", {})) == sorted(planted.get("films", []))
+    assert sorted(written["errors"].get("images", {})) == sorted(planted.get("films", []))
     assert sorted(written["errors"].get("outlines", {})) == sorted(planted.get("outlines", []))
     errors = sum(len(lines) for lines in written["errors"].values())
     assert errors == sum(

@@ -136,7 +136,7 @@ def test_a_folder_that_was_checked_is_as_before(tmp_path):
 def test_a_phantom_removes_what_killed_processes_left_and_nothing_else(tmp_path):
     touch(tmp_path, ".p-abcdefgh/whole/images/a", ".p-abcdefgi/lock", ".p-settings/a")
     touch(tmp_path, ".p-settinga/lock", ".p-settinga/mine", "p/phantom.json")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         write_phantom(tmp_path / "p", 60, 0)
     assert {path.name for path in tmp_path.iterdir()} == {"p", ".p-settings", ".p-settinga"}
 

@@ -130,6 +130,6 @@ def test_a_complete_phantom_is_not_written_again(phantom, tmp_path):
 def test_a_folder_with_other_files_is_not_overwritten(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").touch()
-    with pytest.raises(InputError, match=r"mine: is there already"):
+    with pytest.raises(InputError, match=r"mine: already exists"):
         write_phantom(tmp_path / "mine", 60, 0)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes"]
