@@ -1,1 +1,1 @@
-"""HTML pages: from a summary to one file that needs nothing beside it."""
+"""HTML pages: the report of a sweep as one self-contained file, and the pages of its runs."""

@@ -1,4 +1,4 @@
-"""Axes of the page's plots: where a value is drawn, in percent of the width."""
+"""Axes of the plots of a page: positions of values, in percent of the width."""
 
 import math
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ class Axis:
     Attributes:
         start: Value at its left end.
         end: Value at its right end.
-        ticks: Values that are written below it.
+        ticks: Values that are written below the axis.
     """
 
     start: float
@@ -22,28 +22,28 @@ class Axis:
     ticks: tuple[float, ...] = ()
 
     def at(self, value: float) -> float:
-        """Return the place of a value; one beyond an end is drawn at this end."""
+        """Return the position of a value in percent; a value beyond an end is drawn at this end."""
         share = (value - self.start) / (self.end - self.start)
         return round(100 * min(max(share, 0.0), 1.0), 2)
 
     def width(self, low: float, high: float) -> float:
-        """Return the length of an interval, as far as it is on the axis."""
+        """Return the length in percent of the part of an interval that is on the axis."""
         return round(self.at(high) - self.at(low), 2)
 
     def beyond(self, value: float) -> str:
-        """Return `left` or `right` for a value off the axis; otherwise nothing."""
+        """Return `left` or `right` for a value beyond the axis, otherwise an empty text."""
         return "left" if value < self.start else "right" if value > self.end else ""
 
 
 def axis_over(
     values: Iterable[float | None], *, low: float = -math.inf, high: float = math.inf
 ) -> Axis:
-    """Return an axis that holds all values, with three to seven ticks at round numbers.
+    """Return an axis for values, with ticks at round numbers.
 
     Args:
-        values: What is drawn; None is left out.
-        low: The axis never begins before it.
-        high: The axis never ends after it.
+        values: Values that the axis includes; None is ignored.
+        low: Smallest start of the axis; smaller values are beyond it.
+        high: Largest end of the axis; larger values are beyond it.
     """
     found = [value for value in values if value is not None] or [0.0, 1.0]
     start, end = max(min(found), low), min(max(found), high)
@@ -59,12 +59,12 @@ def axis_over(
 
 
 def ends(estimates: Iterable[Estimate | None]) -> list[float | None]:
-    """Return the values and interval ends of estimates, for an axis that holds them."""
+    """Return the values and the interval ends of estimates, for `axis_over`."""
     found = [one for one in estimates if one is not None]
     return [value for one in found for value in (one.value, one.low, one.high)]
 
 
 def _step(span: float) -> float:
-    """Return the smallest round distance that gives at most six steps."""
+    """Return the smallest distance of 1, 2 or 5 times a power of 10 with at most six steps."""
     power: float = 10.0 ** math.floor(math.log10(span / 6))
     return next(power * factor for factor in (1, 2, 5, 10) if span <= 6 * power * factor)

@@ -1,4 +1,4 @@
-"""Unseen centers: the selected settings at each center, and what is lost at unseen ones."""
+"""The section on unseen centers: selected settings at each center, and losses of all settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class CenterLine:
     """A center in the test partition of a split.
 
     Attributes:
-        column: The split.
-        center: Its number.
-        n: Number of test cases.
-        counts: Number of cases of each class, such as "19 normal, 13 benign, 4 malignant".
-        values: Macro AUC of each selected setting; None if it was not run on the split.
+        column: Split.
+        center: Number of the center.
+        n: Number of test cases from the center.
+        counts: Number of these cases of each class, such as "19 normal, 13 benign, 4 malignant".
+        values: Macro AUC of each selected setting; None if the setting was not run on the split.
     """
 
     column: SplitColumn
@@ -36,15 +36,15 @@ class CenterLine:
 
 @dataclass(frozen=True)
 class Centers:
-    """The section.
+    """Content of the section.
 
     Attributes:
         settings: Names of the selected settings, each with the splits that it was selected on.
-        lines: The centers.
-        axis: Of macro AUC.
-        gaps: What is lost at unseen centers, of all settings.
-        gap_axis: Of the losses.
-        selected: First runs of the selected settings, whose gaps are marked.
+        lines: One line for each center of each split.
+        axis: Axis of macro AUC.
+        gaps: Generalisation gaps of all settings.
+        gap_axis: Axis of the gaps.
+        selected: Names of the first runs of the selected settings, whose gaps are marked.
     """
 
     settings: tuple[tuple[str, str], ...]
@@ -56,7 +56,7 @@ class Centers:
 
 
 def centers(summary: Summary, sets: Sequence[ComparisonSet]) -> Centers | None:
-    """Return the section; None if no setting was run at unseen centers."""
+    """Return the content of the section; None if no setting was run at unseen centers."""
     columns = split_columns(summary)
     if not any(column.kind == "unseen" for column in columns):
         return None
@@ -88,7 +88,7 @@ def _gap(gap: Gap) -> Estimate:
 
 
 def _chosen(summary: Summary, columns: Sequence[SplitColumn]) -> dict[str, tuple[str, str]]:
-    """Return the selected settings by key: the name, and where it was selected."""
+    """Return the selected settings by key: the name, and the splits that it was selected on."""
     found: dict[str, tuple[str, str]] = {}
     for column in columns:
         winner = column.winner_of(summary)
@@ -124,7 +124,7 @@ def _line(
 
 
 def _class_counts(sets: Sequence[ComparisonSet]) -> dict[tuple[str, str, str], str]:
-    """Say how many test cases of each class a center has, by split, its hash and center."""
+    """Return the number of test cases of each class, as text, by split, split hash and center."""
     found = {}
     for compared in sets:
         setting, test = compared.settings[0], compared.settings[0].test

@@ -1,4 +1,4 @@
-"""The configs and the environments of the runs: what differs between them, and what does not."""
+"""The configs and the environments of the runs: values that differ, and values that they share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ class Configs:
     """The configs of all scored runs.
 
     Attributes:
-        keys: Of the settings that differ between runs.
-        rows: Values of these keys, by run.
-        same: Values of the other settings, by key.
+        keys: Keys whose values differ between runs.
+        rows: Values of these keys, by the name of the run.
+        same: Values of the other keys.
     """
 
     keys: list[str]
@@ -23,7 +23,7 @@ class Configs:
 
 
 def configs_of(runs: Sequence[Run]) -> Configs:
-    """Compare the configs of all scored runs."""
+    """Return the differing and the shared values of the configs of all scored runs."""
     found = {
         run.name: {key: str(value) for key, value in flat(run.config.config).items()}
         for run in runs

@@ -1,4 +1,4 @@
-"""Errors, operating points and maps: what the sections of evidence show of each setting."""
+"""Content of the sections on errors, on operating points and on maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class Row:
     """A setting on a split.
 
     Attributes:
-        row: Its metrics.
-        split: Name of the split on the page.
-        kind: Which sign its values are drawn with.
-        is_shown: Whether it is the selected setting, or the best on val if none was selected.
+        row: Metrics of the setting.
+        split: Label of the split on the page.
+        kind: Kind of its marks in plots.
+        is_shown: Whether it is the selected setting; if none was selected, the best one on val.
     """
 
     row: SettingRow
@@ -40,7 +40,7 @@ class Row:
 
 
 def rows_of(summary: Summary, columns: Sequence[SplitColumn]) -> list[Row]:
-    """Return every setting on every split; in each split the one whose details are shown first."""
+    """Return each setting on each split; the setting whose details are shown comes first."""
     found = []
     for column in columns:
         rows = [row for row in summary.settings if column.holds(row)]
@@ -53,7 +53,11 @@ def rows_of(summary: Summary, columns: Sequence[SplitColumn]) -> list[Row]:
 
 
 def shown_runs(summary: Summary, rows: Sequence[Row]) -> list[Shown]:
-    """Return the run of each split whose images are shown: the best seed on val."""
+    """Return the run of each split whose images are shown.
+
+    It is the best seed of the selected setting on val. If no setting was selected, it is the first
+    run of the best setting.
+    """
     best = {winner.run for winner in summary.winners}
     return [
         Shown(
@@ -68,14 +72,14 @@ def shown_runs(summary: Summary, rows: Sequence[Row]) -> list[Shown]:
 
 @dataclass(frozen=True)
 class Subgroups:
-    """The subgroups of a split that differ from the rest, or not.
+    """The subgroups of the test cases of a split.
 
     Attributes:
-        split: Name of the split on the page.
-        kind: Which sign its values are drawn with.
-        axis: Of all differences.
-        families: Subgroups by what they divide and by the metric that is compared.
-        too_few: Number of subgroups with too few cases.
+        split: Label of the split on the page.
+        kind: Kind of the marks in plots.
+        axis: Axis of the differences.
+        families: Subgroups by the property that defines them and the metric that is compared.
+        too_few: Number of subgroups with too few groups for a test.
     """
 
     split: str
@@ -86,7 +90,7 @@ class Subgroups:
 
 
 def subgroups_of(summary: Summary, columns: Sequence[SplitColumn]) -> list[Subgroups]:
-    """Return the subgroups of each split that has some."""
+    """Return the subgroups of each split that has subgroups."""
     found = []
     for column in columns:
         of_split = [
@@ -119,12 +123,13 @@ class Point:
 
     Attributes:
         of: The setting.
-        threshold: Smallest probability of the focus class that is a positive.
-        asked: Sensitivity on val that it was chosen for.
-        sensitivity: On test.
-        specificity: On test.
-        prevalence: Of the focus class in test.
-        missed: How many cases of the focus class are predicted as background; empty if not known.
+        threshold: Smallest probability of the focus class that counts as positive.
+        asked: Target sensitivity on val.
+        sensitivity: Sensitivity on test.
+        specificity: Specificity on test.
+        prevalence: Share of the focus class in test.
+        missed: Number of cases of the focus class that are predicted as background, as text; empty
+            if it is not known.
     """
 
     of: Row
@@ -137,13 +142,13 @@ class Point:
 
     @property
     def ppv(self) -> float | None:
-        """Share of the positives that are of the focus class, at the prevalence in test."""
+        """Positive predictive value at the prevalence in test; None if it is undefined."""
         values = self._values()
         return None if values is None else _share(values[0], values[1])
 
     @property
     def npv(self) -> float | None:
-        """Share of the negatives that are not of the focus class, at the prevalence in test."""
+        """Negative predictive value at the prevalence in test; None if it is undefined."""
         values = self._values()
         return None if values is None else _share(values[3], values[2])
 
@@ -162,7 +167,7 @@ def _share(part: float, other: float) -> float | None:
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:
-    """Return the operating points of the settings that have one and are no constant predictor."""
+    """Return the operating points of the settings; without those that predict one class only."""
     found = []
     for one in rows:
         row, point = one.row, one.row.clinical.operating_point if one.row.clinical else None
@@ -184,7 +189,7 @@ def points_of(rows: Sequence[Row]) -> list[Point]:
 
 
 def _missed(row: SettingRow, support: Count) -> str:
-    """Say how many cases of the focus class are predicted as background."""
+    """Return the number of cases of the focus class that are predicted as background, as text."""
     rate = row.metric(f"{row.focus}_predicted_{row.background}")
     if rate is None or rate.value is None:
         return ""
@@ -196,12 +201,11 @@ def _missed(row: SettingRow, support: Count) -> str:
 
 @dataclass(frozen=True)
 class MapPart:
-    """How the maps of some tumours are placed.
+    """Localisation scores of the maps of a subset of the tumours.
 
     Attributes:
-        name: Of the tumours.
+        name: Name of the subset.
         found: All scores.
-        peak: Whether the highest place of a map is on the lesion.
     """
 
     name: str
@@ -209,12 +213,12 @@ class MapPart:
 
     @property
     def peak(self) -> MapScore:
-        """The share of the maps whose highest place is on the lesion."""
+        """Share of the maps with their maximum on the lesion."""
         return self.found.peak_inside
 
 
 def parts_of(found: dict[str, Localisation] | None) -> dict[str, list[MapPart]]:
-    """Return the subsets of the tumours, by what they divide."""
+    """Return the subsets of the tumours, by the property that defines them."""
     families: dict[str, list[MapPart]] = {}
     for name, one in (found or {}).items():
         if name == "all":

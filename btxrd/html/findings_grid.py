@@ -14,7 +14,7 @@ from btxrd.report.sentences.findings import (
 )
 
 LETTER = 2.3  # width of a letter below a plot, in percent of the plot
-SIGNS = {  # of a verdict, beside its words and its colour
+SIGNS = {  # sign of a verdict, in addition to its words and its colour
     "supported": "✓",
     "refuted": "✗",
     "partly": "◐",
@@ -25,7 +25,14 @@ SIGNS = {  # of a verdict, beside its words and its colour
 
 @dataclass(frozen=True)
 class GridCell:
-    """A finding, with the axis of its plot and the references that have room for a label."""
+    """A finding on the page.
+
+    Attributes:
+        finding: The finding.
+        sign: Sign of the verdict.
+        axis: Axis of the plot; None without a plot.
+        labelled: References that have enough room for a label.
+    """
 
     finding: Finding
     sign: str
@@ -35,7 +42,14 @@ class GridCell:
 
 @dataclass(frozen=True)
 class GridRow:
-    """A question, and its findings; None for a column without one."""
+    """A question and its findings.
+
+    Attributes:
+        question: Text of the question.
+        explanation: Explanation of the plots.
+        section: Anchor of the section with the evidence.
+        cells: The finding of each column; None for a column without one.
+    """
 
     question: str
     explanation: str
@@ -107,7 +121,7 @@ def _cell(finding: Finding) -> GridCell:
 
 
 def _labelled(plot: IntervalPlot, axis: Axis) -> tuple[str, ...]:
-    """Return the references whose labels do not overlap, the first ones first."""
+    """Return the references whose labels do not overlap; the first ones have priority."""
     taken: list[tuple[float, float]] = []
     found = []
     for label, value in plot.references:

@@ -1,4 +1,4 @@
-"""What each option changes: pairs of settings that differ in one option alone."""
+"""Content of the section on options: pairs of settings that differ in one option alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from btxrd.artifacts.summary import Summary
 from btxrd.html.axes import Axis, axis_over, ends
 from btxrd.html.splits import SplitColumn, split_columns
 
-MOST_LINES = 40  # on the page; beyond, one line stands for the pairs of a contrast
+MOST_LINES = 40  # on the page; if there are more, each contrast has one line
 
 
 @dataclass(frozen=True)
 class OptionLine:
-    """A pair of settings, or all of a contrast pooled, with a difference for each split.
+    """A pair of settings, or the mean over the pairs of a contrast.
 
     Attributes:
-        context: What the two settings have in common.
+        context: Values that both settings share.
         differences: In macro AUC, by column; None if the split lacks the pair.
         is_pooled: Whether it is the mean over the pairs.
     """
@@ -32,9 +32,9 @@ class OptionTable:
 
     Attributes:
         option: Config group or key.
-        title: Both values, such as "guided minus none", with the sign for minus.
-        is_control: Whether the first value is a sham.
-        lines: The pairs, and the pooled one at the end.
+        title: Both values, with a minus sign between them, such as "guided - none".
+        is_control: Whether the first value is a control, with sham outlines.
+        lines: The pairs, followed by their mean if there are several.
     """
 
     option: str
@@ -44,7 +44,7 @@ class OptionTable:
 
     @property
     def in_short(self) -> OptionLine:
-        """Its last line, which stands for all of them, with the values that it compares."""
+        """The last line, which summarises all pairs, with both values in its context."""
         last = self.lines[-1]
         pairs = f" ({len(self.lines) - 1} pairs)" if last.is_pooled else f" ({last.context})"
         control = ", control" if self.is_control else ""
@@ -57,10 +57,10 @@ class Options:
 
     Attributes:
         columns: The splits.
-        axis: Of the differences.
+        axis: Axis of the differences.
         tables: A table for each contrast, or for each option if there are many pairs.
-        contrasts: Each contrast, with what stands for its pairs at the end.
-        pairs: Number of pairs that are not shown.
+        contrasts: A table for each contrast.
+        pairs: Number of lines that are not shown.
     """
 
     columns: tuple[SplitColumn, ...]
@@ -71,7 +71,7 @@ class Options:
 
 
 def options(summary: Summary) -> Options | None:
-    """Return the contrasts by option, controls after the others; None if there are none."""
+    """Return the contrasts, ordered by option and with controls last; None if there are none."""
     if not summary.options:
         return None
     columns = split_columns(summary)

@@ -1,4 +1,4 @@
-"""The runs of a sweep as a map, and what became of those that are not complete."""
+"""Content of the section on runs: a map of the runs, and the causes of incomplete runs."""
 
 import os
 import re
@@ -18,7 +18,14 @@ LOG = "run.log"
 
 @dataclass(frozen=True)
 class Cell:
-    """A run in the map: its name, state and seed, and the path of its page."""
+    """A run in the map.
+
+    Attributes:
+        run: Name of the run.
+        state: State of the run.
+        seed: Seed of the run, as text; empty if it is not known.
+        link: Path of its page or folder; empty if there is none.
+    """
 
     run: str
     state: str
@@ -28,7 +35,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class MapRow:
-    """The runs of one setting, by split."""
+    """The runs of one setting.
+
+    Attributes:
+        setting: Name of the setting.
+        cells: Runs by the title of the split.
+    """
 
     setting: str
     cells: dict[str, list[Cell]]
@@ -39,9 +51,9 @@ class Incomplete:
     """A run that is not complete or not used.
 
     Attributes:
-        run: Its name.
-        state: Its state.
-        cause: Why.
+        run: Name of the run.
+        state: State of the run.
+        cause: Cause of the state.
         link: Path of its page or folder; empty if there is none.
         log: Path of its log; empty if there is none.
     """
@@ -58,8 +70,8 @@ class RunMap:
     """The runs of a sweep.
 
     Attributes:
-        splits: Columns of the map.
-        rows: One for each setting.
+        splits: Titles of the splits, which are the columns of the map.
+        rows: One row for each setting.
         incomplete: The runs that are not complete.
         resume: The commands that resume them.
     """

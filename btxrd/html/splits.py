@@ -10,7 +10,7 @@ from btxrd.artifacts.summary import Summary, Winner
 from btxrd.report.generalisation import UNSEEN
 from btxrd.report.sentences.findings import MarkKind
 
-SIDE_BY_SIDE = 3  # columns; further ones are folded below
+SIDE_BY_SIDE = 3  # number of columns in a table; further columns are in folded tables
 ORDER: tuple[MarkKind, ...] = ("seen", "unseen", "other")
 IS_TEST = "random"  # the strategy whose val partition is its test partition
 
@@ -20,12 +20,12 @@ class SplitColumn:
     """A split.
 
     Attributes:
-        split: Its title.
-        split_hash: Hash of its split.csv.
-        kind: Which sign its values are drawn with.
-        label: Its heading, such as "Seen centers".
-        short: The same in one or two words.
-        strategy: How it was made.
+        split: Title of the split.
+        split_hash: Hash of split.csv.
+        kind: Kind of the marks in plots.
+        label: Heading, such as "Seen centers".
+        short: Short heading, such as "seen".
+        strategy: Strategy of the split.
         n_test: Number of test cases.
     """
 
@@ -47,7 +47,7 @@ class SplitColumn:
         return (row.split, row.split_hash) == (self.split, self.split_hash)
 
     def winner_of(self, summary: Summary) -> Winner | None:
-        """Return what was selected on it."""
+        """Return the winner of the split; None if there is none."""
         for winner in summary.winners:
             if (winner.split, winner.split_hash) == (self.split, self.split_hash):
                 return winner
@@ -66,7 +66,7 @@ def split_columns(summary: Summary) -> list[SplitColumn]:
 
 
 def kind_of(strategy: str) -> MarkKind:
-    """Return whether a split tests at centers with training cases, without, or neither."""
+    """Return `seen` for `stratified`, `unseen` for held-out centers, and `other` otherwise."""
     if strategy == "stratified":
         return "seen"
     return "unseen" if strategy in UNSEEN else "other"

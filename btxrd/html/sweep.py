@@ -1,4 +1,4 @@
-"""The page of a sweep: one file that needs nothing beside it."""
+"""report.html: the report of a sweep, as one self-contained file."""
 
 import os
 from collections.abc import Sequence
@@ -44,23 +44,23 @@ from btxrd.report.sentences.focus import of_point
 from btxrd.runtime.files import write_text
 
 REPORT = "report.html"
-MOST_PAIRS = 40  # in the report; summary.json has all
+MOST_PAIRS = 40  # largest number of pairs in the report; summary.json has all of them
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the sections on errors, on the focus class and on maps show.
+    """Content of the sections on errors, on the focus class and on maps.
 
     Attributes:
-        rows: Every setting on every split, in each split the selected one first.
-        subgroups: By split.
-        galleries: One for each split; None if no image may be shown.
-        charts: Curves.
+        rows: Each setting on each split; the selected setting of a split comes first.
+        subgroups: Subgroups of each split.
+        galleries: Gallery of each split; None if no image may be shown.
+        charts: Charts of the curves.
         points: Operating points.
-        verdicts: What the operating point of a setting is worth, by its first run.
-        background: The class without a lesion.
+        verdicts: Finding on the operating point of a setting, by the name of its first run.
+        background: Name of the class without a lesion; empty without one.
         variants: Name of each masking variant on the page.
-        unit: An axis from 0 to 1.
+        unit: Axis from 0 to 1.
     """
 
     rows: list[Row]
@@ -82,13 +82,13 @@ def write_report(
     *,
     images: bool,
 ) -> None:
-    """Write report.html, which links to the folders of the runs.
+    """Write report.html, which links to the pages and folders of the runs.
 
     Args:
         folder: Folder to write into.
         summary: Content of the summary.
         runs: All runs.
-        sets: The settings, by their test cases.
+        sets: Settings by their test cases.
         images: Whether the report shows radiographs.
     """
     content = {
@@ -103,7 +103,7 @@ def write_report(
 def _decision(
     folder: Path, summary: Summary, runs: Sequence[Run], sets: Sequence[ComparisonSet]
 ) -> dict[str, Any]:
-    """Return what the sections need that a reader decides by: from the header to the centers."""
+    """Return the content of the page from the header to the section on centers."""
     columns = split_columns(summary)
     focus = summary.settings[0].focus if summary.settings else "focus class"
     found = grids(findings(summary), {one.split: one.kind for one in columns}, focus)
@@ -159,7 +159,7 @@ def _evidence(summary: Summary, runs: Sequence[Run], images: bool) -> Evidence:
 
 
 def _surroundings(folder: Path, summary: Summary, runs: Sequence[Run]) -> dict[str, Any]:
-    """Return what the section on runs needs, and the links to their folders."""
+    """Return the content of the sections on runs and on exports, and the links to the runs."""
     names = [run.name for run in runs]
     links = {run.name: _link(run, folder) for run in runs}
     return {
@@ -182,9 +182,9 @@ def _link(run: Run, folder: Path) -> str:
 
 
 def _chance_levels(rows: Sequence[SettingRow]) -> dict[str, dict[str, float | None]]:
-    """Return the value without any skill, by the first run of a setting and by metric.
+    """Return the metrics of a model without skill, by the first run of a setting and by metric.
 
-    That of accuracy is the share of the most frequent class.
+    The chance level of accuracy is the share of the most frequent class.
     """
     found = {}
     for row in rows:

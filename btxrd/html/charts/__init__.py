@@ -1,1 +1,1 @@
-"""Square charts, drawn as SVG that stands in a page."""
+"""Square charts as SVG, embedded in a page."""

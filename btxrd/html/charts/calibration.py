@@ -7,21 +7,21 @@ from btxrd.artifacts.evidence.curves import CalibrationCurve, CurveSet
 from btxrd.html.charts.square import Bar, Chart, Dot, Drawn, Frame, csv_of, unit
 
 HEAD = ["setting", "temperature-scaled", "predicted", "observed", "low", "high", "n"]
-TALLEST = 60  # units of the bar of most cases
+TALLEST = 60  # height of the highest bar, in units of the picture
 
 
 def calibration_chart(
     curves: CurveSet, row: SettingRow | None, name: str, style: str, *, key: str, title: str
 ) -> Chart:
-    """Draw how often the focus class is true, before and after temperature scaling.
+    """Return the calibration chart of a setting: observed over predicted share of the focus class.
 
     Args:
         curves: Curves of a test set.
-        row: Metrics of the setting.
-        name: Of the setting, which is one of those in colour.
-        style: Its colour.
-        key: Of the chart.
-        title: Of the chart.
+        row: Metrics of the setting; None if they are not known.
+        name: Name of the setting, which is one of those in colour.
+        style: Style of its line.
+        key: Key of the chart.
+        title: Title of the chart.
     """
     found = [one for one in curves.calibration if one.setting == name]
     *before, shown = found
@@ -31,8 +31,8 @@ def calibration_chart(
     return Chart(
         key,
         title,
-        f"Probability of {curves.focus}: {name}, {scaled}. Below: images per probability. "
-        "ECE: of the most probable class.",
+        f"Probability of {curves.focus} by {name}, {scaled}. Bars: number of images. ECE is that "
+        "of the most probable class.",
         frame,
         (
             Drawn("", "reference", frame.line((0, 1), (0, 1))),

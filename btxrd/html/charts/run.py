@@ -17,7 +17,7 @@ AREA = {"val_macro_auc": ("h1", "validation")}
 
 
 def learning_curves(history: pd.DataFrame) -> list[Chart]:
-    """Draw the losses and the macro AUC on validation by epoch; a dot marks the best epoch."""
+    """Return charts of the losses and of macro AUC on validation by epoch."""
     if history.empty:
         return []
     return [
@@ -62,7 +62,7 @@ def _learning(
 
 
 def class_curves(run: ScoredRun) -> list[Chart]:
-    """Draw ROC, and precision over recall, of each class against the others."""
+    """Return charts of the ROC and precision-recall curves of each class against the others."""
     roc = Frame(unit("1 \N{MINUS SIGN} specificity"), unit("sensitivity"))
     of_precision = Frame(unit("recall"), unit("precision (PPV)"))
     return [

@@ -1,7 +1,7 @@
-"""Square charts as SVG: the frame, and where points are drawn in it.
+"""Square charts as SVG: their parts, and the positions of values in the frame.
 
-The picture is 1000 units wide. Lines are drawn in whole units, which is at most half a pixel at
-the widths that the pages have.
+The picture is 1000 units wide. Positions are rounded to whole units, which are at most half a pixel
+at the widths of charts on the pages.
 """
 
 import csv
@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from btxrd.artifacts.evidence.curves import Curve, Points
 
-LEFT, RIGHT, TOP, BOTTOM = 130, 960, 25, 855  # edges of the frame
+LEFT, RIGHT, TOP, BOTTOM = 130, 960, 25, 855  # edges of the frame, in units of the picture
 WIDTH = 1000
 HEIGHT = 985
 
@@ -22,11 +22,11 @@ class Scale:
     """One axis of a chart.
 
     Attributes:
-        label: What it shows.
+        label: Label of the axis.
         start: Value at its left or lower end.
         end: Value at the other end.
-        ticks: Values that are written beside it.
-        as_percent: How they are written.
+        ticks: Values that are written beside the axis.
+        as_percent: Whether the ticks are written as percentages.
     """
 
     label: str
@@ -36,7 +36,7 @@ class Scale:
     as_percent: bool = False
 
     def share(self, value: float) -> float:
-        """Return the place of a value between 0 and 1; one beyond an end is drawn at this end."""
+        """Return the position of a value, from 0 to 1; values beyond an end are drawn there."""
         return min(max((value - self.start) / (self.end - self.start), 0.0), 1.0)
 
     def written(self, tick: float) -> str:
@@ -47,21 +47,26 @@ class Scale:
 
 @dataclass(frozen=True)
 class Frame:
-    """A square with two axes."""
+    """A square with two axes.
+
+    Attributes:
+        x: Horizontal axis.
+        y: Vertical axis.
+    """
 
     x: Scale
     y: Scale
 
     def left(self, value: float) -> int:
-        """Return the horizontal place of a value."""
+        """Return the horizontal position of a value, in units of the picture."""
         return round(LEFT + self.x.share(value) * (RIGHT - LEFT))
 
     def top(self, value: float) -> int:
-        """Return the vertical place of a value."""
+        """Return the vertical position of a value, in units of the picture."""
         return round(BOTTOM - self.y.share(value) * (BOTTOM - TOP))
 
     def line(self, xs: Iterable[float], ys: Iterable[float]) -> str:
-        """Return the path through points; it ends where it leaves the frame, and begins again."""
+        """Return the SVG path through points, interrupted where it is outside the frame."""
         parts: list[list[tuple[int, int]]] = [[]]
         was_beyond = True
         for x, y in zip(xs, ys, strict=True):
@@ -73,13 +78,13 @@ class Frame:
         return "".join(_path(part) for part in parts if len(part) > 1)
 
     def band(self, xs: Sequence[float], low: Sequence[float], high: Sequence[float]) -> str:
-        """Return the closed path around an area between two lines."""
+        """Return the closed SVG path around the area between two lines."""
         around = zip([*xs, *reversed(xs)], [*low, *reversed(high)], strict=True)
         return f"{_path([(self.left(x), self.top(y)) for x, y in around])}z"
 
 
 def _path(points: Sequence[tuple[int, int]]) -> str:
-    """Write a path in steps from point to point, which is half as long as with the points."""
+    """Return an SVG path in relative steps, which takes half the text of absolute positions."""
     if not points:
         return ""
     steps = [
@@ -104,10 +109,10 @@ class Drawn:
     """A line of a chart.
 
     Attributes:
-        name: Setting that it belongs to; empty for a reference.
-        style: Class in the style sheet: `h1` to `h4`, `grey`, `reference` or `raw`.
-        path: The line.
-        band: The area of its confidence interval; empty without one.
+        name: Name of the setting that it belongs to; empty for a reference.
+        style: Class in the style sheet, such as `h1` to `h4`, `grey`, `reference` or `raw`.
+        path: SVG path of the line.
+        band: SVG path of its confidence band; empty without one.
     """
 
     name: str
@@ -118,7 +123,15 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Dot:
-    """A point of a chart, such as an operating point."""
+    """A point of a chart, such as an operating point.
+
+    Attributes:
+        name: Name of the setting that it belongs to; may be empty.
+        style: Class in the style sheet.
+        left: Horizontal position.
+        top: Vertical position.
+        label: Tooltip.
+    """
 
     name: str
     style: str
@@ -129,7 +142,14 @@ class Dot:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a histogram below a chart: its place and its height in pixels of the picture."""
+    """A bar of a histogram below a chart.
+
+    Attributes:
+        left: Horizontal position of its left edge, in units of the picture.
+        width: Width, in units of the picture.
+        height: Height, in units of the picture.
+        label: Number of images, as text.
+    """
 
     left: int
     width: int
@@ -142,16 +162,16 @@ class Chart:
     """A square chart.
 
     Attributes:
-        key: Identifies it on the page and names its exported files.
-        title: What it shows.
-        note: How to read it.
-        frame: Its axes.
-        lines: In the order in which they are drawn.
-        dots: Operating points.
-        bars: Number of cases, below the chart.
-        values: Style, and a value of the setting with that colour, such as its AUC.
-        table: Its data as CSV.
-        reason: Why it is empty; then nothing is drawn.
+        key: Identifier on the page, and name of the exported files.
+        title: Title of the chart.
+        note: Explanation of the chart.
+        frame: Axes of the chart.
+        lines: Lines, in the order in which they are drawn.
+        dots: Points, such as operating points.
+        bars: Bars below the chart.
+        values: Values such as AUC, each after the style of its setting.
+        table: Data of the chart as CSV.
+        reason: Reason why nothing is drawn; empty if the chart is drawn.
     """
 
     key: str
@@ -167,7 +187,7 @@ class Chart:
 
 
 def csv_of(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Write a table as CSV."""
+    """Return a table as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([head, *rows])
@@ -175,7 +195,7 @@ def csv_of(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def table_of(axis: str, grid: Points, curves: Sequence[Curve]) -> str:
-    """Write the data of a chart as CSV: one column for each curve and each end of a band."""
+    """Return the data of a chart as CSV, with a column for each curve and each end of a band."""
     columns: dict[str, Points] = {axis: grid}
     for curve in curves:
         columns[curve.setting] = curve.y

@@ -12,13 +12,19 @@ from btxrd.artifacts.summary import Summary, SummaryRow
 from btxrd.html.splits import SplitColumn
 from btxrd.report.columns import Column
 
-METRIC = "macro_auc"  # by which settings are compared and sorted
-SHAMS = ("_shuffled", "_normals")  # endings of annotations that are a control
+METRIC = "macro_auc"  # metric by which settings are compared and sorted
+SHAMS = ("_shuffled", "_normals")  # endings of the titles of annotations that are a control
 
 
 @dataclass(frozen=True)
 class Seed:
-    """A run of a setting: its seed, its name, and its metric on test."""
+    """A run of a setting.
+
+    Attributes:
+        seed: Seed of the run.
+        run: Name of the run.
+        value: Macro AUC on test; None if it is undefined.
+    """
 
     seed: int
     run: str
@@ -30,10 +36,10 @@ class Cell:
     """A setting on one split.
 
     Attributes:
-        row: Its metrics.
-        value: The metric that is compared.
-        seeds: Its runs.
-        is_selected: Whether it was selected on this split.
+        row: Metrics of the setting.
+        value: Metric that settings are compared by.
+        seeds: Runs of the setting.
+        is_selected: Whether the setting was selected on this split.
     """
 
     row: SettingRow
@@ -43,7 +49,7 @@ class Cell:
 
     @property
     def letters(self) -> str:
-        """Its compact letter display."""
+        """Letters of the setting in the compact letter display."""
         return self.row.compared[METRIC].set
 
     @property
@@ -60,7 +66,7 @@ class Cell:
 
     @property
     def target(self) -> float | None:
-        """Sensitivity on val that the threshold was chosen for."""
+        """Target sensitivity on val of the operating point."""
         clinical = self.row.clinical
         point = clinical.operating_point if clinical else None
         return point.val_sensitivity_asked if point else None
@@ -68,14 +74,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A setting.
+    """A setting, as a line of the table.
 
     Attributes:
-        name: Its name.
-        about: Model and annotations, unless the name says them.
-        cells: One for each column; None if it was not scored there.
-        tags: What must be known about it, with the kind of each.
-        bars: How each letter's bar runs through the line: `dot`, `line`, or nothing.
+        name: Name of the setting.
+        about: Model and annotations, unless they are in the name.
+        cells: The setting on each split; None if it was not scored there.
+        tags: Tags, such as "control", each with its class in the style sheet.
+        bars: For each letter, the parts of its bar in the line: `dot`, `up` and `down`.
     """
 
     name: str
@@ -86,17 +92,17 @@ class Line:
 
     @property
     def first(self) -> Cell:
-        """Its first cell."""
+        """The first cell that is not None."""
         return next(cell for cell in self.cells if cell is not None)
 
 
-Numbers = tuple[float, float | None, float | None]  # a value and the ends of its interval
+Numbers = tuple[float, float | None, float | None]  # value, low and high
 
 
 def other_metrics(
     lines: Sequence[Line], columns: Sequence[Column]
 ) -> dict[str, list[list[Numbers | None]]]:
-    """Return all metrics, by their heading, for each line and each split."""
+    """Return the headline metrics by their heading, for each line and each split."""
     return {
         column.heading: [
             [_numbers(cell.row.metric(column.key)) if cell else None for cell in line.cells]
@@ -114,7 +120,7 @@ def _numbers(found: Estimate | None) -> Numbers | None:
 
 
 def lines_of(summary: Summary, columns: Sequence[SplitColumn]) -> list[Line]:
-    """Return a line for each setting; those that differ in the split alone are one."""
+    """Return a line for each setting; settings that differ in the split alone share a line."""
     runs = {row.run: row for row in summary.runs}
     by_key: dict[str, list[SettingRow]] = defaultdict(list)
     for row in summary.settings:
@@ -144,7 +150,7 @@ def _cell(
 
 
 def _about(row: SettingRow) -> str:
-    """Return the model and annotations, if the name of the setting lacks them."""
+    """Return the model and the annotations, unless the name of the setting contains them."""
     parts = [part for part in (row.model, row.annotations) if part and part not in row.setting]
     return ", ".join(parts)
 
@@ -168,7 +174,7 @@ def _tags(cells: Sequence[Cell | None]) -> tuple[tuple[str, str], ...]:
 
 
 def value(line: Line, at: int) -> float:
-    """Return the metric of a line in a column; the least number if it has none."""
+    """Return the metric of a line in a column; minus infinity if it is undefined."""
     cell = line.cells[at]
     if cell is None or cell.value.value is None:
         return -math.inf

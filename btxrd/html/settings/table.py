@@ -10,17 +10,23 @@ from btxrd.html.axes import Axis, axis_over, ends
 from btxrd.html.settings.lines import Line, difference, lines_of, value
 from btxrd.html.splits import SplitColumn, chunks, split_columns
 
-CHANCE = 0.5  # of macro AUC
-COMPACT = 25  # settings from which the rows are compact
-OPEN = 10  # settings of the folded block that are shown
-NARROW = 5  # settings that are shown on a narrow screen
-MOST_BARS = 6  # letters that are drawn as bars
-TAIL = 0.3  # share of a long table's differences that may lie off the axis
+CHANCE = 0.5  # macro AUC
+COMPACT = 25  # number of settings from which rows are compact
+OPEN = 10  # settings of a folded block that are shown at first
+NARROW = 5  # settings that are shown at first on a narrow screen
+MOST_BARS = 6  # largest number of letters that are drawn as bars
+TAIL = 0.3  # share of the differences of a long table that may be beyond the axis
 
 
 @dataclass(frozen=True)
 class Block:
-    """Lines under one heading, which may be empty; those from `folded_from` on are folded."""
+    """Lines with a heading.
+
+    Attributes:
+        heading: Heading; may be empty.
+        lines: The lines.
+        folded_from: Index from which lines are folded.
+    """
 
     heading: str
     lines: tuple[Line, ...]
@@ -29,7 +35,13 @@ class Block:
 
 @dataclass(frozen=True)
 class ReferenceLine:
-    """A model without pixels, with a value for each column."""
+    """A model without pixels.
+
+    Attributes:
+        name: Name of the model.
+        about: Columns that it uses; may be empty.
+        values: Macro AUC on each split; None if it was not computed.
+    """
 
     name: str
     about: str
@@ -42,15 +54,15 @@ class SettingsTable:
 
     Attributes:
         columns: The splits.
-        compared: Index of the column whose differences and letters are shown; None if none is.
+        compared: Index of the column whose differences and letters are shown; None without any.
         is_sorted_by: Index of the column that the lines are sorted by.
-        axis: Of the metric.
-        differences: Axis of the differences from the selected setting.
-        blocks: The lines.
+        axis: Axis of the metric.
+        differences: Axis of the differences from the selected setting; None without any.
+        blocks: The lines, in blocks.
         references: Models without pixels.
-        is_compact: Whether each line is one line of text.
-        bars: Number of bars that are drawn; 0 if letters must do.
-        tests: Number of differences that the intervals hold for together.
+        is_compact: Whether the rows are compact.
+        bars: Number of bars that are drawn; 0 if letters are shown instead.
+        tests: Number of differences whose intervals hold simultaneously.
         detectable: Smallest difference that would have been found with 80% power.
     """
 
@@ -73,7 +85,7 @@ class SettingsTable:
 
 
 def settings_tables(summary: Summary) -> list[SettingsTable]:
-    """Return a table for every three splits; the first one is that which readers see first."""
+    """Return a table for every three splits; all but the first one are folded on the page."""
     return [_table(summary, columns) for columns in chunks(split_columns(summary))]
 
 
@@ -113,8 +125,8 @@ def _axis(lines: Sequence[Line], references: Sequence[ReferenceLine]) -> Axis:
 def _difference_axis(lines: Sequence[Line], at: int, margin: float) -> Axis:
     """Return an axis for the differences.
 
-    Settings at chance, and the worst ones of a long table, are drawn as arrows at its end, so
-    that they do not squeeze the others.
+    It does not include settings at chance and the worst settings of a long table, so that the
+    others have enough room. Their values are drawn as arrows at the end of the axis.
     """
     found = [
         (cell.row.skill, cell.row.difference)
@@ -130,7 +142,7 @@ def _difference_axis(lines: Sequence[Line], at: int, margin: float) -> Axis:
 
 
 def _with_bars(lines: Sequence[Line], at: int) -> tuple[list[Line], int]:
-    """Add the bars that join lines with a common letter."""
+    """Return the lines with bars that join lines with a common letter, and the number of bars."""
     letters = [
         set(_split_letters(cell.letters)) if (cell := line.cells[at]) else set() for line in lines
     ]
@@ -154,7 +166,7 @@ def _with_bars(lines: Sequence[Line], at: int) -> tuple[list[Line], int]:
 
 
 def _split_letters(text: str) -> list[str]:
-    """Divide letters, each of which may be followed by a number: `a1b1` is `a1` and `b1`."""
+    """Divide letters, which may each be followed by a number: "a1b1" into "a1" and "b1"."""
     found: list[str] = []
     for sign in text:
         if sign.isdigit() and found:

@@ -55,12 +55,8 @@ class Other:
 class Sorted:
     """The other settings by the verdict on them.
 
-    Attributes:
-        worse: Significantly worse than the selected setting.
-        better: Significantly better than the selected setting.
-        alike: Without a difference above the margin.
-        unclear: With too few data to tell.
-        untested: Not tested.
+    The selected setting is significantly better than those in `worse`, and worse than those in
+    `better`. Those in `alike` differ from it by less than the margin.
     """
 
     worse: list[Other]
@@ -156,9 +152,8 @@ def _verdict(found: Sorted, summary: Summary) -> tuple[Verdict, str, str]:
 def _constants(worse: Sequence[Other], total: int) -> list[str]:
     """Return a remark on the settings that predict one class only, if there are any."""
     number = sum(one.row.is_constant for one in worse)
-    if not number:
-        return []
-    return ["the other is constant" if total == 1 else f"{number} of these constant"]
+    text = "the other is constant" if total == 1 else f"{number} of these constant"
+    return [text] if number else []
 
 
 def _sentence(found: Sorted, selected: Selected) -> str:
@@ -220,10 +215,8 @@ def _of_alike(alike: Sequence[Other], margin: str) -> str:
     if len(alike) == 1:
         one = alike[0]
         shown = format_estimate(one.ahead, signed=True, interval=interval_name(one.judged))
-        return (
-            f"No difference above {margin} from {one.row.setting}: {shown}. Choose between the two "
-            "by cost."
-        )
+        text = f"No difference above {margin} from {one.row.setting}: {shown}."
+        return f"{text} Choose between the two by cost."
     return f"No difference above {margin} from {len(alike)} settings. Choose among them by cost."
 
 
@@ -237,9 +230,8 @@ def _of_unclear(found: Sorted, margin: str) -> str:
         shown = format_estimate(one.ahead, signed=True, interval=interval_name(one.judged))
         text = f"Not enough data to tell whether it is better than {one.row.setting}: {shown}."
     else:
-        which = (
-            f"{all_of(found.total)} other settings" if len(unclear) == found.total else len(unclear)
-        )
+        every = f"{all_of(found.total)} other settings"
+        which = every if len(unclear) == found.total else len(unclear)
         text = f"For {which} there is not enough data to tell"
         text += f"; one of them may be better by up to {figure(largest)}." if largest > 0 else "."
     powers = [one.judged.detectable for one in unclear if one.judged.detectable is not None]
