@@ -61,7 +61,7 @@ def weights():
 
 
 def test_intervals_of_a_partition_are_over_groups(found, weights):
-    """Kills: intervals over cases, in the metrics of all classes and of each class."""
+    """Detects intervals over cases, in the metrics of all classes and of each class."""
     resampled = compute_metrics(Cases(LABELS, PROBS, NAMES), weights)
     for name in ("accuracy", "macro_auc"):
         metric = found.values[name]
@@ -97,13 +97,13 @@ def test_intervals_contain_their_value(found):
 
 
 @pytest.mark.parametrize("hits", [0, 12])
-def test_none_or_all_of_n_have_the_interval_of_clopper_and_pearson(hits):
+def test_proportions_of_0_and_1_have_clopper_pearson_intervals(hits):
     found = estimate(np.full(100, hits / 12), 12)
     want = binomtest(hits, 12).proportion_ci(method="exact")
     assert (found.low, found.high) == pytest.approx((want.low, want.high))
 
 
-def test_a_perfect_model_is_as_uncertain_as_its_smallest_class_is_small():
+def test_interval_of_a_perfect_auc_depends_on_the_smallest_class():
     """The units are groups: 12 cases of each class in 4 groups."""
     labels = np.repeat([0, 1, 2], 12)
     groups = np.array([f"g{at // 3}" for at in range(36)])

@@ -81,13 +81,13 @@ def test_calibration_is_that_of_scikit_learn_before_and_after_the_temperature():
         assert stored["cross_entropy"] == pytest.approx(log_loss(LABELS, probs))
 
 
-def test_a_temperature_of_val_helps_on_test():
+def test_temperature_fitted_on_val_lowers_the_calibration_error_on_test():
     before, after = (calibration()["calibration"][when] for when in ("before", "after"))
     assert after["cross_entropy"] < before["cross_entropy"]
     assert after["ece"]["value"] < before["ece"]["value"]
 
 
-def test_a_certain_error_has_a_finite_cross_entropy():
+def test_cross_entropy_is_finite_for_a_wrong_prediction_with_probability_1():
     probs = PROBS.copy()
     probs[0] = np.eye(3)[(LABELS[0] + 1) % 3]
     before = calibration(probs=probs)["calibration"]["before"]
@@ -125,7 +125,7 @@ def test_intervals_are_quantiles_over_groups_that_are_copied(center):
         assert (found[name]["low"], found[name]["high"]) == pytest.approx(tuple(ends)), name
 
 
-def test_an_interval_of_calibration_holds_its_value():
+def test_interval_of_calibration_error_contains_its_value():
     for when in ("before", "after"):
         for name in ("ece", "brier"):
             found = calibration()["calibration"][when][name]
@@ -133,7 +133,7 @@ def test_an_interval_of_calibration_holds_its_value():
             assert found["low"] < found["high"]
 
 
-def test_no_test_case_moves_what_is_chosen():
+def test_test_cases_change_neither_temperature_nor_threshold():
     found = calibration()
     for case in range(0, 90, 9):
         labels, probs = LABELS.copy(), PROBS.copy()
@@ -146,7 +146,7 @@ def test_no_test_case_moves_what_is_chosen():
         assert changed["operating_point"]["val"] == found["operating_point"]["val"]
 
 
-def test_what_is_chosen_is_chosen_on_val():
+def test_temperature_and_threshold_are_chosen_on_val():
     found = calibration(*draw(90, seed=5))
     assert found["temperature"] == choose_temperature(VAL)
     assert found["operating_point"]["threshold"] == choose_threshold(VAL, FOCUS)
@@ -177,13 +177,13 @@ def test_accuracy_under_equal_priors_is_balanced_accuracy():
         assert value != pytest.approx(accuracy_score(labels, predicted))
 
 
-def test_under_equal_priors_each_class_weighs_the_same():
+def test_equal_priors_give_each_class_the_same_weight():
     even = equal_priors(LABELS, 3, bootstrap_weights(GROUPS, resamples=5))
     for label in range(3):
         assert even[:, label == LABELS].sum(axis=1) == pytest.approx(1)
 
 
-def test_both_macro_aucs_are_those_of_the_plain_and_of_the_even_weights():
+def test_macro_auc_with_equal_priors_equals_that_of_weighted_cases():
     weights = bootstrap_weights(GROUPS, resamples=20)
     plain, even = macro_auc_with_equal_priors(LABELS, PROBS, weights)
     np.testing.assert_allclose(plain, macro_auc(LABELS, PROBS, weights))
@@ -209,7 +209,7 @@ def test_scale_of_weights_changes_no_metric():
 
 
 def test_intervals_of_calibration_are_over_groups():
-    """Kills: intervals over cases."""
+    """Detects intervals over cases."""
     found = calibration()["calibration"]["before"]["brier"]
     loss = ((PROBS - np.eye(3)[LABELS]) ** 2).sum(axis=1)
     resampled = mean(loss, bootstrap_weights(GROUPS))
@@ -234,14 +234,14 @@ def calibrated_cases(n=3000, seed=0):
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
-def test_slope_is_the_power_that_the_probabilities_lack(power):
+def test_slope_is_the_inverse_of_the_distortion(power):
     labels, probs, groups = calibrated_cases()
     found = calibration_slope(labels, [with_temperature(probs, 1 / power)], groups)
     assert found.low < 1 / power < found.high
     assert found.value == pytest.approx(1 / power, rel=0.06)
 
 
-def test_copies_in_their_groups_do_not_narrow_the_slope():
+def test_copies_in_the_same_groups_do_not_narrow_the_interval_of_the_slope():
     labels, probs, groups = calibrated_cases(300)
     once = calibration_slope(labels, [probs], groups)
     every = np.repeat(np.arange(300), 3)
@@ -249,14 +249,14 @@ def test_copies_in_their_groups_do_not_narrow_the_slope():
     assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
 
 
-def test_a_model_that_is_always_right_or_constant_has_no_slope():
+def test_slope_of_a_perfect_or_constant_model_is_undefined():
     labels = np.arange(30) % 3
     for probs in (np.eye(3)[labels], np.full((30, 3), 1 / 3)):
         assert calibration_slope(labels, [probs], np.arange(30)).value is None
 
 
 @pytest.mark.slow
-def test_interval_of_the_slope_holds_the_truth():
+def test_interval_of_the_slope_contains_the_true_slope():
     held = 0
     for seed in range(400):
         labels, probs, groups = calibrated_cases(300, seed)

@@ -51,8 +51,8 @@ def test_card_counts_the_cases_of_each_partition(run):
         assert f"| {partition} | {' | '.join(map(str, counts))} | " in card
 
 
-def test_peak_is_of_the_maps_that_remain(run):
-    """Kills: the number of all tumours as the denominator."""
+def test_localisation_on_the_card_is_of_the_usable_maps(run):
+    """Detects the number of all tumours as the denominator."""
     metrics = read_metrics(run)
     found = metrics.gradcam["all"]
     counts = replace(found.maps, ok=3, empty=2, saturated=0)

@@ -55,7 +55,7 @@ def values_at(chart, drawn):
 @pytest.mark.parametrize(
     ("key", "curves"), [("roc-malignant-0", "roc"), ("pr-malignant-0", "precision_recall")]
 )
-def test_each_line_is_where_summary_json_says(summary, charts, key, curves):
+def test_lines_have_the_values_of_summary_json(summary, charts, key, curves):
     found, chart = summary.curves[0], chart_of(charts, key)
     for curve in getattr(found.per_class["malignant"], curves):
         x, y = values_at(chart, points(line_of(chart, curve.setting).path))
@@ -112,7 +112,7 @@ def test_line_ends_where_it_leaves_the_frame():
     assert path.count("M") == 2
 
 
-def test_chart_of_a_class_that_test_lacks_says_so(tmp_path):
+def test_chart_of_a_class_without_test_cases_gives_the_reason(tmp_path):
     test = cases_of("stratified-test", 60, 0.3)
     write_scored(write_run(tmp_path, "run"), cases_of("stratified-val", 40, 0.5),
                  test.where(test.labels < 2))  # fmt: skip

@@ -56,14 +56,14 @@ def test_difference_is_that_of_the_metrics_of_scikit_learn(tmp_path):
     assert (row["one"], row["other"], row["n"], row["groups"]) == ("one", "other", 60, 60)
 
 
-def test_single_cases_as_groups_give_the_tests_of_cases(tmp_path):
+def test_groups_of_one_case_give_the_p_values_of_cases(tmp_path):
     row = pair_of(tmp_path)
     for metric in METRICS:
         assert row[metric]["p"] == pytest.approx(row[metric]["p_cases"])
 
 
-def test_copies_of_cases_in_their_groups_add_no_certainty(tmp_path):
-    """Kills intervals or p values over cases instead of groups."""
+def test_copies_of_cases_in_the_same_groups_do_not_lower_p(tmp_path):
+    """Detects intervals or p values over cases instead of groups."""
     single = pair_of(tmp_path / "single")
     copied = pair_of(tmp_path / "copied", one={"copies": 3}, copies=3)
     assert (copied["n"], copied["groups"]) == (180, 60)
@@ -79,7 +79,7 @@ def test_copies_of_cases_in_their_groups_add_no_certainty(tmp_path):
 
 
 def test_interval_of_a_setting_is_over_groups(tmp_path):
-    """Kills intervals of the table of settings over cases."""
+    """Detects intervals of the table of settings over cases."""
     for folder, copies in (("single", 1), ("copied", 3)):
         for seed in (0, 1):
             write_run(tmp_path / folder, f"{seed}", seed=seed, noise=seed, skill=(0.5, 0.2),
@@ -93,7 +93,7 @@ def test_interval_of_a_setting_is_over_groups(tmp_path):
 
 
 def test_cases_are_paired_by_their_id(tmp_path):
-    """Kills a comparison row by row of files in another order."""
+    """Detects a comparison row by row of files in another order."""
     before = pair_of(tmp_path)
     for name in ("predictions.csv", "split.csv"):
         path = tmp_path / "one" / name
@@ -152,7 +152,7 @@ def test_p_is_adjusted_for_all_pairs(tmp_path):
 
 
 def test_p_is_adjusted_for_the_pairs_of_all_splits_by_metric(tmp_path):
-    """Kills Holm within one split, and one family for both metrics."""
+    """Detects Holm within one split, and one family for both metrics."""
     for split in ("stratified", "center"):
         for name, skill in (("one", 0.4), ("other", 0.1)):
             write_run(tmp_path, f"{name},split={split}", split=split, backbone=name,
@@ -166,7 +166,7 @@ def test_p_is_adjusted_for_the_pairs_of_all_splits_by_metric(tmp_path):
 
 @pytest.mark.parametrize(("factor", "significant"), [(0.99, True), (1.01, False)])
 def test_significance_is_that_of_the_adjusted_p(tmp_path, monkeypatch, factor, significant):
-    """Kills a test of the unadjusted p, and another level than 5%."""
+    """Detects a test of the unadjusted p, and another level than 5%."""
     monkeypatch.setattr("btxrd.report.compare.holm", lambda p: [0.05 * factor for _ in p])
     assert pair_of(tmp_path)["accuracy"]["significant"] is significant
 
@@ -198,7 +198,7 @@ def test_sets_of_one_letter_may_overlap(tmp_path):
 
 
 def test_letters_are_of_the_metric_beside_them(tmp_path):
-    """Kills letters of accuracy from the tests of macro AUC."""
+    """Detects letters of accuracy from the tests of macro AUC."""
     write_run(tmp_path, "one", backbone="one", skill=(0.5, 0.3))
     run_dir = write_run(tmp_path, "other", backbone="other")
     val, test = (cases_of(f"stratified-{part}", n, 0.3) for part, n in (("val", 40), ("test", 60)))
@@ -212,7 +212,7 @@ def test_letters_are_of_the_metric_beside_them(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "shown"), [(26, True), (27, False)])
-def test_more_sets_than_letters_have_none(number, shown):
+def test_no_letters_are_shown_if_the_alphabet_does_not_suffice(number, shown):
     metric = {"macro_auc": SimpleNamespace(significant=True)}
     pairs = [
         SimpleNamespace(runs=runs, differences=metric)
@@ -225,7 +225,7 @@ def test_more_sets_than_letters_have_none(number, shown):
     assert letters == (list(ascii_lowercase) if shown else [""] * number)
 
 
-def test_letters_of_other_test_images_are_other_letters(tmp_path):
+def test_letters_of_different_test_sets_differ(tmp_path):
     write_run(tmp_path, "a", backbone="a", cases=(40, 60))
     write_run(tmp_path, "b", backbone="b", cases=(40, 90))
     assert [row["macro_auc"]["set"] for row in summary_of(tmp_path)["settings"]] == ["a1", "a2"]
@@ -241,8 +241,8 @@ def test_variance_of_seeds_is_pooled_and_divided_by_the_number_of_seeds(tmp_path
     assert row["seeds"] == [3, 3]
 
 
-def test_a_setting_with_one_seed_varies_as_much_as_the_others(tmp_path):
-    """Kills a seed variance of 0 for a setting with one seed."""
+def test_setting_with_one_seed_has_the_pooled_variance_of_seeds(tmp_path):
+    """Detects a seed variance of 0 for a setting with one seed."""
     seeds_of(tmp_path, names=("one",))
     write_run(tmp_path, "backbone=other,seed=0", backbone="other", seed=0, noise=9)
     summary = summary_of(tmp_path)
@@ -251,8 +251,8 @@ def test_a_setting_with_one_seed_varies_as_much_as_the_others(tmp_path):
     assert row["accuracy"]["seed_sd"] == pytest.approx(sd * np.sqrt(1 / 3 + 1))
 
 
-def test_seeds_widen_the_test_by_satterthwaites_rule(tmp_path):
-    """Kills a p without the variance of seeds, or with the wrong degrees of freedom."""
+def test_variance_of_seeds_enters_p_with_satterthwaites_degrees_of_freedom(tmp_path):
+    """Detects a p without the variance of seeds, or with the wrong degrees of freedom."""
     seeds_of(tmp_path)
     (row,) = summary_of(tmp_path)["comparisons"]
     for metric in METRICS:
@@ -291,8 +291,8 @@ def test_seeds_widen_the_interval_of_a_setting(tmp_path, monkeypatch):
         assert wide[metric]["low"] < narrow[metric]["low"]
 
 
-def test_seeds_of_another_split_do_not_count(tmp_path):
-    """Kills a seed variance that is pooled over all splits."""
+def test_seeds_of_another_split_are_not_pooled(tmp_path):
+    """Detects a seed variance that is pooled over all splits."""
     pair_of(tmp_path)
     for seed in (0, 1):
         write_run(tmp_path, f"split=center,seed={seed}", split="center", seed=seed, noise=seed,
@@ -322,7 +322,7 @@ def test_fewer_than_ten_groups_are_not_tested(tmp_path, groups, is_tested):
         assert (row[metric]["p_holm"] is not None) == is_tested
 
 
-def test_a_class_that_is_absent_from_test_leaves_gaps_and_no_crash(tmp_path):
+def test_macro_auc_is_not_compared_if_a_class_is_absent_from_test(tmp_path):
     for seed in (0, 1):
         for name in ("one", "other"):
             write_run(tmp_path, f"backbone={name},seed={seed}", backbone=name, seed=seed,
@@ -334,8 +334,8 @@ def test_a_class_that_is_absent_from_test_leaves_gaps_and_no_crash(tmp_path):
     assert summary["settings"][0]["macro_auc"]["sd"] is None
 
 
-def test_runs_of_two_data_sets_are_summarised_side_by_side(tmp_path):
-    """Kills a comparison, and a column, that assumes one set of classes."""
+def test_runs_of_two_data_sets_are_in_one_summary(tmp_path):
+    """Detects a comparison, and a column, that assumes one set of classes."""
     names = ClassNames(("clear", "lesion"), "lesion", "clear")
     write_run(tmp_path, "three", backbone="one")
     write_run(tmp_path, "two", backbone="two", names=names)

@@ -49,7 +49,7 @@ def test_net_benefit_counts_false_alarms_at_the_odds_of_the_threshold():
     assert found[at] == pytest.approx(1 / 4 - 1 / 4 * 0.2 / 0.8)
 
 
-def test_weight_of_two_is_a_case_that_is_there_twice(cases):
+def test_weight_of_two_equals_two_copies_of_a_case(cases):
     truth, score = cases
     weights = np.where(np.arange(150) < 50, 2.0, 1.0)
     twice = [np.concatenate([part, part[:50]]) for part in (truth, score)]
@@ -63,7 +63,7 @@ def test_selected_setting_and_the_next_two_have_bands(curves):
     assert banded == {"m3", "m2", "m1"}
 
 
-def test_band_holds_the_curve(curves):
+def test_band_contains_the_curve(curves):
     for curve in (*curves.per_class["malignant"].precision_recall, *curves.net_benefit):
         if curve.low is not None and curve.high is not None:
             ends = zip(curve.low, curve.y, curve.high, strict=True)
@@ -75,7 +75,7 @@ def test_bins_of_a_calibration_curve_hold_every_case(curves):
     assert [curve.is_scaled for curve in curves.calibration] == [False, True] * 3
 
 
-def test_class_that_test_lacks_has_no_curve(tmp_path):
+def test_class_without_test_cases_has_no_curve(tmp_path):
     test = cases_of("stratified-test", 60, 0.3)
     write_scored(write_run(tmp_path, "run"), cases_of("stratified-val", 40, 0.5),
                  test.where(test.labels < 2))  # fmt: skip

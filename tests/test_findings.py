@@ -130,7 +130,7 @@ def test_comparison_of_few_groups(groups, reason):
     assert found.sentence == f"Not tested: {reason}."
 
 
-def test_plot_of_the_others_is_from_the_view_of_the_selected_setting():
+def test_plot_shows_selected_minus_other():
     plot = finding(beside(WORSE, UNCLEAR), "others").plot
     assert [(one.value, one.low, one.high, one.is_hollow) for one in plot.marks] == [
         (0.031, -0.035, 0.097, True), (0.06, 0.02, 0.1, False),
@@ -187,7 +187,7 @@ def test_models_without_pixels(differences, verdict, short, aside, sentence):
     assert found.sentence == f"{CHANCE}{sentence}{MASKABLE}"
 
 
-def test_chance_alone_is_no_full_answer():
+def test_comparison_with_chance_alone_is_partly_supported():
     found = finding(summary(setting()), "references")
     assert (found.verdict, found.short) == ("partly", "Better than chance")
     assert found.sentence == f"{CHANCE}Models without pixels were not computed."
@@ -814,13 +814,13 @@ def test_option_of_a_setting_at_chance_is_not_assessed():
     assert found.text == "Not assessed: guided0 is not shown to be better than chance."
 
 
-def test_small_numbers_contradict_no_verdict():
+def test_small_differences_are_not_written_as_zero():
     row = setting("B", difference=judged("worse", -0.0004, -0.0007, -0.0001, tests=1))
     text = finding(summary(setting(), row), "others").sentence
     assert text == "Significantly better than B, by 0.0004 (95% CI 0.0001 to 0.001)."
 
 
-def test_undefined_metric_is_no_number():
+def test_undefined_metric_is_written_as_not_known():
     row = setting(auc=(None, None, None), skill="not_known")
     (column,) = findings(summary(row))
     assert (column.headline, column.beside) == ("not known", "macro AUC")
@@ -838,7 +838,7 @@ def test_only_the_settings_that_predict_several_classes_took_part_in_the_selecti
     )
 
 
-def test_best_on_test_is_not_shown_as_at_chance_where_that_is_another_setting():
+def test_best_setting_on_test_is_not_shown_as_at_chance_if_it_is_not():
     rows = [setting(skill="at_chance"), setting("B")]
     one = unselected("at_chance", (0.7, 0.6, 0.8))
     (column,) = findings(summary(*rows, selected=None, unselected=[one]))
@@ -846,7 +846,7 @@ def test_best_on_test_is_not_shown_as_at_chance_where_that_is_another_setting():
     assert (found.verdict, found.plot) == ("not_assessed", None)
 
 
-def test_seeds_that_predict_different_classes_are_told_apart():
+def test_seeds_that_predict_different_single_classes_are_listed():
     constant = {"A,stratified,0": "benign", "A,stratified,1": "malignant"}
     one = unselected("constant")
     row = setting(skill="at_chance", seeds=(0, 1), constant=constant)
@@ -856,7 +856,7 @@ def test_seeds_that_predict_different_classes_are_told_apart():
     assert tag_of(row, "A,stratified,0") == "constant: every image “benign”"
 
 
-def test_a_gap_of_zero_is_a_gap():
+def test_gap_of_zero_is_assessed():
     none = gap("no_loss", 0.0, -0.01, 0.01)
     (column,) = findings(summary(setting(), generalisation_gap=(none,)))
     (found,) = (one for one in column.findings if one.key == "centers")

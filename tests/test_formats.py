@@ -105,13 +105,13 @@ def content_of(artifact):
     ],
 )
 def test_nothing_of_a_file_of_format_1_is_lost(name, read):
-    """Kills an upgrade that drops a key, or takes the value of another one."""
+    """Detects an upgrade that drops a key, or takes the value of another one."""
     old = renamed(json.loads((COMPLETE / name).read_text()))
     new = content_of(read(COMPLETE))
     assert {key: new[key] for key in old} == old
 
 
-def test_an_error_of_format_1_keeps_its_words():
+def test_error_message_of_format_1_is_unchanged():
     error = read_status(FAILED).error
     assert (error.type, error.message) == (
         "InputError",
@@ -182,8 +182,8 @@ def test_a_newer_format_is_one_line_that_names_file_writer_and_reader(kind, tmp_
 
 
 @parametrize_kinds
-def test_a_newer_format_is_told_even_where_its_keys_are_others(kind, tmp_path):
-    """Kills a reader that converts the content before it looks at the format."""
+def test_newer_format_is_named_even_if_its_keys_differ(kind, tmp_path):
+    """Detects a reader that converts the content before it looks at the format."""
     path = edited(kind, tmp_path)
     path.write_text('{"format": 99, "btxrd": "7.8.9"}')
     with pytest.raises(InputError, match=r"format 99, written by btxrd 7\.8\.9"):
@@ -236,7 +236,7 @@ def test_a_value_of_the_wrong_type_is_one_line_that_names_the_file(kind, key, va
     assert str(got.value).startswith(f"{path}: ")
 
 
-def test_what_is_missing_is_no_status_and_an_empty_plan(tmp_path):
+def test_missing_status_is_none_and_missing_plan_is_empty(tmp_path):
     assert read_status(tmp_path) is None
     assert read_plan(tmp_path) == SweepPlan()
 
@@ -300,7 +300,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_what_is_written_is_read_again(name, tmp_path):
+def test_written_artifact_is_read_again(name, tmp_path):
     artifact, path = WRITTEN[name](), tmp_path / "file.json"
     codec.write(path, artifact)
     assert codec.read(path, type(artifact)) == artifact
@@ -347,14 +347,14 @@ def test_a_table_that_is_written_is_read_again(table, tmp_path):
 
 
 @parametrize_tables
-def test_a_table_without_one_of_its_columns_is_one_line(table, tmp_path):
+def test_missing_column_is_an_error_of_one_line(table, tmp_path):
     rows = pd.read_csv(COMPLETE / table.name)
     rows.drop(columns=rows.columns[-1]).to_csv(tmp_path / table.name, index=False)
     with pytest.raises(InputError, match=rf"{table.name}: is damaged \(lacks the column \w+\)"):
         tables.read_table(tmp_path, table, CLASSES)
 
 
-def test_a_table_that_is_no_table_is_one_line(tmp_path):
+def test_file_that_is_not_a_table_is_an_error_of_one_line(tmp_path):
     (tmp_path / "split.csv").write_bytes(b"image_id\n\xff\xfe")
     with pytest.raises(InputError, match=r"split.csv: is damaged"):
         tables.read_table(tmp_path, tables.SPLIT)
@@ -435,8 +435,8 @@ def test_every_json_file_is_tested_here():
     assert described - never_read == {type(artifact()) for artifact in WRITTEN.values()}
 
 
-def test_a_config_that_was_cut_off_is_damaged(tmp_path):
-    """Kills a reader that takes the default for what is lost."""
+def test_truncated_config_is_damaged(tmp_path):
+    """Detects a reader that takes the default for what is lost."""
     write_config(tmp_path, Config(model=ModelConfig(backbone="resnet18")), {})
     with pytest.raises(InputError, match=r"config.yaml: cannot be read \(data.root is missing\)"):
         read_config(tmp_path)

@@ -55,7 +55,7 @@ def test_gap_of_settings_that_differ_otherwise_is_not_computed(tmp_path):
 
 
 def test_gap_needs_equal_groups(tmp_path):
-    """Kills a gap between a split by groups and one that splits groups."""
+    """Detects a gap between a split by groups and one that splits groups."""
     assert gaps_between(tmp_path, SEEN, unseen(), groups="none") == ()
 
 
@@ -71,13 +71,13 @@ def test_gap_needs_equal_seeds_of_the_split(tmp_path):
     ("split", "gaps"), [("center", 1), ("leave_one_center_out", 1), ("kfold", 0), ("random", 0)]
 )
 def test_gap_is_to_splits_that_hold_centers_out(tmp_path, split, gaps):
-    """Kills a gap to folds, and to a split whose val is test."""
+    """Detects a gap to folds, and to a split whose val is test."""
     found = gaps_between(tmp_path, SEEN, unseen(centers=(1,)), split)
     assert [gap.split for gap in found] == ([found[0].split] if gaps else [])
 
 
 def test_only_held_out_centers_are_unseen(tmp_path):
-    """Kills a gap over all test cases: a group that is held out may have cases of other centers."""
+    """Detects a gap over all test cases: held-out groups may have cases of other centers."""
     mixed = unseen(centers=(1, 2, 3))
     (gap,) = gaps_between(tmp_path, SEEN, mixed)
     held_out = mixed.where(mixed.centers > 1)
@@ -95,14 +95,14 @@ def test_left_out_center_alone_is_unseen(tmp_path):
 
 
 def test_groups_that_are_tested_in_both_are_resampled_together(tmp_path):
-    """Kills independent resamples of the two sides: equal cases have no gap in any of them."""
+    """Detects independent resamples of the two sides: equal cases have no gap in any of them."""
     same = replace(SEEN, centers=np.full(60, 2))
     (gap,) = gaps_between(tmp_path, SEEN, same)
     assert gap.metrics["macro_auc"].gap == gap.metrics["accuracy"].gap == Estimate(0, 0, 0)
 
 
 def test_interval_of_a_gap_is_over_groups(tmp_path):
-    """Kills a gap whose resamples are over cases."""
+    """Detects a gap whose resamples are over cases."""
     copies = {
         number: gaps_between(
             tmp_path / str(number),
@@ -126,7 +126,7 @@ def test_class_balanced_gap_has_equal_class_weights_on_both_sides(tmp_path):
 
 
 def test_seeds_of_both_sides_widen_a_gap(tmp_path):
-    """Kills a gap without the variance of seeds, on either side."""
+    """Detects a gap without the variance of seeds, on either side."""
     widths = {}
     for several in ("none", "stratified", "center"):
         folder = tmp_path / several
@@ -142,7 +142,7 @@ def test_seeds_of_both_sides_widen_a_gap(tmp_path):
 
 
 def test_the_two_sides_of_a_gap_draw_independent_noise(tmp_path, monkeypatch):
-    """Kills noise that both sides share, which would count twice."""
+    """Detects noise that both sides share, which would count twice."""
     streams = []
     plain = SeedVariance.noise
 

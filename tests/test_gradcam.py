@@ -32,7 +32,7 @@ class BrightIsBenign(nn.Module):
         return torch.cat([-light, light, torch.zeros_like(light)], dim=1)
 
 
-def test_map_is_where_the_evidence_is():
+def test_map_is_highest_at_the_location_of_the_evidence():
     pixels = np.zeros((2, 32, 32), np.uint8)
     pixels[0, 2:6, 20:28] = 255  # top right
     pixels[1, 24:30, 3:9] = 255  # bottom left
@@ -116,7 +116,7 @@ def test_chance_level_is_the_score_of_random_maps():
         assert table[score].mean() == pytest.approx(table[by_chance].iloc[0], abs=0.02)
 
 
-def test_maps_of_other_images_are_scored_on_a_lesion_too():
+def test_maps_of_other_images_are_scored_on_each_lesion():
     left, right = np.zeros((2, 64, 64), np.uint8)
     left[20:30, 5:15], right[20:30, 45:55] = 1, 1
     maps = np.stack([left, left, right]).astype(np.float32)
@@ -128,7 +128,7 @@ def test_maps_of_other_images_are_scored_on_a_lesion_too():
 
 @pytest.mark.parametrize("unusable", [np.zeros((64, 64)), np.ones((64, 64))])
 def test_only_usable_maps_of_other_images_count(unusable):
-    """Kills: empty or saturated maps in the mismatched-map baseline."""
+    """Detects empty or saturated maps in the mismatched-map baseline."""
     lesion = np.zeros((64, 64), np.uint8)
     lesion[20:30, 5:15] = 1
     maps = np.stack([lesion, lesion, unusable]).astype(np.float32)
@@ -140,7 +140,7 @@ def test_only_usable_maps_of_other_images_count(unusable):
 
 @pytest.mark.parametrize(("above_half", "kind"), [(89, OK), (92, SATURATED)])
 def test_map_above_half_of_its_peak_on_nine_tenths_is_saturated(above_half, kind):
-    """Kills: another share of the image, or of the peak."""
+    """Detects another share of the image, or of the peak."""
     heat = np.full(100, 0.49, np.float32)
     heat[:above_half] = 0.51
     heat[0] = 1

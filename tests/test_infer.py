@@ -94,7 +94,7 @@ def probs_of(inferred, table):
 
 @pytest.mark.parametrize("partition", ["val", "test"])
 def test_predictions_are_of_the_cases_of_their_partition(inferred, partition):
-    """Kills: predictions of train, of other rows, or in another order."""
+    """Detects predictions of train, of other rows, or in another order."""
     table, rows = inferred.table(PREDICTIONS), inferred.dataset.rows(partition)
     assert set(table["partition"]) == {"val", "test"}
     table = table[table["partition"] == partition]
@@ -111,7 +111,7 @@ def tumours(inferred):
 
 
 def test_gradcam_has_one_row_per_test_tumour_with_an_outline(inferred):
-    """Kills: maps of val, of normals, or of tumours without an outline."""
+    """Detects maps of val, of normals, or of tumours without an outline."""
     dataset, table = inferred.dataset, inferred.table(GRADCAM)
     rows = tumours(inferred)
     assert len(rows) < (dataset.labels[dataset.rows("test")] > 0).sum()
@@ -133,7 +133,7 @@ def scores_of(inferred, targets):
 
 
 def test_gradcam_is_of_the_true_class(inferred):
-    """Kills: Grad-CAM of the predicted class."""
+    """Detects Grad-CAM of the predicted class."""
     rows = tumours(inferred)
     found = inferred.table(GRADCAM)["energy_inside"].to_numpy()
     assert found == pytest.approx(
@@ -145,7 +145,7 @@ def test_gradcam_is_of_the_true_class(inferred):
 
 
 def test_lesion_maps_are_of_all_test_images_and_scored_for_tumours(inferred):
-    """Kills: Grad-CAM scores in lesion_maps.csv."""
+    """Detects Grad-CAM scores in lesion_maps.csv."""
     dataset, rows = inferred.dataset, inferred.dataset.rows("test")
     with np.load(inferred.run_dir / "lesion_maps.npz") as saved:
         assert saved["image_id"].tolist() == ids(inferred, rows)
@@ -158,7 +158,7 @@ def test_lesion_maps_are_of_all_test_images_and_scored_for_tumours(inferred):
 
 
 def test_every_variant_has_the_test_images_that_can_be_masked(inferred):
-    """Kills: variants of val, or of tumours without an outline."""
+    """Detects variants of val, or of tumours without an outline."""
     dataset, table = inferred.dataset, inferred.table(SHORTCUTS)
     rows = dataset.rows("test")
     kept = [row for row in rows if row in dataset.masks(rows) or dataset.labels[row] == 0]
@@ -171,7 +171,7 @@ def test_every_variant_has_the_test_images_that_can_be_masked(inferred):
 
 
 def test_a_variant_is_predicted_from_its_masked_images(inferred):
-    """Kills: unmasked images, or the regions of other rows."""
+    """Detects unmasked images, or the regions of other rows."""
     dataset, table = inferred.dataset, inferred.table(SHORTCUTS).set_index("variant")
     rows = np.flatnonzero(dataset.cases["image_id"].isin(table.loc["unmodified", "image_id"]))
     stored = inferred.table(PREDICTIONS).set_index("image_id").loc[ids(inferred, rows)]
@@ -214,8 +214,8 @@ def test_examples_are_the_most_confident_of_their_outcome(inferred):
     assert found["malignant_false_negative"] == 13
 
 
-def test_examples_are_different_cases_where_there_are_some(inferred):
-    """Kills a miss of one class that is shown as the false alarm of another one, too."""
+def test_examples_of_different_outcomes_are_different_cases(inferred):
+    """Detects a miss of one class that is shown as the false alarm of another one, too."""
     test = cases_of((2, 0, 0.9), (2, 1, 0.8), (1, 0, 0.7), (0, 1, 0.6), (1, 2, 0.5), (0, 2, 0.4))
     found = choose_examples(test, inferred.dataset.class_names)
     assert len(found) == len(set(found.values())) == 6
@@ -260,7 +260,7 @@ def test_outline_of_the_gallery_is_that_of_the_lesion():
 
 
 def test_pictures_show_gradcam_of_the_predicted_class(inferred, tmp_path, monkeypatch):
-    """Kills: pictures of the true class, of other images, or with the outlines of others."""
+    """Detects pictures of the true class, of other images, or with the outlines of others."""
     dataset, rows = inferred.dataset, inferred.dataset.rows("test")
     drawn = {}
     monkeypatch.setattr(

@@ -116,7 +116,7 @@ def without_plots(monkeypatch):
     monkeypatch.setattr(scoring, "draw_plots", lambda *args: None)
 
 
-def test_scoring_mends_what_it_writes(run_dir, without_plots):
+def test_scoring_replaces_damaged_derived_files(run_dir, without_plots):
     before = read_status(run_dir)
     for name in ("metrics.json", "card.md"):
         flip(run_dir / name)
@@ -136,7 +136,7 @@ def test_scoring_refuses_a_source_that_is_not_as_the_run_left_it(name, run_dir, 
 
 
 @pytest.mark.parametrize("step", ["write_metrics", "draw_plots", "write_text"])
-def test_scoring_that_was_killed_is_to_be_done_again(step, run_dir, monkeypatch, without_plots):
+def test_interrupted_scoring_must_be_repeated(step, run_dir, monkeypatch, without_plots):
     def kill(*_):
         raise KeyboardInterrupt
 
@@ -198,7 +198,7 @@ def test_weights_of_another_run_are_refused(saved, tmp_path):
 def test_a_kill_while_weights_are_saved_leaves_the_old_or_the_new(
     killed_at, saved, tmp_path, monkeypatch
 ):
-    """Kills a save in which weights and sidecar do not belong together at some moment."""
+    """Detects a save in which weights and sidecar do not belong together at some moment."""
     steps = iter([1, 2, 3])
     place = Path.replace
 
@@ -257,7 +257,7 @@ def test_state_with_any_flipped_bit_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 10, -1, -20, -200])
-def test_state_that_was_cut_off_is_refused(size, tmp_path):
+def test_truncated_state_is_refused(size, tmp_path):
     save_state(tmp_path, state())
     whole = (tmp_path / LAST).read_bytes()
     (tmp_path / LAST).write_bytes(whole[:size])
@@ -286,7 +286,7 @@ def test_state_of_an_earlier_version_is_accepted(tmp_path, monkeypatch):
     assert load_state(tmp_path, "mine").data == "data"
 
 
-def test_best_weights_are_verified_before_a_training_goes_on(saved, tmp_path):
+def test_best_weights_are_verified_before_training_resumes(saved, tmp_path):
     fingerprint = json.loads((tmp_path / SIDECAR).read_text())["fingerprint"]
     epoch = HistoryRow(1, *[0.5] * 7)
     save_state(tmp_path, replace(state(history=[epoch]), fingerprint=fingerprint))
@@ -296,7 +296,7 @@ def test_best_weights_are_verified_before_a_training_goes_on(saved, tmp_path):
         load_state(tmp_path, fingerprint)
 
 
-def test_a_state_that_cannot_be_written_is_told_with_the_reason(tmp_path):
+def test_state_that_cannot_be_written_is_an_error_with_the_reason(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"last.pt: cannot be written, "):
         save_state(tmp_path / "file", state())

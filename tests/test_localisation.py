@@ -43,8 +43,8 @@ def test_scores_are_of_the_usable_maps():
     assert found["wrong"].peak_inside == MapScore(None, None, None, None, None)
 
 
-def test_unusable_maps_count_in_no_mean():
-    """Kills: chance levels or mismatched-map baselines over all rows, or from other columns."""
+def test_unusable_maps_are_not_scored():
+    """Detects chance levels or mismatched-map baselines over all rows, or from other columns."""
     found = summarize_localisation(TABLE, NAMES)["all"]
     scores = (found.peak_inside, found.energy_inside, found.iou)
     assert [score.value for score in scores] == pytest.approx([0.5, 0.5, 0.3])
@@ -60,7 +60,7 @@ def test_subsets_are_of_the_classes_with_a_lesion():
 
 
 def test_intervals_are_over_groups():
-    """Kills: intervals over cases, or other resamples in a subset than in the whole."""
+    """Detects intervals over cases, or other resamples in a subset than in the whole."""
     draw = np.random.default_rng(0)
     rows = TABLE.iloc[np.zeros(60, int)].reset_index(drop=True)
     groups, energy = np.arange(60) // 4, draw.random(60)

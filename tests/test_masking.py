@@ -36,7 +36,7 @@ def with_margin(top, bottom, left, right):
     return (taller | block(top, bottom, max(0, left - 1), right + 1)).astype(bool)
 
 
-def test_lesion_and_margin_are_covered_and_the_rest_is_kept(image):
+def test_only_the_lesion_and_its_margin_are_masked(image):
     box = (10, 20, 15, 30)
     covered = with_margin(*box)
     masked = mask_lesion(image, block(*box))
@@ -83,7 +83,7 @@ def dataset(phantom, tmp_path_factory):
     return load_dataset(data, SplitConfig(strategy="stratified"), SIZE)
 
 
-def test_tumours_have_their_own_region_and_other_images_borrow_one(dataset):
+def test_images_without_a_lesion_are_masked_at_the_lesion_of_another_image(dataset):
     rows = np.arange(len(dataset.cases))
     own, areas = dataset.masks(rows), regions(dataset, rows)
     assert set(own) == set(np.flatnonzero(dataset.labels))
@@ -93,7 +93,7 @@ def test_tumours_have_their_own_region_and_other_images_borrow_one(dataset):
     assert len(areas) == len(rows)
 
 
-def test_size_of_the_region_does_not_tell_a_tumour(dataset):
+def test_size_of_the_region_does_not_reveal_a_tumour(dataset):
     areas = regions(dataset, np.arange(len(dataset.cases)))
     sizes = [area.sum() for area in areas]
     assert min(sizes) > 0
@@ -153,7 +153,7 @@ def test_if_train_has_one_class_that_class_is_predicted(dataset):
 
 @pytest.mark.parametrize("background", [0, None])
 def test_tumours_without_an_outline_are_left_out_of_masking(dataset, background):
-    """Kills: masking of all test images, of tumours alone, or of another background class."""
+    """Detects masking of all test images, of tumours alone, or of another background class."""
     rows = dataset.rows("test")
     stems = dataset.cases["stem"].iloc[rows].to_numpy()
     without = stems[dataset.labels[rows] > 0][0]
@@ -169,7 +169,7 @@ def test_tumours_without_an_outline_are_left_out_of_masking(dataset, background)
 @pytest.mark.parametrize("name", WITHOUT_PIXELS)
 @pytest.mark.parametrize("column", ["center", "width", "height"])
 def test_baselines_without_pixels_use_center_width_and_height(dataset, name, column):
-    """Kills: a baseline without one of the columns that the documentation lists."""
+    """Detects a baseline without one of the columns that the documentation lists."""
     constant = dict.fromkeys(WITHOUT_PIXELS["table"], 1)
     cases = dataset.cases.assign(**constant).assign(**{column: dataset.labels})
     rows = dataset.rows("test")

@@ -53,7 +53,7 @@ def test_metrics_equal_those_of_scikit_learn(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_weight_is_that_many_copies_of_a_case(kind):
+def test_weight_equals_the_number_of_copies_of_a_case(kind):
     labels, probs = draw(kind)
     weights = np.random.default_rng(1).integers(0, 4, (5, len(labels))).astype(float)
     found = compute_metrics(Cases(labels, probs, NAMES), weights)

@@ -180,7 +180,7 @@ def scale(head):
     return lambda x: v0 + (x - x0) * (v1 - v0) / (x1 - x0)
 
 
-def test_marks_are_where_the_summary_says(page):
+def test_marks_have_the_values_of_the_summary(page):
     found = two_splits()
     value_at = scale(re.search(r'<th [^>]*class="forest">.*?</th>', page, re.DOTALL)[0])
     for name in "AB":
@@ -191,7 +191,7 @@ def test_marks_are_where_the_summary_says(page):
         assert drawn == [pytest.approx((e.low, e.high, e.value), abs=2e-4) for e in expected]
 
 
-def test_differences_are_drawn_where_the_summary_says(page):
+def test_differences_have_the_values_of_the_summary(page):
     head = re.search(r'<th [^>]*class="difference">.*?</th>', page, re.DOTALL)[0]
     cell = re.search(r'class="difference".*?</td>', setting_of(page, "B"), re.DOTALL)[0]
     drawn = [tuple(map(scale(head), places)) for places in marks(cell)]
@@ -218,7 +218,7 @@ def test_a_setting_is_one_line_on_both_splits(page):
     assert "at the threshold: sensitivity 82% 73% to 90% , specificity 85%" in text
 
 
-def test_tags_name_what_must_be_known(page):
+def test_tags_name_missing_runs_constants_and_controls(page):
     assert "2 of 3 runs" in without_tags(setting_of(page, "C"))
     assert "constant: every image “normal”" in without_tags(setting_of(page, "D"))
     assert "control" in without_tags(setting_of(page, "D"))
@@ -230,7 +230,7 @@ def test_references_are_rows_of_the_same_plot(page):
     assert "0.870 0.842 to 0.896 unseen 0.700 0.668 to 0.731" in text
 
 
-def test_text_of_a_run_is_no_html(page):
+def test_text_of_a_run_is_escaped(page):
     assert "<b>no</b>" not in page
     assert "&lt;b&gt;no&lt;/b&gt;" in page
 
@@ -273,14 +273,14 @@ def test_without_a_winner_no_setting_has_a_star(tmp_path):
     assert "No setting is better than chance" in without_tags(page)
 
 
-def test_one_setting_on_one_split_names_what_would_fill_the_page(tmp_path):
+def test_one_setting_on_one_split_has_notes_on_what_to_add(tmp_path):
     rows = [row("A", "stratified", (0.893, 0.873, 0.912))]
     text = without_tags(page_of(tmp_path, summary(*rows, runs=runs_of(rows))))
     assert "add split=stratified,center" in text
     assert "Difference from ★" not in text
 
 
-def test_val_is_test_is_a_banner(tmp_path):
+def test_split_with_val_equal_to_test_has_a_banner(tmp_path):
     rows = [row("A", "random (val is test)", (0.893, 0.873, 0.912))]
     page = page_of(tmp_path, summary(*rows, selected="", runs=runs_of(rows)))
     assert "Validation equals test." in page
@@ -294,13 +294,13 @@ def test_a_fourth_split_is_folded(tmp_path):
     assert "fold 3 of 4" in second
 
 
-def test_no_run_gives_a_page_too(tmp_path):
+def test_sweep_without_a_scored_run_has_a_page(tmp_path):
     content = summary(runs=(SummaryRow("A", "failed", error="OSError: no data"),))
     assert "OSError: no data" in page_of(tmp_path, content)
 
 
 @pytest.mark.parametrize("values", [[0.5], [0.0, 1.0], [-0.3, 0.2, None], [0.9, 0.900001], []])
-def test_an_axis_holds_its_values_and_has_round_ticks(values):
+def test_axis_contains_its_values_and_has_round_ticks(values):
     axis = axis_over(values)
     assert all(axis.start <= value <= axis.end for value in values if value is not None)
     assert 2 <= len(axis.ticks) <= 8
@@ -345,7 +345,7 @@ def test_axe_finds_nothing_serious(page, width, tmp_path):
     assert in_browser(with_axe, AXE, tmp_path, width) == []
 
 
-def test_another_metric_takes_the_place_of_macro_auc(page, tmp_path):
+def test_another_metric_replaces_macro_auc(page, tmp_path):
     script = """
       const cells = () => [...document.querySelectorAll(".setting")[0].rows[0].cells].slice(2, 4)
         .map((cell) => cell.textContent);

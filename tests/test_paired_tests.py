@@ -83,13 +83,13 @@ def test_influence_values_are_those_of_the_definition(digits, positives):
 
 
 @pytest.mark.parametrize("positives", [0, 1, 59, 60])
-def test_an_area_without_two_cases_a_side_cannot_be_tested(positives):
+def test_auc_with_fewer_than_two_cases_on_a_side_has_no_variance(positives):
     influence = auc_influence(np.arange(60) < positives, np.arange(60.0))
     assert np.isnan(influence.value) == (positives in (0, 60))
     assert p_value(influence.value, influence.variance(np.arange(60))) is None
 
 
-def test_rounding_is_no_difference():
+def test_rounding_errors_are_not_a_difference():
     assert p_value(-1.1e-16, 4.8e-37) == 1
 
 
@@ -111,7 +111,7 @@ def test_mcnemar_agrees_with_r(pair):
     assert p_value(difference.value, variance) == pytest.approx(pair["p"], rel=1e-9)
 
 
-def test_equal_calls_are_no_evidence():
+def test_mcnemar_of_equal_predictions_is_1():
     right = np.arange(9) < 5
     assert mcnemar(right, right) == {"only_one": 0, "only_other": 0, "p": 1.0}
 
@@ -155,7 +155,7 @@ def draw(rng, n, images=1, skills=(2.0, 2.0)):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_groups_of_one_change_nothing(metric):
+def test_groups_of_one_case_do_not_change_the_variance(metric):
     labels, _, probs = draw(np.random.default_rng(0), 90)
     one, other = (METRICS[metric](labels, each) for each in probs)
     names = np.random.default_rng(1).permutation(90).astype(str)
@@ -163,7 +163,7 @@ def test_groups_of_one_change_nothing(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_copy_of_an_image_adds_no_evidence(metric):
+def test_copies_of_an_image_do_not_lower_the_variance(metric):
     labels, patients, probs = draw(np.random.default_rng(0), 90)
     once, twice = (
         METRICS[metric](np.repeat(labels, times), np.repeat(probs[0], times, axis=0))
@@ -178,7 +178,7 @@ def test_a_copy_of_an_image_adds_no_evidence(metric):
     assert twice.variance() / once.variance() == pytest.approx(grouped / 2)
 
 
-def test_groups_may_lie_on_both_sides_of_a_curve():
+def test_groups_may_have_positive_and_negative_cases():
     truth = np.array([True, False] * 30)
     score = np.random.default_rng(0).normal(size=60) + truth
     influence = auc_influence(truth, score)
@@ -196,7 +196,7 @@ def test_values_are_those_of_scikit_learn():
 
 
 @pytest.mark.parametrize("images", [1, 2])
-def test_error_of_macro_auc_is_that_of_the_bootstrap(images):
+def test_standard_error_of_macro_auc_equals_that_of_the_bootstrap(images):
     labels, patients, probs = draw(np.random.default_rng(1), 500, images, (2.0, 1.6))
     weights = bootstrap_weights(patients)
     resampled = [macro_auc(labels, each, weights) for each in probs]
@@ -206,7 +206,7 @@ def test_error_of_macro_auc_is_that_of_the_bootstrap(images):
         assert np.sqrt(influence.variance(patients)) == pytest.approx(values.std(), rel=0.06)
 
 
-def test_the_mean_over_seeds_has_the_error_of_the_mean_over_their_resamples():
+def test_standard_error_of_the_mean_over_seeds_equals_that_of_the_bootstrap():
     labels, patients, probs = draw(np.random.default_rng(1), 400, skills=(2.0, 2.0, 2.0))
     weights = bootstrap_weights(patients)
     influence = mean_influence([macro_auc_influence(labels, each) for each in probs])
@@ -237,7 +237,7 @@ def within_chance(share, repeats):
 
 @pytest.mark.parametrize("images", [1, 3])
 @pytest.mark.parametrize("repeats", REPEATS)
-def test_equal_models_are_found_different_once_in_twenty(repeats, images):
+def test_equal_models_differ_significantly_in_5_percent_of_the_repeats(repeats, images):
     low, high = within_chance(ALPHA, repeats)
     for metric, (_, p, p_of_images) in simulate(repeats, 600, images, (2.0, 2.0)).items():
         assert low <= np.mean(p < ALPHA) <= high, metric
@@ -247,7 +247,7 @@ def test_equal_models_are_found_different_once_in_twenty(repeats, images):
 
 @pytest.mark.parametrize("images", [1, 3])
 @pytest.mark.parametrize("repeats", REPEATS)
-def test_a_better_model_is_found_as_often_as_theory_says(repeats, images):
+def test_power_equals_the_theoretical_power(repeats, images):
     for metric, (value, p, _) in simulate(repeats, 600, images, (2.0, 1.7)).items():
         shift = value.mean() / value.std(ddof=1)
         theory = stats.norm.sf(stats.norm.isf(ALPHA / 2) - shift)
@@ -279,7 +279,7 @@ def coverage(repeats, n, images, resamples=400):
 
 @pytest.mark.parametrize("images", [1, 3])
 @pytest.mark.parametrize("repeats", [150, pytest.param(2000, marks=pytest.mark.slow)])
-def test_intervals_hold_the_truth_as_often_as_they_say(repeats, images):
+def test_intervals_contain_the_truth_in_95_percent_of_the_repeats(repeats, images):
     # Percentile intervals are a little narrow where a class has few patients: 93 % and not 95.
     low, high = within_chance(0.95, repeats)
     for metric, share in coverage(repeats, 600, images).items():

@@ -91,7 +91,7 @@ def test_run_with_a_damaged_file_is_named_and_the_others_are_summarised(tmp_path
 
 
 def test_run_whose_files_have_different_cases_is_damaged(tmp_path):
-    """Kills a summary of predictions that are not of the split."""
+    """Detects a summary of predictions that are not of the split."""
     run_dir = write_run(tmp_path, "run")
     path = run_dir / "split.csv"
     path.write_text(path.read_text().replace("stratified-test7,", "another,"))
@@ -160,7 +160,7 @@ def page_of(sweep_dir):
 
 
 def test_run_that_was_scored_before_a_metric_existed_has_an_empty_cell(tmp_path, added):
-    """Kills a new metric that makes old runs damaged."""
+    """Detects a new metric that makes old runs damaged."""
     write_run(tmp_path, "run")
     added()
     row = rows_of(tmp_path)["run"]

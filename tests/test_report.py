@@ -54,7 +54,7 @@ def test_the_rule_stands_above_the_table(page):
     assert page.index("highest val macro AUC, then") < page.index('class="setting')
 
 
-def test_every_section_is_there_and_linked(page):
+def test_every_section_exists_and_is_linked(page):
     for name in SECTIONS:
         assert f'<section id="{name}"' in page
         assert f'href="#{name}"' in page
@@ -100,13 +100,13 @@ def in_browser(page, script, tmp_path, width=1280):
     return answer.stdout, console
 
 
-def test_the_page_opens_without_a_word_in_the_console(page, tmp_path):
+def test_page_opens_without_console_messages(page, tmp_path):
     dom, console = in_browser(page, "document.body.dataset.open = 1", tmp_path)
     assert 'data-open="1"' in dom
     assert console == []
 
 
-def test_an_error_would_be_seen(page, tmp_path):
+def test_console_error_is_detected(page, tmp_path):
     _, console = in_browser(page, "undefined_name()", tmp_path)
     assert len(console) == 1
 

@@ -93,7 +93,7 @@ def test_page_of_a_failed_run_says_why_and_how_to_resume_it(sweep):
     assert "one trained network" not in page
 
 
-def test_page_that_would_not_change_is_left_alone(tmp_path):
+def test_unchanged_page_is_not_written_again(tmp_path):
     run_dir = write_run(tmp_path, "alone")
     publish_run(run_dir)
     before = (run_dir / "run.html").stat().st_mtime_ns
@@ -108,7 +108,7 @@ def test_page_of_a_run_of_its_own_is_written_by_summarize(sweep, tmp_path, capsy
     assert "run.html" in capsys.readouterr().out
 
 
-def test_images_are_left_out_where_the_config_says_so(sweep, tmp_path):
+def test_images_are_left_out_if_the_config_forbids_them(sweep, tmp_path):
     run_dir = write_run(tmp_path, "alone")
     add_gallery(run_dir)
     stored = read_config(run_dir)
@@ -120,7 +120,7 @@ def test_images_are_left_out_where_the_config_says_so(sweep, tmp_path):
     assert "shows no radiographs" in page
 
 
-def test_six_images_of_a_tab_are_shown_and_the_rest_waits(sweep):
+def test_six_images_of_a_tab_are_shown_at_first(sweep):
     page = (sweep / "report.html").read_text()
     first = page[page.index('-missed"') : page.index('-false_alarm"')]
     seen, waiting = first.split("<template>")
@@ -139,7 +139,7 @@ def test_outline_is_drawn_at_its_corners():
 
 
 def test_repeated_run_has_the_same_config(compose):
-    """Kills a command that misses a setting, or that Hydra reads as something else."""
+    """Detects a command that misses a setting, or that Hydra reads as something else."""
     config = compose("split=center", "split.held_out=[1,3]", "training.lr=0.002",
                       "annotations=guided_shuffled", "seed=7")  # fmt: skip
     choices = {"split": "center", "annotations": "guided", "hydra/launcher": "joblib"}

@@ -115,7 +115,7 @@ def test_scoring_a_fresh_run_again_changes_no_byte(guided_run, tmp_path):
 
 
 def test_metrics_are_of_the_stored_probabilities(run):
-    """Kills: scores that come from elsewhere, or of another partition."""
+    """Detects scores that come from elsewhere, or of another partition."""
     before = score(run)
 
     def change(rows):
@@ -138,7 +138,7 @@ def test_metrics_are_of_the_stored_probabilities(run):
 
 
 def test_choices_are_made_on_the_val_rows(run):
-    """Kills: temperature or threshold chosen on test."""
+    """Detects temperature or threshold chosen on test."""
     found = score(run).clinical
     val = Validation.of(rows_of(run, "predictions.csv", partition="val"), NAMES)
     assert found.temperature == choose_temperature(val)
@@ -150,7 +150,7 @@ def test_choices_are_made_on_the_val_rows(run):
 
 
 def test_groups_and_centers_are_those_of_the_split(run):
-    """Kills: intervals over cases, or over rows in another order; centers of other cases."""
+    """Detects intervals over cases, or over rows in another order; centers of other cases."""
 
     def regroup(rows):
         number = np.arange(len(rows))
@@ -187,7 +187,7 @@ def test_groups_and_centers_are_those_of_the_split(run):
 
 
 def test_variants_are_compared_with_the_unmodified_images(run):
-    """Kills: a difference from another variant, or from all test images."""
+    """Detects a difference from another variant, or from all test images."""
     found = score(run).shortcuts
     assert list(found) == [
         "unmodified", "lesion_masked", "all_but_lesion_masked", "border_masked",
@@ -205,7 +205,7 @@ def test_variants_are_compared_with_the_unmodified_images(run):
 
 @pytest.mark.parametrize("name", ["gradcam", "lesion_maps"])
 def test_localisation_is_of_the_table_of_its_name(run, name):
-    """Kills: Grad-CAM summarised as lesion maps, or the reverse."""
+    """Detects Grad-CAM summarised as lesion maps, or the reverse."""
 
     def change(rows):
         columns = ["peak_inside", "energy_inside", "iou"]
@@ -238,7 +238,7 @@ def test_if_val_is_test_nothing_is_chosen(run):
 
 
 def test_classes_are_those_of_the_checkpoint(run):
-    """Kills: a focus class that is written in the code."""
+    """Detects a focus class that is written in the code."""
     path = run / "checkpoints" / "best.json"
     content = json.loads(path.read_text()) | {"format": 2, "focus": "benign", "background": None}
     path.write_text(json.dumps(content))
@@ -250,7 +250,7 @@ def test_classes_are_those_of_the_checkpoint(run):
 
 
 def test_plots_are_of_the_test_partition(run, monkeypatch):
-    """Kills: plots of val, or of all predictions."""
+    """Detects plots of val, or of all predictions."""
     drawn = []
     monkeypatch.setattr(scoring, "draw_plots", lambda *args: drawn.append(args))
     score(run)
@@ -374,7 +374,7 @@ def test_a_run_that_is_not_complete_is_skipped(run, state):
     assert (run / "metrics.json").read_bytes() == before
 
 
-def test_a_run_that_another_process_holds_is_skipped(run):
+def test_run_that_is_locked_by_another_process_is_skipped(run):
     with lock(run / ".lock"):
         assert score_run(run) == (False, "not scored (another process is using it)")
 

@@ -43,14 +43,14 @@ def test_validation_is_read_from_rows_of_predictions():
 
 
 @pytest.mark.parametrize("partition", ["train", "test", None])
-def test_validation_takes_no_case_that_is_not_val(partition):
+def test_validation_refuses_cases_of_other_partitions(partition):
     table = table_of(*calibrated(9), ["val"] * 8 + [partition])
     with pytest.raises(ValueError, match="only val cases"):
         Validation.of(table, CLASSES)
 
 
 @pytest.mark.parametrize("planted", [0.5, 1.0, 1.7, 4.0])
-def test_temperature_recovers_the_one_that_was_planted(planted):
+def test_temperature_recovers_the_true_temperature(planted):
     labels, probs = calibrated(20_000)
     sharpened = with_temperature(probs, 1 / planted)
     assert choose_temperature(Validation(labels, sharpened)) == pytest.approx(planted, rel=0.04)
@@ -71,7 +71,7 @@ def test_no_temperature_of_a_grid_has_a_lower_loss():
     assert loss(choose_temperature(val)) <= min(map(loss, grid))
 
 
-def test_temperature_is_where_the_slope_of_the_loss_is_none():
+def test_loss_has_no_slope_at_the_temperature():
     val = small_val()
     logits = np.log(val.probs)
     of_truth = logits[np.arange(80), val.labels]
@@ -84,7 +84,7 @@ def test_temperature_is_where_the_slope_of_the_loss_is_none():
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_temperature_stays_within_bounds_where_all_is_right_or_wrong(right):
+def test_temperature_stays_within_bounds_if_all_cases_are_right_or_wrong(right):
     predicted = np.arange(30) % 3
     probs = np.eye(3)[predicted]
     temperature = choose_temperature(Validation(predicted if right else (predicted + 1) % 3, probs))

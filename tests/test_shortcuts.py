@@ -41,7 +41,7 @@ def test_difference_is_resampled_on_the_same_cases(guesses):
 
 
 def test_intervals_of_a_variant_are_over_groups(guesses):
-    """Kills: intervals over cases."""
+    """Detects intervals over cases."""
     labels, groups, probs, other = guesses
     found = score_shortcuts(labels, probs, groups, {"other": other})["other"]
     weights = bootstrap_weights(groups)

@@ -60,7 +60,7 @@ def test_every_run_has_a_row_also_a_failed_or_missing_one(sweep):
 
 
 def test_row_has_the_test_metrics_of_its_run(sweep):
-    """Kills val metrics, or those of another run, in summary.csv."""
+    """Detects val metrics, or those of another run, in summary.csv."""
     row, found = rows_of(sweep)["a"], read_metrics(sweep / "a").test
     for name, estimate in found.values.items():
         cells = [float(row[name + ending]) for ending in ("", "_low", "_high")]
@@ -91,7 +91,7 @@ def test_winner_does_not_change_with_any_test_metric(sweep):
 
 
 def test_val_sensitivity_decides_between_equal_areas(sweep):
-    """Kills the sensitivity on test, where a is better, and the first of two settings."""
+    """Detects the sensitivity on test, where a is better, and the first of two settings."""
     for name, sensitivity in (("a", 0.2), ("b", 0.9)):
         edit_val(sweep / name, 0.8, sensitivity)
     assert winners_of(sweep)[0].run == "b"
@@ -103,8 +103,8 @@ def test_first_of_equal_settings_wins(sweep):
     assert winners_of(sweep)[0].run == "a"
 
 
-def test_mean_over_the_seeds_is_selected_by_and_the_best_seed_on_val_is_named(tmp_path):
-    """Kills a selection by the best seed, by the first one, and a best seed on test."""
+def test_setting_is_selected_by_the_mean_over_seeds_and_its_best_seed_is_named(tmp_path):
+    """Detects a selection by the best seed, by the first one, and a best seed on test."""
     areas = {"one": (0.6, 0.2, 0.95), "other": (0.65, 0.6, 0.64)}
     for name, found in areas.items():
         for seed, area in enumerate(found):
@@ -118,7 +118,7 @@ def test_mean_over_the_seeds_is_selected_by_and_the_best_seed_on_val_is_named(tm
 
 
 def test_setting_without_a_val_metric_is_named_and_does_not_win(tmp_path):
-    """Kills a setting that is ranked by the seeds that have a val metric."""
+    """Detects a setting that is ranked by the seeds that have a val metric."""
     for seed, area in ((0, 0.99), (1, None)):
         run_dir = write_run(tmp_path, f"backbone=a,seed={seed}", backbone="a", seed=seed)
         edit_val(run_dir, area, 0.9)
@@ -138,14 +138,14 @@ def change_split_hash(run_dir):
 
 
 def test_winners_are_of_one_assignment_of_cases_each(tmp_path):
-    """Kills a winner by the title of the split instead of its hash."""
+    """Detects a winner by the title of the split instead of its hash."""
     write_run(tmp_path, "a", backbone="a")
     change_split_hash(write_run(tmp_path, "b", backbone="b"))
     assert [winner.run for winner in winners_of(tmp_path)] == ["a", "b"]
 
 
 def test_seeds_of_a_setting_have_one_assignment_of_cases(tmp_path):
-    """Kills a mean over runs whose cases were assigned differently."""
+    """Detects a mean over runs whose cases were assigned differently."""
     write_run(tmp_path, "a,seed=0", seed=0)
     change_split_hash(write_run(tmp_path, "b,seed=1", seed=1))
     assert [row["seeds"] for row in summary_of(tmp_path)["settings"]] == [[0], [1]]
@@ -163,7 +163,7 @@ def test_folder_without_runs_is_refused_and_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_table_names_what_a_reader_must_know_about_a_split(tmp_path):
+def test_every_table_has_the_title_of_the_split(tmp_path):
     write_run(tmp_path, "same", split="random")
     write_run(tmp_path, "split", groups="none")
     write_run(tmp_path, "whole")
@@ -196,7 +196,7 @@ def test_runs_that_differ_otherwise_are_settings_of_their_own(tmp_path, training
     assert len(summary_of(tmp_path)["settings"]) == 2
 
 
-def test_metrics_over_seeds_are_means_and_null_if_one_is():
+def test_metrics_over_seeds_are_means_or_null_if_one_is_null():
     one = {"value": 0.2, "low": None, "n": 4, "cells": [[1, 2], [3, 4]], "only": 1}
     other = {"value": 0.4, "low": 0.1, "n": 4, "cells": [[3, 2], [3, 8]]}
     assert merged([one, other]) == {
@@ -360,6 +360,6 @@ def test_synthetic_data_are_named_before_anything_else(tmp_path):
     assert summary_of(tmp_path)["synthetic"].startswith("Synthetic data in 1 of 2 runs: 240 drawn")
 
 
-def test_real_data_have_no_such_mark(tmp_path):
+def test_real_data_are_not_marked_as_synthetic(tmp_path):
     write_run(tmp_path, "real")
     assert summary_of(tmp_path)["synthetic"] is None

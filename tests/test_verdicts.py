@@ -120,7 +120,7 @@ def test_few_groups_of_a_class_widen_an_interval():
 
 
 def test_seeds_of_the_selected_setting_are_one_draw_for_all_differences():
-    """Kills independent noise in each difference, which would make the family wider."""
+    """Detects independent noise in each difference, which would make the family wider."""
     column = np.full(2001, 0.8)
     panel = panel_of([column] * 3, sd=0.01)
     first, other = judge(panel, np.array([[-1.0, 1.0, 0.0], [-1.0, 0.0, 1.0]]), 0.02)
@@ -152,8 +152,8 @@ def test_shuffled_labels_leave_no_winner(tmp_path):
     assert [row["difference"] for row in found["settings"]] == [None, None]
 
 
-def test_next_best_setting_does_not_follow_one_at_chance(tmp_path):
-    """Kills a selection on test."""
+def test_next_best_setting_is_not_selected_instead_of_one_at_chance(tmp_path):
+    """Detects a selection on test."""
     edit_val(write_run(tmp_path, "lucky", backbone="a", skill=(0.9, 0.0)), 1.0, 1.0)
     edit_val(write_run(tmp_path, "able", backbone="b", skill=(0.5, 0.9), noise=1), 0.9, 0.9)
     found = summary_of(tmp_path)
@@ -175,7 +175,7 @@ def test_a_setting_that_predicts_one_class_on_val_cannot_win(tmp_path):
     assert [row["constant"] for row in found["settings"]] == [{"flat": "normal"}, {}]
 
 
-def test_skill_on_twelve_films_is_not_known(tmp_path):
+def test_skill_on_twelve_images_is_not_known(tmp_path):
     write_run(tmp_path, "few", skill=(0.9, 0.9), cases=(40, 12))
     found = summary_of(tmp_path)
     assert [row["skill"] for row in found["settings"]] == ["not_known"]
@@ -266,7 +266,7 @@ def test_options_are_compared_in_pairs_that_differ_in_nothing_else(grid):
     assert {one["one"] for one in grid.values() if one["is_control"]} == {"guided_shuffled"}
 
 
-def test_a_pair_says_what_it_has_in_common(grid):
+def test_pair_names_the_values_that_both_settings_share(grid):
     pairs = grid["annotations", "guided", "none"]["pairs"]
     assert sorted(pair["context"] for pair in pairs) == ["a_cbam", "b_cbam"]
     assert {pair["difference"]["verdict"] for pair in pairs} == {"better"}
@@ -289,12 +289,12 @@ def test_peaks_are_compared_tumour_by_tumour(grid):
     assert (same["value"], same["verdict"]) == (0, "not_enough_data")
 
 
-def test_settings_at_chance_are_in_no_pair(tmp_path):
+def test_settings_at_chance_are_not_paired(tmp_path):
     write_grid(tmp_path, {("a", "none", "none"): 0.0, ("a", "guided", "none"): 0.6})
     assert summary_of(tmp_path)["options"] == []
 
 
-def test_what_a_model_brings_is_part_of_it_unless_it_was_typed(tmp_path):
+def test_keys_of_a_model_are_part_of_it_unless_they_are_overrides(tmp_path):
     for typed in ("", ",training.lr=1"):
         for backbone, lr in (("a", 1e-3), ("b", 1e-4)):
             write_run(tmp_path / f"x{typed}", f"m={backbone}{typed}", backbone=backbone, lr=lr)
@@ -302,7 +302,7 @@ def test_what_a_model_brings_is_part_of_it_unless_it_was_typed(tmp_path):
     assert summary_of(tmp_path / "x,training.lr=1")["options"] == []
 
 
-def test_models_without_pixels_stand_beside_each_split(tmp_path):
+def test_models_without_pixels_are_listed_for_each_split(tmp_path):
     for split in ("stratified", "center"):
         write_run(tmp_path, f"split={split}", split=split)
     found = {(one["split_hash"], one["name"]) for one in summary_of(tmp_path)["references"]}
@@ -331,7 +331,7 @@ def test_a_center_where_the_model_fails_is_named(tmp_path):
     assert {found[name]["verdict"] for name in NAMES.names} == {"not_significant"}
 
 
-def test_tumours_are_divided_by_the_share_of_the_image_that_is_lesion(tmp_path):
+def test_tumours_are_divided_by_lesion_size(tmp_path):
     run_dir, test = write_uneven(tmp_path)
     tumours = test.ids[test.labels > 0]
     shares = np.resize([0.005, 0.02, 0.2], len(tumours))
