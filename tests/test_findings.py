@@ -808,6 +808,14 @@ def test_options(one, sentence):
     assert found.about == f"annotations: guided − none, {one.split}"
 
 
+def test_shared_value_none_has_the_name_of_its_option():
+    one = contrast(RAISED)
+    pair = replace(one.pairs[0], context="resnet50, none")
+    rows = [setting("guided0"), setting("none0")]
+    (found,) = option_sentences(summary(*rows, options=(replace(one, pairs=(pair,)),)))
+    assert found.text.endswith("This is one pair of settings: resnet50, annotations=none.")
+
+
 def test_option_of_a_setting_at_chance_is_not_assessed():
     rows = [setting("guided0", skill="at_chance"), setting("none0")]
     (found,) = option_sentences(summary(*rows, options=(contrast(RAISED),)))

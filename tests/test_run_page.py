@@ -23,7 +23,7 @@ from btxrd.report.runs import read_runs
 
 
 def add_gallery(run_dir, count=8):
-    """Write a gallery with `count` missed films and one that was found."""
+    """Write a gallery with `count` missed images and one that was found."""
     folder = run_dir / GALLERY
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (260, 260), np.uint8)

@@ -25,7 +25,7 @@ from btxrd.evaluation.plots import draw_overlay
 from btxrd.model.classifier import BTXRDClassifier
 from btxrd.runtime.files import atomic_write
 
-FILM, MAP = 260, 52  # pixels along each side of the pictures of the gallery
+PICTURE, MAP = 260, 52  # pixels along each side of the pictures of the gallery
 MOST = 12  # largest number of images of an outcome in the gallery
 OPACITY = 150  # of 255, at the maximum of a map
 ELSEWHERE = -100.0  # score of a case without the outcome, below every sum of confidences
@@ -138,8 +138,8 @@ def draw_gallery(
     images = []
     for number, ((outcome, place), row, heat) in enumerate(zip(chosen, rows, maps, strict=True)):
         case = test.iloc[place]
-        film, overlay = f"{number:02d}.webp", f"{number:02d}.map.webp"
-        _save(run_dir / GALLERY / film, _film(dataset.pixels[row]))
+        picture, overlay = f"{number:02d}.webp", f"{number:02d}.map.webp"
+        _save(run_dir / GALLERY / picture, _picture(dataset.pixels[row]))
         _save(run_dir / GALLERY / overlay, _overlay(heat))
         images.append(
             GalleryImage(
@@ -149,7 +149,7 @@ def draw_gallery(
                 label=names.names[case["label"]],
                 predicted=names.names[case["predicted"]],
                 probs=tuple(probs[place].round(4).tolist()),
-                film=film,
+                film=picture,
                 map=overlay,
                 outlines=_outlines(masks.get(int(row))),
             )
@@ -158,8 +158,8 @@ def draw_gallery(
     write_gallery(run_dir, Gallery(names.names, names.focus, counts, tuple(images)))
 
 
-def _film(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(np.asarray(pixels)).resize((FILM, FILM), Image.Resampling.LANCZOS)
+def _picture(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(np.asarray(pixels)).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS)
 
 
 def _overlay(heat: Map) -> Image.Image:

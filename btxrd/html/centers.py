@@ -100,7 +100,7 @@ def _chosen(summary: Summary, columns: Sequence[SplitColumn]) -> dict[str, tuple
 
 
 def _centers_of(summary: Summary, column: SplitColumn) -> list[str]:
-    rows = [row for row in summary.settings if column.holds(row)]
+    rows = [row for row in summary.settings if column.contains(row)]
     return sorted({center for row in rows for center in row.per_center}, key=lambda c: (len(c), c))
 
 
@@ -112,7 +112,7 @@ def _line(
     keys: Sequence[str],
     counts: dict[tuple[str, str, str], str],
 ) -> CenterLine:
-    rows = [row for row in summary.settings if column.holds(row)]
+    rows = [row for row in summary.settings if column.contains(row)]
     by_key = {row.key: row.per_center[center] for row in rows if center in row.per_center}
     values = tuple(
         by_key[key].values.get(METRIC, UNDEFINED) if key in by_key else None for key in keys

@@ -43,7 +43,7 @@ def rows_of(summary: Summary, columns: Sequence[SplitColumn]) -> list[Row]:
     """Return each setting on each split; the setting whose details are shown comes first."""
     found = []
     for column in columns:
-        rows = [row for row in summary.settings if column.holds(row)]
+        rows = [row for row in summary.settings if column.contains(row)]
         winner = column.winner_of(summary)
         names = [row.setting for row in rows]
         first = names.index(winner.setting) if winner and winner.setting in names else 0

@@ -27,7 +27,7 @@ OF_OLDER = {  # endings of the names of pictures, the present one first
 
 
 @dataclass(frozen=True)
-class Film:
+class ShownImage:
     """An image of the gallery.
 
     Attributes:
@@ -53,15 +53,15 @@ class Tab:
         key: Outcome: `missed`, `false_alarm` or `found`.
         title: Heading of the tab.
         count: Number of test images with this outcome; None if it is not known.
-        films: Images that are shown at first.
+        images: Images that are shown at first.
         rest: Images that are shown on demand.
     """
 
     key: str
     title: str
     count: int | None
-    films: tuple[Film, ...]
-    rest: tuple[Film, ...] = ()
+    images: tuple[ShownImage, ...]
+    rest: tuple[ShownImage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Gallery:
     @property
     def has_maps(self) -> bool:
         """Whether an image has a map as a separate picture, which can be hidden."""
-        return any(film.overlay for tab in self.tabs for film in tab.films)
+        return any(shown_image.overlay for tab in self.tabs for shown_image in tab.images)
 
 
 @dataclass(frozen=True)
@@ -153,29 +153,31 @@ def _tabs(run: ScoredRun, budget: int, as_links: bool) -> tuple[Tab, ...]:
         return _tabs_of_older(run, as_links)
     left, tabs = budget, []
     for outcome in OUTCOMES:
-        films = []
+        images = []
         for image in (one for one in stored.images if one.outcome == outcome):
-            film = _film(folder, image, stored.classes, as_links)
-            left -= len(film.picture) + len(film.overlay)
+            shown_image = _shown_image(folder, image, stored.classes, as_links)
+            left -= len(shown_image.picture) + len(shown_image.overlay)
             if left > 0:
-                films.append(film)
+                images.append(shown_image)
         tabs.append(
             Tab(
                 outcome,
                 TITLES[outcome].format(focus),
                 stored.counts.get(outcome),
-                tuple(films[:SHOWN]),
-                tuple(films[SHOWN:]),
+                tuple(images[:SHOWN]),
+                tuple(images[SHOWN:]),
             )
         )
     return tuple(tabs)
 
 
-def _film(folder: Path, image: GalleryImage, classes: Sequence[str], as_links: bool) -> Film:
+def _shown_image(
+    folder: Path, image: GalleryImage, classes: Sequence[str], as_links: bool
+) -> ShownImage:
     probs = dict(zip(classes, image.probs, strict=True))
     shown = dict.fromkeys((image.predicted, image.label))
     chances = " · ".join(f"{name} {probs[name]:.2f}" for name in shown)
-    return Film(
+    return ShownImage(
         image.image_id,
         f"center {image.center} · true {image.label}, predicted {image.predicted} · {chances}",
         _source(folder / Path(image.film).name, as_links),
@@ -212,9 +214,9 @@ def _tabs_of_older(run: ScoredRun, as_links: bool) -> tuple[Tab, ...]:
         picture = None
         if path is not None:
             picture = _source(path, as_link=True) if as_links else _picture(path)
-        films = () if picture is None else (Film("", "image and Grad-CAM", picture),)
-        tabs.append(Tab(outcome, TITLES[outcome].format(focus), None, films))
-    return tuple(tabs) if any(tab.films for tab in tabs) else ()
+        images = () if picture is None else (ShownImage("", "image and Grad-CAM", picture),)
+        tabs.append(Tab(outcome, TITLES[outcome].format(focus), None, images))
+    return tuple(tabs) if any(tab.images for tab in tabs) else ()
 
 
 def _picture(path: Path) -> str | None:

@@ -196,7 +196,7 @@ def _conclusions(
                 if cell is not None:
                     label = column.label if column.kind == "other" else column.label.lower()
                     verdicts.setdefault(cell.finding.short, []).append(label)
-            several = len(found) > 1 or len(grid.columns) > 1
+            several = len(found) > 1 or len(verdicts) > 1
             texts = [
                 f"{short} ({', '.join(splits)})" if several else short
                 for short, splits in verdicts.items()

@@ -198,7 +198,7 @@ def _at(run: ScoredRun, point: OperatingPoint) -> list[list[int]]:
 
 def _linked(gallery: Gallery) -> Gallery:
     """Return a gallery without images on demand, since the page only links to its images."""
-    tabs = [replace(tab, films=(*tab.films, *tab.rest), rest=()) for tab in gallery.tabs]
+    tabs = [replace(tab, images=(*tab.images, *tab.rest), rest=()) for tab in gallery.tabs]
     return replace(gallery, tabs=tuple(tabs))
 
 

@@ -42,7 +42,7 @@ class SplitColumn:
         """Whether its val partition is its test partition."""
         return self.strategy == IS_TEST
 
-    def holds(self, row: SettingRow) -> bool:
+    def contains(self, row: SettingRow) -> bool:
         """Return whether a setting was run on it."""
         return (row.split, row.split_hash) == (self.split, self.split_hash)
 

@@ -128,7 +128,7 @@ def lines_of(summary: Summary, columns: Sequence[SplitColumn]) -> list[Line]:
     lines = []
     for rows in by_key.values():
         cells = tuple(
-            next((_cell(summary, column, row, runs) for row in rows if column.holds(row)), None)
+            next((_cell(summary, column, row, runs) for row in rows if column.contains(row)), None)
             for column in columns
         )
         if any(cells):

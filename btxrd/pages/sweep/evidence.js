@@ -2,7 +2,7 @@
   const all = (what, of = document) => [...of.querySelectorAll(what)];
   for (const part of all(".needs-script, .save, .show-rest")) part.hidden = false;
 
-  // Files are made here, since there is no server.
+  // Create exported files in the browser, because there is no server.
   const mark = document.documentElement.dataset.synthetic ?? "";
   const save = (name, text, type) => {
     const link = document.createElement("a");
@@ -34,14 +34,14 @@
     try { await navigator.clipboard.writeText(text); } catch { save("methods.txt", text, "text/plain"); }
   });
 
-  // A name of the legend is highlighted in all charts.
+  // Highlight a setting of the legend in all charts.
   for (const key of all(".key")) key.addEventListener("click", () => {
     const on = key.getAttribute("aria-pressed") !== "true", name = key.dataset.name;
     for (const other of all(".key")) other.setAttribute("aria-pressed", on && other === key);
     for (const grid of all(".charts")) { grid.classList.toggle("focusing", on); for (const part of all("[data-name]", grid)) part.classList.toggle("on", on && part.dataset.name === name); }
   });
 
-  // Predictive values at a prevalence that the reader types.
+  // Compute predictive values at the prevalence that is typed.
   const prevalence = document.getElementById("prevalence");
   prevalence?.addEventListener("input", () => {
     const share = Number(prevalence.value) / 100, show = (part, other) => part + other > 0 ? `${Math.round(100 * part / (part + other))}%` : "–";
@@ -54,7 +54,7 @@
     }
   });
 
-  // The outcomes of a gallery become tabs; the rest of the images waits until it is wanted.
+  // Show the outcomes of a gallery as tabs, and further images on demand.
   for (const gallery of all(".gallery")) {
     const panels = all(".panel", gallery);
     if (!panels.length) continue;

@@ -2,7 +2,7 @@
   const root = document.documentElement, all = (what, of = document) => [...of.querySelectorAll(what)];
   const narrow = matchMedia("(max-width: 600px)");
 
-  // What only works with this script is shown by it.
+  // Show the controls that need this script.
   for (const part of all(".tools, .filter, .metric")) part.hidden = false;
   const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   document.getElementById("theme")?.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; });
@@ -10,7 +10,7 @@
   const measure = () => root.style.setProperty("--top", getComputedStyle(top).position === "sticky" ? `${top.offsetHeight}px` : "0px");
   addEventListener("resize", measure); measure();
 
-  // Rows of settings open and close.
+  // Open and close the rows of settings.
   const openRow = (button, open) => {
     button.setAttribute("aria-expanded", open);
     document.getElementById(button.getAttribute("aria-controls")).hidden = !open;
@@ -20,13 +20,13 @@
     button.addEventListener("click", () => openRow(button, button.getAttribute("aria-expanded") !== "true"));
   }
 
-  // A setting that is a card on a narrow screen has an axis of its own.
+  // On a narrow screen, each setting has its own axis.
   for (const table of all("table.settings")) {
     const ticks = table.querySelector("th.forest .ticks");
     for (const cell of all("td.forest", table)) cell.append(ticks.cloneNode(true));
   }
 
-  // Long tables are folded; on a narrow screen sections are, too.
+  // Fold long tables, and on a narrow screen also the sections.
   const tables = all("table.settings"), more = document.querySelector("p.more");
   for (const table of tables) table.classList.add("folded", "narrow");
   for (const table of all(".gaps")) table.classList.add("narrow");
@@ -37,7 +37,7 @@
   const reach = () => { const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1))); if (!target) return; for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true; const inner = target.querySelector(":scope > details"); if (inner) inner.open = true; target.scrollIntoView(); };
   addEventListener("hashchange", reach); reach();
 
-  // Sorting: of the lines within each block of settings, and of the rows of other tables.
+  // Sort the settings within each block, and the rows of other tables.
   const key = (row, at) => { const cell = row.cells[at]; return cell ? cell.dataset.sort ?? cell.textContent.trim() : ""; };
   const compare = (a, b) => { const d = Number(a) - Number(b); return Number.isNaN(d) ? a.localeCompare(b) : d; };
   for (const table of all("table.settings, table.sortable")) {
@@ -59,7 +59,7 @@
     });
   }
 
-  // The filter shows the settings whose name, model, annotations or tags have all its words.
+  // Show the settings whose name, model, annotations or tags contain all words of the filter.
   const filter = document.getElementById("filter");
   filter?.addEventListener("input", () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -73,7 +73,7 @@
     if (event.key === "Escape" && event.target === filter) { filter.value = ""; filter.dispatchEvent(new Event("input")); filter.blur(); }
   });
 
-  // Another metric takes the place of macro AUC in the plot and in the columns of the splits.
+  // Replace macro AUC by another metric in the plot and in the columns of the splits.
   const metric = document.getElementById("metric"), first = tables[0];
   if (metric && first) {
     const values = JSON.parse(document.getElementById("metrics").textContent), lines = all(".setting", first);
@@ -107,7 +107,7 @@
     });
   }
 
-  // The section in sight is marked in the header.
+  // Mark the visible section in the header.
   const links = new Map(all(".top nav a").map((link) => [link.hash.slice(1), link]));
   const watch = new IntersectionObserver((entries) => {
     for (const entry of entries) if (entry.isIntersecting) { for (const link of links.values()) link.removeAttribute("aria-current"); links.get(entry.target.id)?.setAttribute("aria-current", "true"); }

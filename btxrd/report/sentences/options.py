@@ -97,11 +97,17 @@ def _size(changed: JudgedDifference) -> str:
 
 def _of_pairs(contrast: OptionContrast) -> str:
     number = len(contrast.pairs)
-    contexts = [pair.context for pair in contrast.pairs if pair.context]
+    contexts = [_named(pair.context) for pair in contrast.pairs if pair.context]
     of = f": {in_words(contexts)}" if contexts and number <= 4 else ""
     if number == 1:
         return f"This is one pair of settings{of}."
     return f"This is the mean over {count(number, 'pair')} of settings{of}."
+
+
+def _named(context: str) -> str:
+    """Return a context in which the value `none` has the name of its option."""
+    parts = context.split(", ")
+    return ", ".join("annotations=none" if part == "none" else part for part in parts)
 
 
 def _of_peak(peak: JudgedDifference) -> str:

@@ -137,9 +137,9 @@ def _verdict(found: Sorted, summary: Summary) -> tuple[Verdict, str, str]:
             (len(found.alike), f"{alike[0].lower()}{alike[1:]} from {{}}"),
             (len(found.untested), "{} not tested"),
         ]
-        beside = [text.format(number) for number, text in rest if number]
-        beside += _constants(found.worse, total)
-        return "partly", f"Better than {len(found.worse)} of {total}", "; ".join(beside)
+        remarks = [text.format(number) for number, text in rest if number]
+        remarks += _constants(found.worse, total)
+        return "partly", f"Better than {len(found.worse)} of {total}", "; ".join(remarks)
     if found.unclear:
         (first, *_), number = found.unclear, len(found.unclear)
         beside = f"for {number} of {total}"
