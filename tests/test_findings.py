@@ -112,10 +112,10 @@ def test_constant_settings_among_the_worse_ones_are_named():
     flat = setting("flat", difference=WORSE, constant={f"flat,stratified,{k}": "normal" for k in
                                                        range(3)})  # fmt: skip
     found = finding(summary(setting(), flat), "others")
-    assert found.beside == "by 0.060; the other is constant"
+    assert found.beside == "it is constant; by 0.060"
     assert found.sentence.endswith(" flat predicts one class for all test images.")
     found = finding(summary(setting(), setting("B", difference=WORSE), flat), "others")
-    assert found.beside == "smallest difference 0.060; 1 of these constant"
+    assert found.beside == "1 of them is constant; smallest difference 0.060"
 
 
 @pytest.mark.parametrize(

@@ -130,15 +130,15 @@ def _verdict(found: Sorted, summary: Summary) -> tuple[Verdict, str, str]:
         short = "Better than the other" if total == 1 else f"Better than {all_of(total)}"
         smallest = min(one.size for one in found.worse)
         beside = f"{'by' if total == 1 else 'smallest difference'} {figure(smallest)}"
-        return "supported", short, "; ".join([beside, *_constants(found.worse, total)])
+        return "supported", short, "; ".join([*_constants(found.worse, total), beside])
     if found.worse:
         rest = [
             (len(found.unclear), "not enough data for {}"),
             (len(found.alike), f"{alike[0].lower()}{alike[1:]} from {{}}"),
             (len(found.untested), "{} not tested"),
         ]
-        remarks = [text.format(number) for number, text in rest if number]
-        remarks += _constants(found.worse, total)
+        remarks = _constants(found.worse, total)
+        remarks += [text.format(number) for number, text in rest if number]
         return "partly", f"Better than {len(found.worse)} of {total}", "; ".join(remarks)
     if found.unclear:
         (first, *_), number = found.unclear, len(found.unclear)
@@ -152,8 +152,8 @@ def _verdict(found: Sorted, summary: Summary) -> tuple[Verdict, str, str]:
 def _constants(worse: Sequence[Other], total: int) -> list[str]:
     """Return a remark on the settings that predict one class only, if there are any."""
     number = sum(one.row.is_constant for one in worse)
-    text = "the other is constant" if total == 1 else f"{number} of these constant"
-    return [text] if number else []
+    text = f"{number} of them {'is' if number == 1 else 'are'} constant"
+    return [] if not number else ["it is constant" if total == 1 else text]
 
 
 def _sentence(found: Sorted, selected: Selected) -> str:
