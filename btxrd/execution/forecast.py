@@ -157,6 +157,7 @@ def _recall_or_measure(
             known |= {name: Speed(**found) for name, found in read_json(cache / SPEEDS).items()}
     missing = {name: config for name, config in configs.items() if name not in known}
     if missing and is_worthwhile:
+        print("Measuring a few training steps of each model, to estimate the duration", flush=True)
         known |= dict(zip(missing, _measure(list(missing.values()), at_once), strict=False))
         cache = Path(next(iter(configs.values())).data.cache)
         with contextlib.suppress(OSError, InputError):  # the file only saves time
