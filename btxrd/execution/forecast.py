@@ -19,7 +19,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from btxrd.artifacts.sidecar import CHECKPOINTS, LAST
-from btxrd.artifacts.tables import HISTORY
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
 from btxrd.execution.concurrency import WORTH_MEASURING, kill, least_images, start
@@ -130,6 +129,8 @@ def format_duration(seconds: float) -> str:
 
 def _finished_epochs(run_dir: Path) -> int:
     """Return the number of epochs after which a run will resume."""
+    from btxrd.artifacts.tables import HISTORY  # loads pandas
+
     path = run_dir / HISTORY.name
     if not (run_dir / CHECKPOINTS / LAST).is_file() or not path.is_file():
         return 0
