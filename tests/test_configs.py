@@ -238,7 +238,7 @@ def test_each_run_is_composed_once(monkeypatch):
 def test_the_process_of_a_run_gets_what_hydra_composed(tmp_path):
     plan = plan_sweep(["seed=4", "+hydra.job.env_set.A=b", f"hydra.sweep.dir={tmp_path}"])
     ((run_dir, point),) = plan.points.items()
-    spec = point.spec(run_dir, 7, in_parallel=True)
+    spec = point.spec(run_dir, 7, shown="numbered")
     assert spec.environment == {"A": "b"}
     assert spec.logging["handlers"]["file"]["filename"] == str(run_dir / "run.log")
     assert spec.logging["formatters"]["simple"]["format"].startswith("#7 ")

@@ -205,7 +205,9 @@ def _folders(loader: ConfigLoader, overrides: list[str]) -> list[Path]:
     return [Path(path) for path in reversed(paths)]
 
 
-def job_spec(config: Config, task: DictConfig, hydra: Any, *, prefix: str = "") -> JobSpec:
+def job_spec(
+    config: Config, task: DictConfig, hydra: Any, *, prefix: str = "", quiet: bool = False
+) -> JobSpec:
     """Describe one run for its process.
 
     Args:
@@ -213,8 +215,9 @@ def job_spec(config: Config, task: DictConfig, hydra: Any, *, prefix: str = "") 
         task: The same as it was composed.
         hydra: Hydra's own node, composed with it.
         prefix: Begins each line of the log, to tell apart the lines of parallel runs.
+        quiet: Whether the terminal gets warnings only; the log file gets all lines.
     """
-    logging = _logging(hydra, prefix)
+    logging = _logging(hydra, prefix, quiet)
     contents = {"config": task, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
     return JobSpec(
         config=config,
@@ -225,7 +228,7 @@ def job_spec(config: Config, task: DictConfig, hydra: Any, *, prefix: str = "") 
     )
 
 
-def _logging(hydra: Any, prefix: str) -> dict[str, Any]:
+def _logging(hydra: Any, prefix: str, quiet: bool) -> dict[str, Any]:
     """Return what `logging.config` is given in the process of a run.
 
     Raises:
@@ -243,4 +246,6 @@ def _logging(hydra: Any, prefix: str) -> dict[str, Any]:
             handler.setdefault("encoding", "utf-8")
         if handler.get("filename") == str(by_name):
             handler["filename"] = str(by_name.with_name(LOG))
+        if quiet and "filename" not in handler:
+            handler["level"] = "WARNING"
     return found

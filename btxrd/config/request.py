@@ -3,6 +3,7 @@
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
@@ -26,6 +27,8 @@ from btxrd.config.grid import grid, has_space
 from btxrd.config.jobspec import JobSpec
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
+
+Shown = Literal["all", "numbered", "warnings"]
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,14 @@ class Point:
             del composed["hydra"]
         return cls(overrides, subdir, parse(composed), whole)
 
-    def spec(self, run_dir: Path, number: int = 0, *, in_parallel: bool = False) -> JobSpec:
+    def spec(self, run_dir: Path, number: int = 0, *, shown: Shown = "all") -> JobSpec:
         """Describe the run for its process.
 
         Args:
             run_dir: Folder of the run.
             number: Position among the runs of a sweep, from 0.
-            in_parallel: Whether the lines of several runs appear among each other.
+            shown: Log lines that appear in the terminal: all; all, each with the number of the
+                run, if several runs are done in parallel; or warnings only, beside a table.
         """
         composed: DictConfig = pickle.loads(self.composed)
         hydra = composed.hydra
@@ -73,9 +77,9 @@ class Point:
             hydra.job.id = str(number)
             if self.subdir:
                 hydra.sweep.subdir = literal(run_dir.relative_to(hydra.sweep.dir))
-        prefix = f"#{number} " if in_parallel else ""
+        prefix = "" if shown == "all" else f"#{number} "
         task = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        return job_spec(self.config, task, hydra, prefix=prefix)
+        return job_spec(self.config, task, hydra, prefix=prefix, quiet=shown == "warnings")
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from btxrd.artifacts.status import read_status
 from btxrd.config import plugins
 from btxrd.config.jobspec import Context, JobSpec
 from btxrd.config.plugins import Job, Result
-from btxrd.config.request import Point
+from btxrd.config.request import Point, Shown
 from btxrd.errors import InputError
 from btxrd.execution.planning import Plan
 from btxrd.execution.status import has_failed, runs_in_state, state_of
 from btxrd.execution.stop import Stop, is_stopped, request_stop
 from btxrd.execution.supervisor import POLL_SECONDS, supervise
+from btxrd.execution.table import Display
 from btxrd.runtime import slurm
 from btxrd.runtime.placement import Placement, placements
 
@@ -38,6 +39,7 @@ class Sweep:
         launch: Name of this call, as in plan.json.
         is_search: Whether a sweeper chooses the next runs by the values of these.
         at_once: Number of parallel runs.
+        display: Terminal on which a table of the runs is shown; None without one.
         killing: Set once all runs are to end without saving.
     """
 
@@ -45,6 +47,7 @@ class Sweep:
     launch: str
     is_search: bool = False
     at_once: int = 1
+    display: Display | None = None
     killing: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> Stop:
@@ -79,8 +82,11 @@ def do_points(
         The objective of each run, or why it has none.
     """
     if plan.launcher.is_local:
+        shown: Shown = "warnings" if sweep.display else "numbered"
+        if sweep.at_once == 1 and sweep.display is None:
+            shown = "all"
         works = [
-            Work(at, partial(point.spec, at, number, in_parallel=sweep.at_once > 1), number)
+            Work(at, partial(point.spec, at, number, shown=shown), number)
             for number, (at, point) in enumerate(points, first)
         ]
         states = do_runs(works, sweep, use_gpus=plan.use_gpus)
@@ -134,10 +140,12 @@ def _do(work: Work, sweep: Sweep, placement: Placement) -> str:
     run_dir = work.run_dir
     if sweep.stop() != Stop.NO or has_failed(run_dir, sweep.launch):
         return state_of(run_dir)
-    if work.number is not None:
+    if work.number is not None and sweep.display is None:
         print(f"#{work.number}: {run_dir}", flush=True)
     job = work.spec()
-    state = _answer(run_dir, partial(supervise, run_dir, job, placement, sweep.stop, sweep.launch))
+    output = sweep.display.forward if sweep.display else None
+    doing = partial(supervise, run_dir, job, placement, sweep.stop, sweep.launch, output)
+    state = _answer(run_dir, doing)
     if state == "failed":
         _limit_failures(run_dir, job, sweep)
     return state

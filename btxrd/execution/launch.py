@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ from btxrd.execution.search import search
 from btxrd.execution.status import LOCK
 from btxrd.execution.stop import STOP, record_launch, request_stop
 from btxrd.execution.supervisor import PATIENCE
+from btxrd.execution.table import Display, RunTable
 from btxrd.runtime.files import atomic_write, lock, remove_abandoned, write_text
 from btxrd.runtime.interruption import signals
 
@@ -94,11 +95,15 @@ def launch(
         )
         (sweep_dir / STOP).unlink(missing_ok=True)
         write_text(sweep_dir / "multirun.yaml", plan.request.multirun)
-        sweep = Sweep(sweep_dir, name, plan.sweeper is not None, at_once)
+        sweep = Sweep(sweep_dir, name, plan.sweeper is not None, at_once, Display.here())
         received: list[int] = []
         code = 0
         if plan.sweeper or len(found.complete) + len(refused) < len(names):
-            with _stopping_in_order(sweep_dir, received):
+            runs = RunTable(plan, list(found.refused), name)
+            with (
+                _stopping_in_order(sweep_dir, received),
+                sweep.display.showing(runs) if sweep.display else nullcontext(),
+            ):
                 code = _do(plan, found, sweep, job)
         all_complete = summarize()
         if received:

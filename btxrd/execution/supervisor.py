@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from btxrd.config.jobspec import LOG, JobSpec
 from btxrd.execution.record import begin, settle
@@ -31,6 +31,7 @@ def supervise(
     placement: Placement,
     stop: Callable[[], Stop],
     launch: str | None = None,
+    forward: Callable[[IO[bytes]], Any] | None = None,
 ) -> str:
     """Do a run in its own process, and make sure that its final status is recorded.
 
@@ -43,6 +44,7 @@ def supervise(
         placement: Cores and GPU of the run.
         stop: Function that is called repeatedly and tells whether the run must stop.
         launch: Identifier of the command that the run belongs to.
+        forward: Function that takes the output of the run; None if it shares that of this process.
 
     Returns:
         The state of the run, or `running` if another process is doing it.
@@ -71,7 +73,9 @@ def supervise(
             write_text(run_dir / ".hydra" / name, text)
         log = run_dir / LOG
         log_from = log.stat().st_size if log.is_file() else 0
-        process = _start(run_dir, job, placement, handle)
+        process = _start(run_dir, job, placement, handle, takes_output=forward is not None)
+        if forward is not None and process.stdout is not None:
+            forward(process.stdout)
         try:
             while (code := _poll(process)) is None:
                 if stop() != Stop.NO:
@@ -86,11 +90,13 @@ def supervise(
 
 
 def _start(
-    run_dir: Path, job: JobSpec, placement: Placement, handle: int
+    run_dir: Path, job: JobSpec, placement: Placement, handle: int, *, takes_output: bool
 ) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(
         [sys.executable, "-m", "btxrd.execution.worker", str(run_dir)],
         stdin=subprocess.PIPE,  # stays open: the worker ends when it closes
+        stdout=subprocess.PIPE if takes_output else None,
+        stderr=subprocess.STDOUT if takes_output else None,
         env=os.environ | job.environment | placement.environment,
         **_options(handle),
     )

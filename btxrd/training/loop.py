@@ -119,7 +119,7 @@ def fit(
 
     done, total = (count * batches.batches for count in (len(history), epochs))
     bar = tqdm(total=total, initial=done + part.steps, desc="training", unit="step", disable=None)
-    with bar, logging_redirect_tqdm():
+    with bar, nullcontext() if bar.disable else logging_redirect_tqdm():
         while len(history) < epochs and not _is_stale(history, patience):
             number = len(history) + 1
             if part.steps == 0:
@@ -244,6 +244,6 @@ def _line(row: HistoryRow, epochs: int) -> str:
     return (
         f"epoch {row.epoch}/{epochs}  "
         f"train loss {row.train_loss:.3f}  val loss {row.val_loss:.3f}  "
-        f"accuracy {row.val_accuracy:.3f}  macro AUC {row.val_macro_auc:.3f}  "
+        f"val accuracy {row.val_accuracy:.3f}  val macro AUC {row.val_macro_auc:.3f}  "
         f"{row.images_per_second:.0f} images/s"
     )
