@@ -11,6 +11,7 @@ from typing import get_args, get_type_hints
 import nox
 import pytest
 from checkout import ROOT
+from hydra.errors import HydraException
 from pages import DOCS, FENCED, NAMES, anchors_of, blocks, prose_of, text_of, words_of
 
 from btxrd.config.commandline import parse_arguments
@@ -90,7 +91,7 @@ def test_each_command_of_a_page_is_valid(name, tmp_path, monkeypatch):
             try:
                 check(words)
             except (Exception, SystemExit) as error:
-                if block.mark != "fails" or not isinstance(error, InputError):
+                if block.mark != "fails" or not isinstance(error, InputError | HydraException):
                     pytest.fail(f"{name}, line {block.line}: {command}\n{error}")
 
 
