@@ -5,10 +5,10 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields, is_dataclass
 from typing import get_args, get_type_hints
 
-import nox
 import pytest
 from checkout import ROOT
 from hydra.errors import HydraException
@@ -73,7 +73,9 @@ def check_nox(arguments):
 
 def check_pip(arguments):
     """Check that the extras of the package in a call of pip exist."""
-    extras = nox.project.load_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     for found in re.findall(r"(?:\.|btxrd|\.whl)\[([\w,-]+)\]", " ".join(arguments)):
         assert set(found.split(",")) <= set(extras)
 
