@@ -51,9 +51,9 @@ def wheel(session: nox.Session, releases: str) -> None:
     Arguments after `--` are added to the command, such as `data.phantom.cases=60` to shorten it.
     """
     readme = Path("README.md").read_text("utf-8").replace("\\\n", "")
-    command = re.search(r"^btxrd run .*", readme, re.MULTILINE)
+    command = re.search(r"^(?:.* && )?(btxrd run .*)", readme, re.MULTILINE)
     if command is None:
-        session.error("README.md: shows no command that begins with btxrd run")
+        session.error("README.md: shows no command `btxrd run`")
     folder = session.create_tmp()
     for old in Path(folder).glob("*.whl"):
         old.unlink()
@@ -63,7 +63,7 @@ def wheel(session: nox.Session, releases: str) -> None:
     session.install(*pinned, f"{built}[slurm,optuna]")
     session.run("pip", "check")
     session.chdir(folder)
-    session.run(*shlex.split(command[0]), *session.posargs, env={"PYTHONPATH": None})
+    session.run(*shlex.split(command[1]), *session.posargs, env={"PYTHONPATH": None})
 
 
 @nox.session(reuse_venv=True)
