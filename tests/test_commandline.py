@@ -41,6 +41,8 @@ def configs(tmp_path):
 WRONG_OPTIONS = {
     "--config-path x": "--config-path: is no option",
     "-cp x": "--config-path: is no option",
+    "~training": "~training: a setting cannot be removed; set it, as in training=VALUE",
+    "=3": "=3: must be KEY=VALUE",
     "--hydra-help": "--hydra-help: is no option; see btxrd run --help",
     "-sc install=bash": "--shell-completion: is no option; btxrd has a completion of its own",
     "--experimental-rerun x": "--experimental-rerun: is no option",

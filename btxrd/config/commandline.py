@@ -45,6 +45,12 @@ def parse_arguments(arguments: Sequence[str]) -> CommandLine:
             if argument.split("=")[0] in option.split():
                 raise InputError(f"{option.split()[0]}: is no option; {instead}")
     args = parsers.run().parse_intermixed_args(arguments)
+    for given in args.overrides:
+        if given.startswith("=") or "=" not in given.replace("~", "=", 1):
+            raise InputError(f"{given}: must be KEY=VALUE")
+        key = given[1:].split("=")[0]
+        if given.startswith("~") and not key.startswith("hydra"):
+            raise InputError(f"{given}: a setting cannot be removed; set it, as in {key}=VALUE")
     if args.cfg and args.multirun:
         raise InputError("--cfg shows the config of one run: leave out -m")
     if (args.resolve or args.package) and not args.cfg:

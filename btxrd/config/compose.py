@@ -28,7 +28,7 @@ from btxrd.config.checks import check
 from btxrd.config.choices import conf_dir
 from btxrd.config.commandline import CommandLine
 from btxrd.config.jobspec import LOG, JobSpec
-from btxrd.config.messages import nearest, why_unreadable
+from btxrd.config.messages import nearest, no_choice, why_unreadable
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
 
@@ -189,12 +189,18 @@ def one_kind_of_error(loader: ConfigLoader, overrides: list[str]) -> Iterator[No
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "provider=.* is not available")  # of a searchpath
             yield
-    except (InputError, HydraException, OmegaConfBaseException, MemoryError):
+    except (HydraException, OmegaConfBaseException) as error:
+        if line := no_choice(error, overrides, _folders(loader, overrides)):
+            raise InputError(line) from error
+        raise
+    except (InputError, MemoryError):
         raise
     except AssertionError as error:  # OmegaConf's for a key in a node that is null
         raise InputError(f"{' '.join(overrides)}: sets a key of what is null ({error})") from error
     except Exception as error:  # nothing but the input is at work here
-        raise InputError(why_unreadable(error, _folders(loader, overrides))) from error
+        folders = _folders(loader, overrides)
+        line = no_choice(error, overrides, folders) or why_unreadable(error, folders)
+        raise InputError(line) from error
 
 
 def _folders(loader: ConfigLoader, overrides: list[str]) -> list[Path]:

@@ -82,6 +82,9 @@ def explain(error: Exception) -> str:
             f"{ambiguous[1]}: has several values; add -m for a run of each, or give a list, "
             f"{shlex.quote(f'{key}=[{value}]')}, or a text, {shlex.quote(override(key, value))}"
         )
+    added = re.match(r"Could not append to config\. An item is already at '(.*)'", text)
+    if added:
+        return f"+{added[1]}: there is such a key; leave out the +, as in {added[1]}=VALUE"
     if error.__cause__ is not None:
         text += "\n" + str(error.__cause__)
     unknown = re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'\s+full_key: (\S+)", text)
@@ -94,6 +97,12 @@ def explain(error: Exception) -> str:
             )
         ours = getattr(schema, owner, None)  # None: a node of Hydra's
         return f"{full_key}: no such key" + ("" if ours is None else nearest(key, ours))
+    merged = re.search(
+        r"In '(.*?)': .*Merge error: \w+ is not a subclass of (\w+)", text, re.DOTALL
+    )
+    if merged:
+        key = merged[2].removesuffix("Config").lower()
+        return f"{merged[1]}.yaml: {key}: must contain keys and values"
     if text.startswith("Cannot find primary config"):
         return f"--config-name {missing}: no such config"
     wrong = re.search(r"(.*)\s+full_key: (\S+)", text)
@@ -129,6 +138,31 @@ def _explain_override(error: OverrideParseException) -> str:
         reason = "a quote is open, or a character is not known"
     quoted = shlex.quote(override(key, value.strip("'\"")))
     return f"{error.override}: cannot be parsed ({reason}); if it is a text, quote it: {quoted}"
+
+
+def no_choice(error: Exception, overrides: Sequence[str], folders: Sequence[Path]) -> str:
+    """Return one line if a config group was given something other than a choice, otherwise "".
+
+    Args:
+        error: What was raised.
+        overrides: Such as `training=3`.
+        folders: Folders of configs.
+    """
+    text = f"{error}\n{error.__cause__}"
+    for given in reversed(overrides):
+        group, _, name = given.lstrip("+").partition("=")
+        if "Config group override must be a string" in text and group in GROUPS:
+            choices = ", ".join(choices_of(group))
+            return f"{given}: is not the name of a choice; must be one of {choices}"
+        path = next(
+            (at for at in (one / group / f"{name}.yaml" for one in folders) if at.is_file()), None
+        )
+        if path is not None and re.search(rf"full_key: {group}$", text, re.MULTILINE):
+            return (
+                f"{path}: must contain keys and values, under a first line "
+                "'# @package _global_' that no byte order mark precedes"
+            )
+    return ""
 
 
 def why_unreadable(error: Exception, folders: Sequence[Path]) -> str:

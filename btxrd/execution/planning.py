@@ -171,6 +171,11 @@ def folder_of(sweep_dir: Path, point: Point, constant: Collection[str] = ()) -> 
     name = point.subdir.replace("/", ".")
     if not name:
         raise InputError("nothing to sweep over: leave out -m, or give a key several values")
+    if subdir.is_absolute():
+        raise InputError(
+            f"hydra.sweep.subdir={point.subdir}: must be the name of a folder in hydra.sweep.dir, "
+            "not an absolute path"
+        )
     if not name.strip("."):
         raise InputError(f"hydra.sweep.subdir={point.subdir}: must be the name of a folder")
     if "\0" in name:
