@@ -22,7 +22,18 @@ from btxrd.errors import InputError
 from btxrd.execution.planning import compose_one, plan
 
 SHELL = {"cat", "cp", "echo", "head", "ls", "mkdir", "mv", "printf", "rm", "tail", "touch"}
-ELSEWHERE = {"docker", "git", "module", "pre-commit", "sbatch", "scancel", "squeue", "watch"}
+ELSEWHERE = {
+    "docker",
+    "git",
+    "module",
+    "pre-commit",
+    "python3",
+    "sbatch",
+    "source",
+    "scancel",
+    "squeue",
+    "watch",
+}
 RETIRED = [  # words of section 3 of the editorial guide, and their like
     r"films?", r"said to", r"dealt", r"painted out", r"called (?:normal|benign|malignant)",
     r"parted", r"begun anew", r"earn(?:s|ed)? back", r"side by side", r"ledger", r"told apart",

@@ -156,11 +156,17 @@ def archive(tmp_path, data_sets):
         server.shutdown()
 
 
+@pytest.fixture(scope="session")
+def drawn(shared):
+    """The synthetic images of the default data set, which each page would draw again."""
+    return make_once(shared / "docs-drawn", partial(write_phantom, cases=CASES, seed=0))
+
+
 @pytest.fixture
-def run(tmp_path, data_sets, environment, first_sweep, archive):
+def run(tmp_path, data_sets, environment, first_sweep, archive, drawn):
     """Run a command of a page, in a folder of the page."""
     here = tmp_path / "page"
-    here.mkdir()
+    shutil.copytree(drawn, here / f"outputs/phantom-{CASES}-0-clean")
 
     def prepare(command: str) -> None:
         """Provide what the reader of the page has."""
