@@ -23,16 +23,8 @@ from btxrd.execution.planning import compose_one, plan
 
 SHELL = {"cat", "cp", "echo", "head", "ls", "mkdir", "mv", "printf", "rm", "tail", "touch"}
 ELSEWHERE = {
-    "docker",
-    "git",
-    "module",
-    "pre-commit",
-    "python3",
-    "sbatch",
-    "source",
-    "scancel",
-    "squeue",
-    "watch",
+    *("docker", "git", "module", "pre-commit", "python3", "sbatch", "scancel", "source"),
+    *("squeue", "watch"),
 }
 RETIRED = [  # words of section 3 of the editorial guide, and their like
     r"films?", r"said to", r"dealt", r"painted out", r"called (?:normal|benign|malignant)",
