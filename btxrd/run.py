@@ -93,9 +93,8 @@ def _show(typed: "CommandLine") -> None:
     from btxrd.config.choices import conf_dir
     from btxrd.config.compose import compose, hydra_over_conf
 
-    if typed.shows_config:
-        with hydra_over_conf(typed.config_dir) as loader:
-            compose(loader, typed)
+    with hydra_over_conf(typed.config_dir) as loader:
+        compose(loader, typed)  # Hydra would report its errors over several lines
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(job)()
 
 

@@ -43,7 +43,7 @@ def check(words):
     match words:
         case ["btxrd", "run", *arguments]:
             typed = parse_arguments(arguments)
-            if typed.shows_config:
+            if typed.shows:
                 with hydra_over_conf(typed.config_dir) as loader:
                     compose(loader, typed)
             elif not typed.shows and not {"-h", "--help"} & set(arguments):

@@ -23,7 +23,6 @@ class CommandLine:
         config_dir: Further folder of configs.
         is_sweep: Whether several runs are asked for.
         shows: Whether Hydra is asked to show something in place of a run.
-        shows_config: Whether that is the config of a run.
     """
 
     overrides: list[str]
@@ -31,7 +30,6 @@ class CommandLine:
     config_dir: str | None = None
     is_sweep: bool = False
     shows: bool = False
-    shows_config: bool = False
 
 
 def parse_arguments(arguments: Sequence[str]) -> CommandLine:
@@ -67,7 +65,6 @@ def parse_arguments(arguments: Sequence[str]) -> CommandLine:
         config_dir=args.config_dir,
         is_sweep=args.multirun,
         shows=bool(shown),
-        shows_config=bool(args.cfg),
     )
 
 
