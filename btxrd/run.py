@@ -40,10 +40,10 @@ def _launch() -> int:
     if typed.shows:
         _show(typed)
         return 0
-    from btxrd.execution.forecast import describe_duration
+    from btxrd.execution.ahead.forecast import describe_duration
+    from btxrd.execution.ahead.preflight import check_sweep_folder
     from btxrd.execution.job import do_one
     from btxrd.execution.launch import backup_checkpoints, check, launch, saying_how_to_resume
-    from btxrd.execution.preflight import check_sweep_folder
     from btxrd.execution.status import can_resume
 
     while True:

@@ -14,9 +14,9 @@ from btxrd.config.choices import choices_of
 from btxrd.config.compose import hydra_over_conf, register_schema
 from btxrd.config.messages import explain
 from btxrd.errors import InputError
+from btxrd.execution.ahead.preflight import Findings
 from btxrd.execution.fingerprint import fingerprint
 from btxrd.execution.planning import plan_run, plan_sweep
-from btxrd.execution.preflight import Findings
 
 GRID = {
     "E1_b0_baseline": ("efficientnet_b0", None, 224, 32, 0.2, "none"),

@@ -321,7 +321,7 @@ def config_of(folder, *overrides):
 @pytest.fixture(autouse=True)
 def no_models(monkeypatch):
     """Skip the check of models, which would load torch and access a hub."""
-    monkeypatch.setattr("btxrd.execution.preflight._check_models", lambda *_: None)
+    monkeypatch.setattr("btxrd.execution.ahead.preflight._check_models", lambda *_: None)
 
 
 def listing(folder):

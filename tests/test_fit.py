@@ -11,7 +11,7 @@ import torch
 from btxrd.config.schema import ModelConfig
 from btxrd.errors import InputError
 from btxrd.evaluation.gradcam import gradcam_maps
-from btxrd.execution.preflight import Findings, _check_models
+from btxrd.execution.ahead.preflight import Findings, _check_models
 from btxrd.model import factory, preflight
 from btxrd.model.fit import check_fit, without_draws
 from btxrd.model.hub import UnavailableError

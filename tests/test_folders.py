@@ -13,7 +13,7 @@ from btxrd.artifacts.summary import write_summary
 from btxrd.audit.page import claim_audit_folder
 from btxrd.config.schema import Config, DataConfig
 from btxrd.errors import InputError
-from btxrd.execution.preflight import check_sweep_folder
+from btxrd.execution.ahead.preflight import check_sweep_folder
 from btxrd.execution.status import is_complete
 from btxrd.html.publish import summarize
 from btxrd.phantom.write import write_phantom

@@ -7,16 +7,15 @@ from types import SimpleNamespace
 import pytest
 
 from btxrd.config.schema import AnnotationsConfig, Config, ModelConfig
-from btxrd.execution import forecast
-from btxrd.execution.forecast import (
+from btxrd.execution.ahead import forecast
+from btxrd.execution.ahead.forecast import (
     Speed,
     describe_duration,
-    format_duration,
     makespan,
     run_seconds,
 )
-from btxrd.execution.preflight import Findings
-from btxrd.execution.space import Counts
+from btxrd.execution.ahead.preflight import Findings
+from btxrd.execution.ahead.space import Counts
 
 COUNTS = Counts(train=64, val=10, test=20, outlined=32, outlined_in_test=10, masked=16)
 SPEED = Speed(load=4.0, update=0.5, train=0.25, predict=0.125)
@@ -78,15 +77,6 @@ def test_finished_epochs_are_not_expected_again():
 @pytest.mark.parametrize(("at_once", "seconds"), [(1, 9), (2, 6), (8, 4)])
 def test_a_run_starts_once_a_place_is_free(at_once, seconds):
     assert makespan([2, 3, 4], at_once) == seconds
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(5, "1 min"), (290, "5 min"), (5300, "88 min"), (9000, "2.5 h"), (90_000, "25 h"),
-     (400_000, "4.6 days")],
-)  # fmt: skip
-def test_durations_are_readable(seconds, text):
-    assert format_duration(seconds) == text
 
 
 def test_line_names_the_runs_to_do_and_their_duration(plan, found, measured):

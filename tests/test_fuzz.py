@@ -13,8 +13,8 @@ from btxrd.artifacts.hashes import MAY_BE_DELETED, is_derived
 from btxrd.artifacts.plan import SweepPlan, write_plan
 from btxrd.artifacts.status import read_status
 from btxrd.evaluation import score as scoring
-from btxrd.execution import preflight
-from btxrd.execution.preflight import check_runs, check_sweep_folder
+from btxrd.execution.ahead import preflight
+from btxrd.execution.ahead.preflight import check_runs, check_sweep_folder
 from btxrd.execution.stop import record_launch
 from btxrd.html.publish import summarize
 from btxrd.report.runs import read_runs

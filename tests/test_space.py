@@ -10,8 +10,8 @@ import pytest
 
 from btxrd.config.schema import Config, DataConfig, ModelConfig, PhantomConfig
 from btxrd.errors import InputError
-from btxrd.execution import space
-from btxrd.execution.space import Counts, needs, phantom_needs
+from btxrd.execution.ahead import space
+from btxrd.execution.ahead.space import Counts, needs, phantom_needs
 from btxrd.runtime.folders import Need, check_space, format_bytes
 
 MB = 10**6

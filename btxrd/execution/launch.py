@@ -18,9 +18,9 @@ from btxrd.artifacts.plan import read_usable_plan
 from btxrd.config.plugins import Job
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
+from btxrd.execution.ahead.preflight import Findings, check_runs
 from btxrd.execution.job import Sweep, do_points
 from btxrd.execution.planning import Plan
-from btxrd.execution.preflight import Findings, check_runs
 from btxrd.execution.search import search
 from btxrd.execution.status import LOCK
 from btxrd.execution.stop import STOP, record_launch, request_stop

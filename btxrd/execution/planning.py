@@ -15,8 +15,8 @@ from btxrd.config.compose import register_schema
 from btxrd.config.request import Launcher, Point, Request, Sweeper, request
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
+from btxrd.execution.ahead.preflight import Findings
 from btxrd.execution.concurrency import choose_at_once
-from btxrd.execution.preflight import Findings
 from btxrd.runtime.placement import runs_at_once
 
 IS_WINDOWS = sys.platform == "win32"

@@ -68,10 +68,12 @@ def true_minus(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Format a duration in seconds, minutes or hours, by its length in seconds."""
+    """Format a duration in seconds, minutes, hours or days, by its length in seconds."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
 def percent(value: float, *, against: float | None = None) -> str:

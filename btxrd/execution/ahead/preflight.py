@@ -11,7 +11,7 @@ from btxrd.artifacts.plan import PLAN, read_plan
 from btxrd.artifacts.status import STATUS
 from btxrd.config.schema import Config, DataConfig
 from btxrd.errors import DamagedError, InputError
-from btxrd.execution.space import Counts, count, needs, phantom_needs
+from btxrd.execution.ahead.space import Counts, count, needs, phantom_needs
 from btxrd.execution.status import LOCK, is_complete, remove_resume_state
 from btxrd.model.preflight import Candidate, check_models
 from btxrd.runtime.files import remove_leftovers_of_cache

@@ -1,6 +1,6 @@
 """An estimate of how long a sweep takes on this machine, from a few steps of each model.
 
-The measurement is done by processes of their own: `python -m btxrd.execution.forecast`.
+The measurement is done by processes of their own: `python -m btxrd.execution.ahead.forecast`.
 """
 
 import contextlib
@@ -21,10 +21,11 @@ from pathlib import Path
 from btxrd.artifacts.sidecar import CHECKPOINTS, LAST
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
+from btxrd.execution.ahead.preflight import Findings
+from btxrd.execution.ahead.space import Counts
 from btxrd.execution.concurrency import WORTH_MEASURING, kill, least_images, start
 from btxrd.execution.planning import Plan
-from btxrd.execution.preflight import Findings
-from btxrd.execution.space import Counts
+from btxrd.pages import duration
 from btxrd.runtime.cores import cores
 from btxrd.runtime.files import read_json, write_json
 from btxrd.runtime.placement import Placement, share_of, visible_gpus
@@ -78,7 +79,7 @@ def describe_duration(plan: Plan, found: Findings, at_once: int) -> str | None:
     ]
     count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
     return (
-        f"{count} to do: about {format_duration(makespan(times, at_once))} "
+        f"{count} to do: about {duration(makespan(times, at_once))} "
         "(estimated from a few steps of each model; early stopping can make it shorter)"
     )
 
@@ -111,20 +112,6 @@ def makespan(times: Iterable[float], at_once: int) -> float:
     for seconds in times:
         heapq.heapreplace(places, places[0] + seconds)
     return max(places)
-
-
-def format_duration(seconds: float) -> str:
-    """Format a duration with the precision of an estimate."""
-    minutes, hours = max(1, round(seconds / 60)), seconds / 3600
-    if minutes < 90:
-        return f"{minutes} min"
-    return (
-        f"{hours:.1f} h"
-        if hours < 10
-        else f"{hours:.0f} h"
-        if hours < 48
-        else (f"{hours / 24:.1f} days")
-    )
 
 
 def _finished_epochs(run_dir: Path) -> int:
@@ -169,7 +156,7 @@ def _recall_or_measure(
 def _measure(configs: list[Config], at_once: int) -> list[Speed]:
     """Return the mean of what `at_once` parallel processes measure; empty if that fails."""
     placement = Placement(share_of(at_once))
-    processes = [start("btxrd.execution.forecast", placement) for _ in range(at_once)]
+    processes = [start("btxrd.execution.ahead.forecast", placement) for _ in range(at_once)]
     deadline = time.monotonic() + TIMEOUT
     try:
         for process in processes:
