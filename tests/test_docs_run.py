@@ -92,6 +92,11 @@ def make_own(folder: Path) -> None:
     make_btxrd(folder)
     table = pd.read_excel(folder / "dataset.xlsx")
     table["center"] = table["center"].clip(upper=2)
+    table["image_id"] = table["image_id"].str.replace("IMG00", "case")
+    for path in sorted(folder.rglob("IMG00*")):
+        if path.suffix == ".json":
+            path.write_text(path.read_text().replace("IMG00", "case"))
+        path.rename(path.with_name(path.name.replace("IMG00", "case")))
     (folder / "dataset.xlsx").unlink()
     table.to_csv(folder / "dataset.csv", index=False)
     cases = inspect(folder, folder.with_name("docs-cache"), strict=True).cases
