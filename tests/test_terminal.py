@@ -82,5 +82,15 @@ def test_findings_fit_the_terminal(columns, monkeypatch):
     assert " ".join(" ".join(found).split()).count("specificity 85%") == 1
 
 
+@pytest.mark.parametrize("columns", [40, 60, 300])
+def test_every_run_fits_the_terminal_with_its_state_and_metrics(columns, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((columns, 20)))
+    text = text_of(two_splits())
+    table = text[: text.index("Winner")]
+    assert max(map(len, table.splitlines())) <= columns
+    assert " ".join(table.split()).count("complete") == len(two_splits().runs) + 1
+
+
 def test_signs_are_those_of_every_terminal():
     assert text_of(two_splits()).isascii()

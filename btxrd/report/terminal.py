@@ -64,8 +64,26 @@ def _table(summary: Summary) -> list[str]:
     for name, title, row in zip(names, titles, rows, strict=True):
         begin = f"{name:<{width}}  {title:<{splits}}  {row.state:<11}"
         lines.append(f"{begin}  {_outcome(row, shown)}  {_plain(tags.get(row.run, ''))}".rstrip())
+    if max(map(len, lines)) > _terminal_width():
+        lines = _stacked(names, rows, shown, tags)
     if common:
-        lines.append(f"(each with {common})")
+        lines += _wrapped(f"(each with {common})", hang=0)
+    return lines
+
+
+def _stacked(
+    names: Sequence[str], rows: Sequence[SummaryRow], shown: Sequence[Column], tags: dict[str, str]
+) -> list[str]:
+    """Return the table for a narrow terminal: the name of each run, and its row below it."""
+    lines = ["runs, with 95% CI:"]
+    for name, row in zip(names, rows, strict=True):
+        cells = [
+            f"{column.heading} {_cell(row.metrics.get(column.key), column.metric.as_percent)}"
+            for column in shown
+            if row.metrics
+        ] or [_outcome(row, shown)]
+        found = ", ".join(filter(None, [row.state, *cells, tags.get(row.run)]))
+        lines += [*_wrapped(name or "run"), *_wrapped(found, indent=2)]
     return lines
 
 
@@ -157,11 +175,18 @@ def _of_split(column: SplitFindings, focus: str) -> list[str]:
 def _wrapped(text: str, indent: int = 0, hang: int = 4) -> list[str]:
     """Return a text in lines that fit the terminal; in one line if there is no terminal."""
     line = f"{' ' * indent}{_plain(text)}"
-    if not sys.stdout.isatty():
+    width = _terminal_width()
+    if len(line) <= width:
         return [line]
-    width = max(shutil.get_terminal_size().columns, 40)
     hang = min(hang, width // 2)
     return textwrap.wrap(line, width, subsequent_indent=" " * hang, drop_whitespace=True) or [line]
+
+
+def _terminal_width() -> int:
+    """Return the columns of the terminal, at least 40; without a terminal, no line is too long."""
+    if not sys.stdout.isatty():
+        return sys.maxsize
+    return max(shutil.get_terminal_size().columns, 40)
 
 
 def _plain(text: str) -> str:
