@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +132,12 @@ def test_a_folder_in_which_even_root_cannot_create_a_file_is_one_line():
 def test_a_folder_that_was_checked_is_as_before(tmp_path):
     refuse_readonly(tmp_path / "a", "x=1")
     assert not list(tmp_path.iterdir())
+
+
+def test_parallel_runs_check_one_folder_at_the_same_time(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        checks = [pool.submit(refuse_readonly, tmp_path, "x=1") for _ in range(2000)]
+    assert all(check.exception() is None for check in checks)
 
 
 def test_a_phantom_removes_what_killed_processes_left_and_nothing_else(tmp_path):

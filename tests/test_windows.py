@@ -62,7 +62,7 @@ def test_runs_end_in_parallel_and_folders_have_names_that_windows_allows(start, 
     sweep = start("seed=1,5,0", "hydra.sweep.subdir='seed:${seed}'", "hydra/launcher=joblib")
     printed, errors = sweep.communicate(timeout=120)
     assert sweep.returncode == 1, printed + errors
-    assert states_of(tmp_path) == ["failed", "failed", "complete"]
+    assert states_of(tmp_path) == ["failed", "failed", "complete"], printed + errors
     assert all(name.startswith("seed_") for name in rows_of(tmp_path / "out"))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from btxrd.errors import InputError
-from btxrd.runtime.files import TEMPORARY, describe_os_error, is_temporary
+from btxrd.runtime.files import describe_os_error, is_temporary
 
 OF_SYSTEM = {".DS_Store", "lost+found"}
 MARGIN = 1.2  # factor of the expected space, below which free space is reported as scarce
@@ -79,7 +80,8 @@ def refuse_readonly(folder: Path, place: str) -> None:
     """Refuse a folder that cannot be written into or cannot be created.
 
     Permissions do not tell everything: root may write anywhere except on a read-only file system,
-    or in a folder such as /proc. So a file is created, and removed again.
+    or in a folder such as /proc. So a file is created, which has no name or
+    one of its own: several threads may ask at the same time.
 
     Raises:
         InputError: If the folder cannot be written into.
@@ -89,10 +91,8 @@ def refuse_readonly(folder: Path, place: str) -> None:
         raise InputError(f"{place}: {at} is not a folder; name another one")
     if not os.access(at, os.W_OK | os.X_OK):
         raise InputError(f"{place}: cannot be written ({at} is read-only); name another folder")
-    trial = at / f"writable.{os.getpid()}{TEMPORARY}"
     try:
-        trial.touch()
-        trial.unlink()
+        TemporaryFile(dir=at).close()
     except OSError as error:
         raise InputError(
             f"{place}: cannot be written ({at}: {describe_os_error(error)}); name another folder"
