@@ -15,6 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from btxrd.artifacts.plan import read_plan
 from btxrd.config.commandline import CommandLine, override, parse_arguments, program, resuming
 from btxrd.config.compose import register_schema
+from btxrd.config.messages import one_line_errors
 from btxrd.errors import InputError
 from btxrd.execution.planning import plan, plan_run, plan_sweep
 from btxrd.execution.status import read_status
@@ -296,3 +297,13 @@ def test_a_sweep_that_is_stopped_or_killed_says_how_to_resume(data, tmp_path):
     assert read_plan(tmp_path / "it is").runs == tuple(rows_of(tmp_path / "it is"))
     done = run_shell(tmp_path, "python -m btxrd.summarize 'it is'")
     assert done.stdout.splitlines()[-1].partition("btxrd.run")[2] in errors
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, lambda: SystemExit(130)])
+def test_a_library_that_fails_because_it_is_interrupted_is_no_error(interrupt, capsys):
+    with pytest.raises(SystemExit) as ended, one_line_errors():
+        try:
+            raise interrupt()
+        finally:
+            None.nonesuch  # noqa: B018
+    assert (ended.value.code, capsys.readouterr()) == (130, ("", ""))

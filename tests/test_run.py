@@ -129,9 +129,11 @@ def test_joblib_launcher(data, tmp_path):
     assert (tmp_path / "out" / "summary.csv").read_text().count("complete") == 2
 
 
-def test_single_run_goes_into_outputs(data, tmp_path):
+def test_single_run_goes_into_outputs(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "matplotlib"))  # as on a new machine
     done = btxrd(tmp_path, *TINY, *data, "evaluate=false")
     assert done.returncode == 0, done.stderr
+    assert "font" not in done.stdout + done.stderr
     (run_dir,) = [path.parent for path in tmp_path.glob("outputs/*/*/status.json")]
     assert {path.name for path in (run_dir / ".hydra").iterdir()} == {
         "config.yaml", "hydra.yaml", "overrides.yaml"

@@ -39,19 +39,28 @@ def one_line_errors(code: int = 1) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, HydraException, OmegaConfBaseException, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(printable(explain(error)), file=sys.stderr)
-        sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except MemoryError as error:
-        print(describe_error(error), file=sys.stderr)
+    except Exception as error:
+        if isinstance(_first(error), KeyboardInterrupt | SystemExit):
+            sys.exit(128 + signal.SIGINT)  # a library failed because it was interrupted
+        is_plain = isinstance(error, InputError | HydraException | OmegaConfBaseException | OSError)
+        if isinstance(error, MemoryError):
+            print(describe_error(error), file=sys.stderr)
+        elif is_plain and os.environ.get("HYDRA_FULL_ERROR") != "1":
+            print(printable(explain(error)), file=sys.stderr)
+        else:
+            if not is_plain:
+                print(REPORT, file=sys.stderr)
+            raise
         sys.exit(code)
-    except Exception:
-        print(REPORT, file=sys.stderr)
-        raise
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the exception during whose handling the others were raised."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def explain(error: Exception) -> str:

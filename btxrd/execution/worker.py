@@ -36,7 +36,8 @@ def main() -> int:
         except (ValueError, TypeError, AttributeError) as error:
             reason = error.__cause__ or error
             raise InputError(f"hydra.job_logging: cannot be used ({reason})") from error
-        logging.getLogger("torch").setLevel(logging.WARNING)  # torch logs statistics at exit
+        for library in ("torch", "matplotlib"):  # statistics at exit; the first list of fonts
+            logging.getLogger(library).setLevel(logging.WARNING)
         from btxrd.train_eval import train_eval
 
         build_model = instantiate(asdict(job.config.model), _partial_=True)

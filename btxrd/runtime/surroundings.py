@@ -5,6 +5,7 @@ A sweep must not end because nobody reads its output any more.
 
 import io
 import os
+import signal
 import sys
 import warnings
 from typing import Any, cast
@@ -12,6 +13,8 @@ from typing import Any, cast
 
 def settle_in() -> None:
     """Prepare a process for whatever it was started in; each command calls this first."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it is ignored under nohup &
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))
     _open_streams()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -23,7 +23,7 @@ from btxrd.config.schema import Config
 from btxrd.errors import InputError
 from btxrd.execution.ahead.preflight import Findings
 from btxrd.execution.ahead.space import Counts
-from btxrd.execution.concurrency import WORTH_MEASURING, kill, least_images, start
+from btxrd.execution.concurrency import WORTH_MEASURING, kill, start
 from btxrd.execution.planning import Plan
 from btxrd.pages import duration
 from btxrd.runtime.cores import cores
@@ -37,6 +37,7 @@ TIMEOUT = 120  # seconds for all measurements; without a result, no estimate is 
 SECONDS = 0.5  # intended duration of a measured step
 MASKED = 3  # predictions of a masked test case
 GRADCAM = 1.2  # time of a Grad-CAM map, in predictions
+OVERHEAD_IMAGES = 100  # what a run costs besides training, in training images of 224 px
 OVERHEAD = 2.5  # time of a run outside the network, in times of loading PyTorch
 
 
@@ -69,7 +70,7 @@ def describe_duration(plan: Plan, found: Findings, at_once: int) -> str | None:
     runs = {run_dir: plan.runs[run_dir] for run_dir in found.counts}
     names = {run_dir: _name(config, at_once) for run_dir, config in runs.items()}
     configs = {names[run_dir]: config for run_dir, config in runs.items()}
-    work = sum(least_images(config, found.counts[it].cases) for it, config in runs.items())
+    work = sum(_images(config, found.counts[it].cases) for it, config in runs.items())
     speeds = _recall_or_measure(configs, at_once, is_worthwhile=work >= WORTH_MEASURING)
     if not runs or not configs.keys() <= speeds.keys():
         return None
@@ -82,6 +83,11 @@ def describe_duration(plan: Plan, found: Findings, at_once: int) -> str | None:
         f"{count} to do: about {duration(makespan(times, at_once))} "
         "(estimated from a few steps of each model; early stopping can make it shorter)"
     )
+
+
+def _images(config: Config, cases: int) -> float:
+    """Return how much work a run is at most, in training images of 224 px."""
+    return OVERHEAD_IMAGES + cases * config.training.epochs * (config.model.image_size / 224) ** 2
 
 
 def run_seconds(config: Config, counts: Counts, speed: Speed, finished: int = 0) -> float:
