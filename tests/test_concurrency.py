@@ -76,6 +76,15 @@ def test_no_more_runs_than_memory_holds(monkeypatch, tmp_path):
     assert "may not fit" in decide({1: 1}, config(tmp_path))[1]
 
 
+def test_an_implausible_measurement_is_neither_used_nor_kept(monkeypatch, tmp_path):
+    asked = speeds(monkeypatch, {1: 1, 2: 9.6})
+    runs = [(config(tmp_path), 10**6)] * 2
+    for _ in range(2):
+        count, reason = choose_at_once(tmp_path, runs, False)
+        assert (count, "other programs were using the machine" in reason) == (1, True)
+    assert asked == [1, 2, 1, 2]
+
+
 def test_nothing_is_measured_for_little_work(monkeypatch, tmp_path):
     asked = speeds(monkeypatch, {1: 1, 2: 2, 4: 2})
     few = [(config(tmp_path), 24)] * 4  # 4 runs x 24 cases x 5 epochs, which come for sure

@@ -24,6 +24,7 @@ from btxrd.runtime.placement import Placement, share_of, visible_gpus
 VERSION = 2  # of the measurement; raise it when that changes
 WORTH_MEASURING = 500  # images of 224 px in a sweep; fewer take less time than measuring
 GAIN = 1.1  # factor of throughput for which more runs are done in parallel
+TOO_GOOD = 3  # throughput of N runs, as a multiple of N times that of one, which is implausible
 MOST_PER_GPU = 8
 MEMORY = 0.5  # share of a machine or GPU for trials: other runs of a sweep may need more
 TIMEOUT = 180  # seconds for a trial
@@ -111,7 +112,7 @@ def measure(config: Config, candidates: list[int], gpus: int = 0) -> dict[int, f
     into memory.
 
     Raises:
-        TrialError: If a trial fails that should fit.
+        TrialError: If a trial fails that should fit, or if other programs disturb the measurement.
     """
     print("Measuring how many parallel runs have the highest throughput", flush=True)
     found: dict[int, float] = {}
@@ -125,6 +126,8 @@ def measure(config: Config, candidates: list[int], gpus: int = 0) -> dict[int, f
         on_gpu = max(trial.on_gpu for trial in trials)
         before = max(found.values(), default=0.0)
         found[count] = sum(trial.images_per_second for trial in trials)
+        if found[count] > TOO_GOOD * count * found[candidates[0]]:
+            raise TrialError("other programs were using the machine")
         if found[count] < GAIN * before:
             break
     return found

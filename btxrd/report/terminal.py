@@ -156,7 +156,9 @@ def _findings(summary: Summary) -> list[str]:
 def _of_split(column: SplitFindings, focus: str) -> list[str]:
     """Return the selected setting of a split, and a line for each question."""
     title = f"{column.setting}, macro AUC {column.headline}" if column.setting else column.headline
-    beside = column.beside.removeprefix("macro AUC").removeprefix(", ")
+    beside = column.beside
+    if column.setting:  # the title names the metric
+        beside = beside.removeprefix("macro AUC").removeprefix(", ")
     lines = _wrapped(f"{column.split}: {title}{f' ({beside})' if beside else ''}", indent=2)
     answers = [
         "; ".join(part for part in (one.short, one.beside) if part) for one in column.findings
