@@ -14,6 +14,7 @@ from btxrd.config.commandline import parse_arguments
 from btxrd.config.compose import compose, hydra_over_conf, register_schema
 from btxrd.config.schema import Config
 
+CONTENT = ("data.root", "model.weights", "split.manifest")  # keys whose files are hashed
 HEAD = ("Key", "Values", "Default", "New run", "Effect")
 
 
@@ -41,18 +42,18 @@ def _section(title: str, kind: type, prefix: str, plain: DictConfig, real: DictC
     texts, hints, parts = attributes(kind), get_type_hints(kind), dict(_parts(kind))
     rows = []
     for item in fields(kind):
-        if item.name in parts:
+        if item.name in parts or item.name.startswith("_"):  # `_target_` cannot be changed
             continue
         key = prefix + item.name
         default = _value(plain, key), _value(real, key)
         shown = default[0] if default[0] == default[1] else f"{default[0]}<br>BTXRD: {default[1]}"
-        is_identity = "yes" if _counts(key) else "no"
+        changes = "content" if key in CONTENT else "yes" if _counts(key) else "no"
         rows.append(
             (
                 f"`{key}`{{ #{key} }}",
                 _values(item, hints[item.name]),
                 shown,
-                is_identity,
+                changes,
                 texts[item.name],
             )
         )
