@@ -163,10 +163,10 @@ def _train(
     )
 
     epochs = min(recipe.epochs, recipe.patience + 1)  # training may stop early, but not before
-    remaining = epochs * batches.batches * batches.batch_size
+    images = epochs * batches.batches * batches.batch_size
     size = config.model.image_size
     is_compiled = compile_if_worthwhile(
-        model, config.compile, remaining, size, twice=guidance.kind == "cam"
+        model, config.compile, images, size, twice=guidance.kind == "cam"
     )
 
     def validate() -> Validation:

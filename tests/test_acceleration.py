@@ -44,7 +44,7 @@ def test_compilation_depends_on_the_remaining_training(reason, monkeypatch):
     monkeypatch.setattr(acceleration, "_compile_error", lambda _: None)
     assert reason(classifier(**CBAM), images=2_000) is None
     assert reason(classifier(**CBAM), images=500, size=448) is None
-    too_few = "1999 training images at 224 px remain; compiling pays off from 2000"
+    too_few = "1999 training images at 224 px in total; compiling pays off from 2000"
     assert reason(classifier(**CBAM), images=1_999) == too_few
     assert reason(classifier(**CBAM), images=10, wanted="always") is None
     assert reason(classifier(**CBAM), wanted="never") == "compile=never"

@@ -39,11 +39,11 @@ def test_json_lists_the_planted_flaws(audited):
     written, _, planted = audited
     pairs = sorted([pair["one"], pair["other"]] for pair in written["duplicates"])
     assert pairs == sorted(planted.get("duplicates", []))
-    assert sorted(written["errors"].get("images", {})) == sorted(planted.get("films", []))
+    assert sorted(written["errors"].get("images", {})) == sorted(planted.get("images", []))
     assert sorted(written["errors"].get("outlines", {})) == sorted(planted.get("outlines", []))
     errors = sum(len(lines) for lines in written["errors"].values())
     assert errors == sum(
-        len(planted.get(name, [])) for name in ("rows", "films", "outlines", "no film")
+        len(planted.get(name, [])) for name in ("rows", "images", "outlines", "no image")
     )
 
 

@@ -133,7 +133,8 @@ def test_card_of_a_run_at_chance_says_so_first(run, low, warned):
     diagonal = np.diag([of_class.support for of_class in metrics.test.per_class.values()]).tolist()
     card = card_of(run, replace(metrics, test=replace(metrics.test, confusion=diagonal)))
     shown = f"0.600 (95% CI {low:.3f} to 0.700)"
-    assert (f"> **Not better than chance:** macro AUC on test is {shown}." in card) == warned
+    warning = f"> **Not shown to be better than chance:** macro AUC on test is {shown}."
+    assert (warning in card) == warned
 
 
 def test_card_of_a_constant_predictor_says_so_first(run):

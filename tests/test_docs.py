@@ -85,7 +85,7 @@ def check_pip(arguments):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_command_of_a_page_is_valid(name, tmp_path, monkeypatch):
-    """Kills a command with a key, a choice or an option that does not exist."""
+    """Detects: a command with a key, a choice or an option that does not exist."""
     register_schema()
     monkeypatch.chdir(tmp_path)
     for block in runnable(name):
@@ -120,7 +120,7 @@ def test_python_of_a_page_imports_what_exists(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_blocks_have_a_language(name):
-    """Kills a command that no test sees, in an indented block or a block without a language."""
+    """Detects: a command that no test sees, in an indented block or a block without a language."""
     assert [block.line for block in blocks(name) if not block.language] == []
     rest = FENCED.sub("", text_of(name))
     assert re.findall(r"^(?: {4}|\t)(?:btxrd|python|nox|pip) .*", rest, re.MULTILINE) == []
@@ -137,7 +137,7 @@ def settings_of(kind=Config, prefix=""):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("changelog.md")])
 def test_each_key_that_a_page_names_exists(name):
-    """Kills a renamed key that a page still has under its old name."""
+    """Detects: a renamed key that a page still has under its old name."""
     known = set(settings_of())
     parts = "|".join(
         sorted(key for key in known if "." not in key and key + "." in " ".join(known))
@@ -168,7 +168,7 @@ def test_links_of_the_readme_lead_somewhere():
 
 
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
-    """Kills a broken link or anchor, a page that is not in the navigation, and a remote script."""
+    """Detects: a broken link or anchor, a page outside the navigation, and a remote script."""
     pytest.importorskip("mkdocs")
     build = ["mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     done = subprocess.run(

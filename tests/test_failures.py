@@ -123,7 +123,10 @@ def test_a_folder_of_another_config_is_not_changed_and_other_runs_are_done(start
     printed, errors = sweep.communicate(timeout=60)
     assert sweep.returncode == 1
     assert files_of(tmp_path / "out" / "seed-0") == before
-    cause = "out/seed-0: holds a complete run of another config (training.lr=0.002 there, 0.5 now)"
+    cause = (
+        "out/seed-0: contains a complete run of another config (training.lr=0.002 there, 0.5 now); "
+        "set another hydra.run.dir or hydra.sweep.dir"
+    )
     assert errors.startswith(cause)
     rows = rows_of(tmp_path / "out")
     assert rows["seed-0"]["error"] == f"refused: {cause}"

@@ -140,7 +140,7 @@ def _start_programs_until(deadline):
 
 
 def test_a_file_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    """Kills a write that forgets to flush: a crash would leave an empty file of the final name."""
+    """Detects: a write without a flush, after which a crash leaves an empty file."""
     synced = []
     monkeypatch.setattr(files.os, "fsync", lambda _: synced.append((tmp_path / "a").exists()))
     write_text(tmp_path / "a", "text")
@@ -223,7 +223,7 @@ def test_a_damaged_cache_is_built_again_and_said(tmp_path, caplog):
 
 
 def test_processes_that_need_a_cache_build_it_in_turn(tmp_path):
-    """Kills a cache without a lock, or with one that is not waited for."""
+    """Detects: a cache without a lock, or with one that is not waited for."""
     built = []
 
     def build(path):

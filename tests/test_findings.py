@@ -267,7 +267,7 @@ def test_worst_of_several_splits_with_unseen_centers_counts():
     [
         (summary(setting()), "stratified", "Not run: add `split=stratified,center`."),
         (at_centers(gap("not_assessed", 0.216, 0.18, 0.253), near="at_chance"), "center",
-         "Not assessed: it is not better than chance at seen centers."),
+         "Not assessed: it is not shown to be better than chance at seen centers."),
         (at_centers(gap("not_assessed", None, None, None)), "center",
          "Not assessed: macro AUC is undefined at some centers."),
     ],
@@ -541,19 +541,21 @@ def test_masking(lesion, border, sentences):
     ("one", "rows", "headline", "aside", "sentence"),
     [
         (unselected("at_chance"), [setting(skill="at_chance")],
-         "No setting is better than chance",
+         "No setting is shown to be better than chance",
          "the highest macro AUC is 0.531 (95% CI 0.488 to 0.574)",
-         "No setting is better than chance: the highest macro AUC is 0.531 (95% CI 0.488 to "
-         "0.574). No setting is selected."),
-        (unselected("at_chance", of=1), [setting(skill="at_chance")], "Not better than chance",
+         "No setting is shown to be better than chance: the highest macro AUC is 0.531 (95% "
+         "CI 0.488 to 0.574). No setting is selected."),
+        (unselected("at_chance", of=1), [setting(skill="at_chance")],
+         "Not shown to be better than chance",
          "macro AUC 0.531 (95% CI 0.488 to 0.574)",
-         "The setting is not better than chance: its macro AUC is 0.531 (95% CI 0.488 to 0.574). "
-         "No setting is selected."),
+         "The setting is not shown to be better than chance: macro AUC 0.531 (95% CI 0.488 to "
+         "0.574). No setting is selected."),
         (unselected("at_chance", (0.7, 0.6, 0.8)), [setting(skill="at_chance"), setting("B")],
-         "No setting is selected", "A, the best on validation, is not better than chance on test",
-         "No setting is selected: A, the best on validation, is not better than chance on test. "
-         "The highest macro AUC on test is 0.700 (95% CI 0.600 to 0.800); test metrics must not "
-         "select."),
+         "No setting is selected",
+         "A, the best on validation, is not shown to be better than chance on test",
+         "No setting is selected: A, the best on validation, is not shown to be better than chance "
+         "on test. The highest macro AUC on test is 0.700 (95% CI 0.600 to 0.800); test metrics "
+         "must not select."),
         (unselected("too_few"), [setting(skill="not_known")], "Too few test images",
          "the highest macro AUC is 0.531 (95% CI 0.488 to 0.574)",
          "No setting is selected: there are too few test images to tell whether a setting is "
@@ -607,7 +609,7 @@ def test_nothing_is_concluded_without_a_selected_setting(reason):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"skill": "at_chance"}, "it is not better than chance"),
+        ({"skill": "at_chance"}, "it is not shown to be better than chance"),
         (
             {"skill": "not_known"},
             "there are too few test images to tell whether it is better than chance",
@@ -741,7 +743,7 @@ def test_single_seeds(rows, sentence):
     [
         (setting(), ""),
         (setting(skill="not_known"), "not known to be better than chance"),
-        (setting(skill="at_chance"), "not better than chance"),
+        (setting(skill="at_chance"), "not shown to be better than chance"),
         (setting(skill="at_chance", seeds=(0,), constant={"a": "normal"}),
          "constant: every image “normal”"),
         (setting(constant={"a": "normal"}), "constant: every image “normal” (1 of 3 seeds)"),

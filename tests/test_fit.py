@@ -60,7 +60,7 @@ def test_size_that_is_seen_whole_is_taken(backbone, size):
 
 
 def test_verdict_is_that_of_the_gradient():
-    """Kills: a corner that is not a number and yet is lost on the way, or the other way round."""
+    """Detects: a corner that is not a number and yet is lost on the way, or the other way round."""
     for size in range(33, 44):
         model = create_model(backbone="convnext_atto", image_size=size).eval()
         images = torch.randn(1, 3, size, size, requires_grad=True)

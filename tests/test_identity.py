@@ -90,7 +90,7 @@ def another(value: Any, path: str) -> Any:
 
 @pytest.mark.parametrize("key", SETTINGS)
 def test_a_setting_changes_the_fingerprint_exactly_if_it_can_change_a_metric(key, tmp_path):
-    """Kills a fingerprint that ignores a setting, or that counts a path or a device."""
+    """Detects: a fingerprint that ignores a setting, or that counts a path or a device."""
     path = tmp_path / "file"
     path.write_bytes(b"content")
     config = a_config()
@@ -110,7 +110,7 @@ def test_settings_that_cannot_change_a_metric_are_declared_so_and_no_other():
 
 
 def test_a_setting_that_was_added_declares_what_it_does_to_existing_runs():
-    """Kills a setting that makes every finished run one of another config."""
+    """Detects: a setting that makes every finished run a run of another config."""
     added = {key: SETTINGS[key].metadata for key in set(SETTINGS) - FORMAT_1}
     silent = [key for key, declared in added.items() if not {"neutral", "identity"} & set(declared)]
     assert silent == []
@@ -138,7 +138,7 @@ def later():
 
 @pytest.mark.parametrize("experiment", choices_of("experiment"))
 def test_a_new_setting_leaves_the_fingerprints_of_shipped_experiments(experiment, later):
-    """Kills a fingerprint that holds neutral values."""
+    """Detects: a fingerprint that contains neutral values."""
     register_schema()
     plan = plan_run([f"experiment={experiment}"], "config", None)
     for config in plan.runs.values():
@@ -150,7 +150,7 @@ def test_a_new_setting_leaves_the_fingerprints_of_shipped_experiments(experiment
 def test_a_config_on_disk_that_lacks_a_new_setting_has_its_neutral_value(
     later, tmp_path, monkeypatch
 ):
-    """Kills a reader that takes the default, which an old run did not have."""
+    """Detects: a reader that takes the default, which an old run did not have."""
     stored.write_config(tmp_path, a_config(), {})
     wanted = later(a_config())
     monkeypatch.setattr(stored, "Config", extended(Config, gain=number(0.5, 0, 1, neutral=0.0)))
@@ -160,7 +160,7 @@ def test_a_config_on_disk_that_lacks_a_new_setting_has_its_neutral_value(
 
 
 def test_names_of_runs_leave_out_what_identity_leaves_out():
-    """Kills a folder whose name changes with the cache; weights are in files, a search is none."""
+    """Detects: a folder name that changes with the cache, the weights or the search."""
     content = yaml.safe_load((conf_dir() / "config.yaml").read_text())
     excluded = content["hydra"]["job"]["config"]["override_dirname"]["exclude_keys"]
     assert set(excluded) == CANNOT_CHANGE_A_METRIC | {"model.weights", "search"}

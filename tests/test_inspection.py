@@ -19,14 +19,14 @@ WARNINGS = {
     "LA": "LA images, converted to grey",
     "turned": "images turned upright by EXIF",
     "PNG": "PNG images named .jpeg",
-    "film without case": "images without a case, not used",
+    "image without case": "images without a case, not used",
     "no outline": "tumours without an outline",
     "tiny": "outlines smaller than 0.01% of the image",
     "crossing": "outlines that extend beyond the image, cut at its border",
     "outlined normal": "normal cases with an outline, not used",
     "outline without case": "outlines without a case, not used",
 }
-FAULTS = {"films": "images", "outlines": "outlines", "no film": "cases without an image"}
+FAULTS = {"images": "images", "outlines": "outlines", "no image": "cases without an image"}
 
 
 @pytest.fixture(scope="module")

@@ -238,7 +238,7 @@ def test_sidecar_with_an_unknown_argument_is_refused(tmp_path, changes):
     content = json.loads((tmp_path / "best.json").read_text())
     content["arguments"] |= changes
     (tmp_path / "best.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="is no argument of a model"):
+    with pytest.raises(InputError, match="is not an argument of a model"):
         load_checkpoint(tmp_path)
 
 

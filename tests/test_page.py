@@ -270,7 +270,7 @@ def test_without_a_winner_no_setting_has_a_star(tmp_path):
     content = summary(*rows, selected="", unselected=[unselected("at_chance")], runs=runs_of(rows))
     page = page_of(tmp_path, content)
     assert 'class="star' not in page
-    assert "No setting is better than chance" in without_tags(page)
+    assert "No setting is shown to be better than chance" in without_tags(page)
 
 
 def test_one_setting_on_one_split_has_notes_on_what_to_add(tmp_path):

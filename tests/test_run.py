@@ -114,7 +114,8 @@ def test_complete_run_of_another_config_stops_the_sweep(finished):
     done = btxrd(folder, *command, "seed=5")
     assert done.returncode == 1
     assert done.stderr == (
-        "out/one: holds a complete run of another config (seed=0 there, 5 now)\n"
+        "out/one: contains a complete run of another config (seed=0 there, 5 now); set another "
+        "hydra.run.dir or hydra.sweep.dir\n"
     )
     assert {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("*")} == before
 

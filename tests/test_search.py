@@ -86,13 +86,13 @@ def test_two_searches_at_once_do_not_meet(start, tmp_path):
     third = start("search=recipe", "seed=5")
     _, errors = third.communicate(timeout=60)
     assert (third.returncode, errors.count("\n")) == (1, 1)
-    assert "holds a search over another config" in errors
+    assert "contains a search over another config" in errors
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: has nothing to search"),
+        (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: no search space"),
         (["search=recipe", "hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: must be at"),
         (["seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], "hydra.launcher.n_jobs"),
     ],
@@ -113,7 +113,7 @@ def test_a_wrong_value_beside_a_search_is_one_line(start, tmp_path):
 
 
 def test_a_search_of_one_run_is_refused(compose):
-    with pytest.raises(InputError, match=r"search=recipe: takes many runs; add -m"):
+    with pytest.raises(InputError, match=r"search=recipe: needs several runs; add -m"):
         compose("search=recipe")
 
 

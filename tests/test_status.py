@@ -154,7 +154,7 @@ def test_other_config_does_not_go_on_from_what_is_there(config, tmp_path):
 
 
 def test_runs_of_two_configs_that_take_turns_lose_nothing(config, tmp_path):
-    """Kills a folder for what was set aside that is used twice."""
+    """Detects: a folder that is used twice for moved files."""
 
     def fail():
         raise RuntimeError

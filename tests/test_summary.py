@@ -265,7 +265,7 @@ def test_run_without_a_process_is_recorded_as_interrupted(tmp_path):
 def test_refused_folder_is_neither_selected_nor_compared(tmp_path, capsys):
     write_run(tmp_path, "best", skill=(0.9, 0.9), backbone="b")
     write_run(tmp_path, "good", skill=(0.3, 0.3))
-    refused = {"best": "holds a complete run of another config"}
+    refused = {"best": "contains a complete run of another config"}
     write_plan(tmp_path, SweepPlan(("best", "good"), refused))
     assert not summarize([tmp_path], tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -274,7 +274,7 @@ def test_refused_folder_is_neither_selected_nor_compared(tmp_path, capsys):
     assert summary["comparisons"] == []
     rows = {row["run"]: row for row in summary["runs"]}
     assert rows["best"]["state"] == "complete"
-    assert rows["best"]["error"] == "refused: holds a complete run of another config"
+    assert rows["best"]["error"] == "refused: contains a complete run of another config"
     assert "left untouched" in capsys.readouterr().out
 
 

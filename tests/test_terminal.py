@@ -54,7 +54,7 @@ def test_settings_that_nothing_is_concluded_about_are_marked():
     lines = text_of(summary(*rows, selected=None)).splitlines()
     (first,) = (line for line in lines if line.startswith("A "))
     (second,) = (line for line in lines if line.startswith("B "))
-    assert first.endswith("not better than chance")
+    assert first.endswith("not shown to be better than chance")
     assert second.endswith('constant: every image "normal"')
 
 
@@ -62,8 +62,8 @@ def test_no_winner_has_a_reason():
     rows = [setting(skill="at_chance", seeds=(0,))]
     text = text_of(summary(*rows, selected=None, unselected=[unselected("at_chance")]))
     assert (
-        "Winner: none\n  stratified: No setting is better than chance (the highest macro AUC is "
-        "0.531 (95% CI 0.488 to 0.574))"
+        "Winner: none\n  stratified: No setting is shown to be better than chance (the highest "
+        "macro AUC is 0.531 (95% CI 0.488 to 0.574))"
     ) in text
 
 

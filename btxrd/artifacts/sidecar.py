@@ -84,7 +84,7 @@ class ModelArguments:
         blocks = arguments.get("block_args") or {}
         unknown = {*arguments} - {*cls.__dataclass_fields__} | {*blocks} - {"attn_layer"}
         if unknown:
-            raise ValueError(f"arguments: {min(unknown)} is no argument of a model")
+            raise ValueError(f"arguments: {min(unknown)} is not an argument of a model")
         return msgspec.convert(arguments, cls)
 
     def as_keywords(self) -> dict[str, Any]:

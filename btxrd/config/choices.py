@@ -1,6 +1,6 @@
 """The YAML files under conf/: their folder, and the options of each group.
 
-This module loads nothing, so that help is fast.
+This module imports nothing else of btxrd, so that help is fast.
 """
 
 from pathlib import Path
@@ -13,18 +13,18 @@ PLUGINS = {  # groups of Hydra, with their options that btxrd supports
 
 
 def conf_dir() -> Path:
-    """Return the folder of the YAML files: in an installed package inside it, else beside it."""
+    """Return the folder of the YAML files: in an installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
 
 
 def choices_of(group: str, config_dir: Path | None = None) -> list[str]:
-    """Name what a group offers; options in subfolders, such as `study/recipe`, come last.
+    """Return the options of a config group; those in subfolders come last.
 
     Args:
         group: Name of the group.
-        config_dir: Folder of configs; by default that of btxrd.
+        config_dir: Folder of configs; None for that of btxrd.
     """
     folder = (config_dir or conf_dir()) / group
     found = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))

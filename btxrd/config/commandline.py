@@ -15,14 +15,14 @@ from btxrd.errors import InputError
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What was typed.
+    """The parsed arguments of a command.
 
     Attributes:
-        overrides: Such as `split=stratified,center`, in their order.
-        config_name: Primary config.
+        overrides: Overrides in their order, such as `split=stratified,center`.
+        config_name: Name of the primary config.
         config_dir: Further folder of configs.
         is_sweep: Whether several runs are asked for.
-        shows: Whether Hydra is asked to show something in place of a run.
+        shows: Whether Hydra is asked to show a config instead of starting a run.
     """
 
     overrides: list[str]
@@ -36,12 +36,12 @@ def parse_arguments(arguments: Sequence[str]) -> CommandLine:
     """Parse the arguments of a command.
 
     Raises:
-        InputError: If one is unknown, or two of them contradict each other.
+        InputError: If an argument is unknown, or if two arguments contradict each other.
     """
     for argument in arguments:
         for option, instead in NO_OPTIONS.items():
             if argument.split("=")[0] in option.split():
-                raise InputError(f"{option.split()[0]}: is no option; {instead}")
+                raise InputError(f"{option.split()[0]}: is not an option; {instead}")
     args = parsers.run().parse_intermixed_args(arguments)
     for given in args.overrides:
         if given.startswith("=") or "=" not in given.replace("~", "=", 1):
@@ -69,17 +69,17 @@ def parse_arguments(arguments: Sequence[str]) -> CommandLine:
 
 
 SHOWS = ("cfg", "info")
-NO_OPTIONS = {  # Hydra's
+NO_OPTIONS = {  # options of Hydra that btxrd does not have, with what to do instead
     "--config-path -cp": "btxrd has a config of its own; add a folder of configs with "
     "--config-dir FOLDER, and choose a primary config in it with --config-name NAME",
-    "--experimental-rerun": "give the same command again, which resumes",
+    "--experimental-rerun": "run the same command again to resume",
     "--hydra-help": "see btxrd run --help",
     "--shell-completion -sc": "btxrd has a completion of its own; see btxrd completion --help",
 }
 
 
 def override(key: str, value: str) -> str:
-    """Return KEY=VALUE for a text, quoted for Hydra if that is needed."""
+    """Return KEY=VALUE for a text value, quoted for Hydra if necessary."""
     if not re.fullmatch(r"[\w/.:@%-][\w/.:@%+-]*", value, re.ASCII) or value in _WORDS:
         from hydra.core.override_parser.types import Quote, QuotedString
 
@@ -91,10 +91,10 @@ _WORDS = ("null", "true", "false", "nan", "inf")
 
 
 def program(command: str) -> list[str]:
-    """Return the words that call a command of btxrd in the way that this process was called.
+    """Return the words of a call of a command, in the form in which this process was called.
 
-    That is `btxrd COMMAND` or `python -m btxrd.COMMAND`, with the path of the program if the shell
-    finds another one, or none, by its name.
+    The form is `btxrd COMMAND` or `python -m btxrd.COMMAND`. The path of the program is added if
+    the shell would find another program or none by its name.
     """
     script = Path(sys.argv[0])
     if script.stem == "btxrd":
@@ -115,15 +115,15 @@ def resuming(
     words: Sequence[str] = ("btxrd", "run"),
     started_in: str = "",
 ) -> str:
-    """Return the command that resumes what was started with `arguments`, for a shell.
+    """Return the shell command that resumes a run or sweep.
 
     Args:
-        arguments: As they were typed.
+        arguments: Arguments of the call that started it.
         key: `hydra.run.dir` or `hydra.sweep.dir`.
-        folder: Its value.
-        words: Words that call `btxrd run`; see `program`.
-        started_in: Folder that it was started in, to which relative paths refer; empty if that is
-            the current folder or is not known.
+        folder: Folder of the run or sweep.
+        words: Words of a call of `btxrd run`; see `program`.
+        started_in: Folder in which the call was made, to which relative paths refer; empty if it is
+            the current folder or unknown.
     """
     is_elsewhere = Path(started_in).is_dir() and Path(started_in).resolve() != Path.cwd()
     kept = [argument for argument in arguments if argument.lstrip("+").split("=")[0] != key]

@@ -1,6 +1,6 @@
-"""What may follow in a command line of `btxrd`: commands, options, settings and their values.
+"""Completion of a command line of `btxrd`: commands, options, settings and their values.
 
-This module loads no Hydra, so that a shell gets its answer at once.
+This module does not load Hydra, so that completion is fast.
 """
 
 import shlex
@@ -16,7 +16,7 @@ from btxrd.config.parser import COMMANDS, Parser
 from btxrd.config.parsers import PARSERS, SHELLS
 from btxrd.config.schema import Config
 
-FILES, FOLDERS = "<files>", "<folders>"  # the shell completes these itself
+FILES, FOLDERS = "<files>", "<folders>"  # the shell completes these names itself
 HYDRA = ("hydra.run.dir", "hydra.sweep.dir", "hydra.launcher.n_jobs", "hydra.sweeper.n_trials")
 
 
@@ -27,12 +27,12 @@ def completions(line: str) -> list[str]:
         line: Command line up to the cursor, such as `btxrd run split=c`.
 
     Returns:
-        The words that may stand there, with a space if nothing may follow in the same word; or
-        FILES or FOLDERS.
+        Possible words. A complete word ends in a space. Instead of a list of paths, FILES or
+        FOLDERS is returned.
     """
     try:
         words = shlex.split(line)
-    except ValueError:  # a quote is open
+    except ValueError:  # a quotation mark is not closed
         return []
     if line[-1:].isspace():
         words.append("")
@@ -71,7 +71,7 @@ def _values(option: Action, word: str) -> list[str]:
 
 
 def _overrides(word: str, typed: Sequence[str]) -> list[str]:
-    """Complete KEY=VALUE, of which the value may be the last of several."""
+    """Complete KEY=VALUE. Of several values, the last one is completed."""
     sign = word[: len(word) - len(word.lstrip("+~"))]
     key, equals, value = word[len(sign) :].partition("=")
     if not equals:
@@ -91,13 +91,13 @@ def _overrides(word: str, typed: Sequence[str]) -> list[str]:
 
 
 def _config_dirs(typed: Sequence[str]) -> list[Path | None]:
-    """Return the folders of configs: None for that of btxrd, and those that were typed."""
+    """Return the folders of configs: None for conf/, and those that were typed."""
     pairs = pairwise(typed)
     return [None, *(Path(folder) for name, folder in pairs if name in ("-cd", "--config-dir"))]
 
 
 def _keys(start: str) -> list[str]:
-    """Return the keys that begin like this: whole ones with `=`, parts of longer ones with `.`."""
+    """Return the keys that begin with `start`. A key ends in `=`, a part of a key in `.`."""
     path = start.rpartition(".")[0]
     node = _type_of(path)
     found = []
@@ -112,7 +112,7 @@ def _keys(start: str) -> list[str]:
 
 
 def _type_of(key: str) -> Any:
-    """Return the type of a setting, of an optional one without None; None if there is no such."""
+    """Return the type of a setting, without an optional None; None for an unknown key."""
     node: Any = Config
     for name in filter(None, key.split(".")):
         node = get_type_hints(node).get(name) if is_dataclass(node) else None

@@ -41,8 +41,8 @@ class LocalLauncher:
     """Options of hydra/launcher for runs on this machine.
 
     Attributes:
-        n_jobs: Upper limit of parallel runs; -1 means as many as fit, and None as many as is
-            measured to be fastest.
+        n_jobs: Upper limit of parallel runs; -1 means no limit, and None means that the number
+            with the highest throughput is measured.
     """
 
     _target_: str = OURS
@@ -50,11 +50,11 @@ class LocalLauncher:
 
 
 def register_schema() -> None:
-    """Let `schema` in a defaults list stand for the typed config, and offer our launchers.
+    """Register the typed config as `schema`, and the launchers of btxrd.
 
-    They replace Hydra's own `basic`, and the `joblib` of its plugin if that is installed.
+    The launchers replace Hydra's `basic`, and `joblib` of its plugin if that is installed.
     """
-    Plugins.instance()  # plugins store their options when they are first looked for
+    Plugins.instance()  # plugins register their options when they are loaded; ours must come later
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for name, n_jobs in LOCAL.items():
@@ -62,10 +62,10 @@ def register_schema() -> None:
 
 
 def parse(config: DictConfig) -> Config:
-    """Turn a composed config into the checked, plain dataclass.
+    """Convert a composed config to the dataclass, and check it.
 
     Raises:
-        InputError: If a value is missing, out of range or no choice.
+        InputError: If a value is missing, out of range or not a valid choice.
     """
     for key in sorted(OmegaConf.missing_keys(config)):
         raise InputError(f"{key}: has no value; give it as {key}=VALUE")
@@ -76,7 +76,7 @@ def parse(config: DictConfig) -> Config:
 
 
 def _refuse_unknown(node: DictConfig, owner: type, prefix: str = "") -> None:
-    """Refuse keys that `+key=value` added: a typed node takes them without a word."""
+    """Refuse keys that `+key=value` added: a typed node accepts them without an error."""
     for key in map(str, node):
         if key not in {item.name for item in fields(owner)}:
             raise InputError(f"{prefix}{key}: no such key{nearest(key, owner)}")
@@ -88,12 +88,12 @@ def _refuse_unknown(node: DictConfig, owner: type, prefix: str = "") -> None:
 
 @contextmanager
 def hydra_over_conf(config_dir: str | None) -> Iterator[ConfigLoader]:
-    """Start Hydra over conf/ and a further folder of configs, unless it is started already."""
+    """Initialise Hydra with conf/ and a further folder of configs, unless it is initialised."""
     if GlobalHydra.instance().is_initialized():
         yield GlobalHydra.instance().config_loader()
         return
     if config_dir is not None and not Path(config_dir).is_dir():
-        raise InputError(f"--config-dir {config_dir}: no such folder")
+        raise InputError(f"--config-dir {config_dir}: no such folder; give an existing one")
     with (
         _FurtherConfigs.at(config_dir),
         initialize_config_dir(str(conf_dir()), job_name="run", version_base="1.3"),
@@ -102,7 +102,7 @@ def hydra_over_conf(config_dir: str | None) -> Iterator[ConfigLoader]:
 
 
 class _FurtherConfigs(SearchPathPlugin):
-    """Adds a folder to the search path while Hydra starts; later it would be too late."""
+    """Add a folder to the search path during initialisation, as later changes have no effect."""
 
     folder: ClassVar[Path | None] = None
 
@@ -122,10 +122,10 @@ class _FurtherConfigs(SearchPathPlugin):
 
 
 def compose(loader: ConfigLoader, typed: CommandLine) -> DictConfig:
-    """Compose the config of one run, or the one that the runs of a sweep have in common.
+    """Compose the config of one run, or the common config of the runs of a sweep.
 
     Raises:
-        InputError, HydraException: If it does not compose.
+        InputError, HydraException: If the config cannot be composed.
     """
     mode = RunMode.MULTIRUN if typed.is_sweep else RunMode.RUN
     with one_kind_of_error(loader, typed.overrides):
@@ -133,9 +133,9 @@ def compose(loader: ConfigLoader, typed: CommandLine) -> DictConfig:
             typed.config_name, typed.overrides, mode, from_shell=False
         )
     if composed.hydra.callbacks:
-        raise InputError("hydra.callbacks: btxrd calls none; leave them out")
+        raise InputError("hydra.callbacks: not supported; remove them")
     if composed.hydra.job.chdir:
-        raise InputError("hydra.job.chdir=true: a run stays in the folder that it is started in")
+        raise InputError("hydra.job.chdir=true: not supported; remove it")
     if typed.is_sweep or composed.hydra.mode is None:
         composed.hydra.mode = mode
     be_resolver(composed)
@@ -143,10 +143,10 @@ def compose(loader: ConfigLoader, typed: CommandLine) -> DictConfig:
 
 
 def makes_sweep(loader: ConfigLoader, typed: CommandLine) -> bool:
-    """Return whether a config sets `hydra.mode` to MULTIRUN, whatever values the keys have.
+    """Return whether a config sets `hydra.mode` to MULTIRUN. Several values of a key are allowed.
 
     Raises:
-        InputError, HydraException: If it does not compose.
+        InputError, HydraException: If the config cannot be composed.
     """
     with one_kind_of_error(loader, typed.overrides):
         composed = loader.load_configuration(
@@ -160,7 +160,7 @@ def makes_sweep(loader: ConfigLoader, typed: CommandLine) -> bool:
 
 
 def be_resolver(composed: DictConfig) -> None:
-    """Let `${hydra:KEY}` stand for a value of this config."""
+    """Resolve `${hydra:KEY}` with the values of this config."""
     HydraConfig.instance().set_config(composed)
     OmegaConf.set_readonly(composed.hydra, False)
 
@@ -168,10 +168,10 @@ def be_resolver(composed: DictConfig) -> None:
 def compose_point(
     loader: ConfigLoader, base: DictConfig, overrides: list[str], number: int
 ) -> DictConfig:
-    """Compose one run of a sweep, which has this number in it.
+    """Compose the run of a sweep with this number.
 
     Raises:
-        InputError, HydraException: If it does not compose.
+        InputError, HydraException: If the config cannot be composed.
     """
     with one_kind_of_error(loader, overrides):
         composed = loader.load_sweep_config(base, overrides)
@@ -184,10 +184,10 @@ def compose_point(
 
 @contextmanager
 def one_kind_of_error(loader: ConfigLoader, overrides: list[str]) -> Iterator[None]:
-    """Turn whatever Hydra, OmegaConf and YAML raise for wrong input into errors of one line."""
+    """Convert the exceptions of Hydra, OmegaConf and YAML to errors of one line."""
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", "provider=.* is not available")  # of a searchpath
+            warnings.filterwarnings("error", "provider=.* is not available")  # searchpath
             yield
     except (HydraException, OmegaConfBaseException) as error:
         if line := no_choice(error, overrides, _folders(loader, overrides)):
@@ -195,16 +195,17 @@ def one_kind_of_error(loader: ConfigLoader, overrides: list[str]) -> Iterator[No
         raise
     except (InputError, MemoryError):
         raise
-    except AssertionError as error:  # OmegaConf's for a key in a node that is null
-        raise InputError(f"{' '.join(overrides)}: sets a key of what is null ({error})") from error
-    except Exception as error:  # nothing but the input is at work here
+    except AssertionError as error:  # raised by OmegaConf if the parent of a key is null
+        line = f"{' '.join(overrides)}: the parent of this key is null ({error})"
+        raise InputError(line) from error
+    except Exception as error:  # only the input can cause an exception here
         folders = _folders(loader, overrides)
         line = no_choice(error, overrides, folders) or why_unreadable(error, folders)
         raise InputError(line) from error
 
 
 def _folders(loader: ConfigLoader, overrides: list[str]) -> list[Path]:
-    """Return the folders of configs, those of the user first."""
+    """Return the folders of configs. Folders of the user come first."""
     added = [word for word in overrides if word.startswith("hydra.searchpath=")]
     paths = [source.path for source in loader.get_sources() if source.scheme() == "file"]
     paths += re.findall(r"file://([^,\]'\"]+)", " ".join(added))
@@ -214,14 +215,14 @@ def _folders(loader: ConfigLoader, overrides: list[str]) -> list[Path]:
 def job_spec(
     config: Config, task: DictConfig, hydra: Any, *, prefix: str = "", quiet: bool = False
 ) -> JobSpec:
-    """Describe one run for its process.
+    """Return the specification of a run for its process.
 
     Args:
         config: Checked config of the run.
-        task: The same as it was composed.
-        hydra: Hydra's own node, composed with it.
-        prefix: Begins each line of the log, to tell apart the lines of parallel runs.
-        quiet: Whether the terminal gets warnings only; the log file gets all lines.
+        task: The same config as it was composed, without Hydra's node.
+        hydra: Hydra's node of the composed config.
+        prefix: Text before each line of the log, to distinguish parallel runs.
+        quiet: Whether the terminal shows only warnings. The log file contains all lines.
     """
     logging = _logging(hydra, prefix, quiet)
     contents = {"config": task, "hydra": {"hydra": hydra}, "overrides": hydra.overrides.task}
@@ -235,10 +236,10 @@ def job_spec(
 
 
 def _logging(hydra: Any, prefix: str, quiet: bool) -> dict[str, Any]:
-    """Return what `logging.config` is given in the process of a run.
+    """Return the dictionary for `logging.config` in the process of a run.
 
     Raises:
-        InputError: If `hydra.job_logging` is no mapping.
+        InputError: If `hydra.job_logging` is not a mapping.
     """
     found: Any = OmegaConf.to_container(hydra.job_logging, resolve=True)
     if not isinstance(found, dict):

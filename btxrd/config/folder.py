@@ -10,7 +10,7 @@ from btxrd.errors import InputError
 
 
 def literal(path: Path) -> str:
-    """Return a path for a config, in which `${` would begin an interpolation."""
+    """Return a path as a config value, with `${` escaped so that it is not interpolated."""
     return str(path).replace("${", r"\${")
 
 
@@ -19,8 +19,8 @@ class Folder:
     """The folder of a run or of a sweep.
 
     Attributes:
-        path: Its path, which does not exist yet if the folder is a new one.
-        is_new: Whether each command gets a folder of its own, named by the second.
+        path: Path of the folder. A new folder does not exist yet.
+        is_new: Whether each command gets a new folder, named by its start time in seconds.
     """
 
     path: Path
@@ -31,13 +31,13 @@ class Folder:
         """Read `hydra.run.dir` or `hydra.sweep.dir`.
 
         Raises:
-            InputError: If it is no name of a folder.
+            InputError: If the value is missing or is not a valid folder name.
         """
         if OmegaConf.is_missing(node, "dir") or not isinstance(node.dir, str | Path):
             raise InputError(f"{key}: has no value; give it as {key}=FOLDER")
         given = str(node.dir)
         if not given or "\0" in given:
-            raise InputError(f"{key}={given!r}: is no name of a folder")
+            raise InputError(f"{key}={given!r}: is not a valid folder name")
         raw = OmegaConf.to_container(node, resolve=False)
         is_new = isinstance(raw, dict) and "%S" in str(raw["dir"])
         path, number = Path(given), 2
@@ -46,7 +46,7 @@ class Folder:
         return cls(path, is_new)
 
     def claim(self) -> bool:
-        """Make a new folder; return False if another command has made it meanwhile."""
+        """Create the folder if it is new. Return False if another command has just created it."""
         if self.is_new:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:

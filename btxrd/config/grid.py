@@ -15,14 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from btxrd.errors import InputError
 
-MANY = 1000  # runs; to compose more takes long enough to say so
+MANY = 1000  # number of runs above which composing takes seconds and is announced
 
 
 def grid(loader: ConfigLoader, base: DictConfig, *, fixed_only: bool) -> Iterator[tuple[str, ...]]:
     """Yield the overrides of each run: every combination of the values that were given.
 
     Args:
-        loader: Of Hydra.
+        loader: Config loader of Hydra.
         base: Config that the runs have in common.
         fixed_only: Whether overrides with several values are left to a sweeper.
     """
@@ -38,7 +38,7 @@ def grid(loader: ConfigLoader, base: DictConfig, *, fixed_only: bool) -> Iterato
         elif item.is_discrete_sweep():
             values[key] = [f"{key}={value}" for value in item.sweep_string_iterator()]
             if len(set(values[key])) < len(values[key]):
-                raise InputError(f"{item.input_line}: gives a value twice; give each value once")
+                raise InputError(f"{item.input_line}: contains a value twice; give each value once")
         else:
             raise InputError(f"{item.input_line}: needs a search; add hydra/sweeper=optuna")
     number = math.prod(map(len, values.values()))
@@ -48,10 +48,10 @@ def grid(loader: ConfigLoader, base: DictConfig, *, fixed_only: bool) -> Iterato
 
 
 def _matching(loader: ConfigLoader, base: DictConfig, item: Any) -> list[str]:
-    """Return the options that GROUP=glob(...) stands for; `*` does not enter subfolders.
+    """Return the options that match GROUP=glob(...); `*` does not match a slash.
 
     Raises:
-        InputError: If there is none.
+        InputError: If no option matches.
     """
 
     def options(group: str, prefix: str = "") -> Iterator[str]:
@@ -73,17 +73,18 @@ def _matching(loader: ConfigLoader, base: DictConfig, item: Any) -> list[str]:
 
     known, glob = list(options(item.key_or_group)), item.value()
     if not known:
-        raise InputError(f"{item.input_line}: {item.key_or_group} is no config group")
+        raise InputError(f"{item.input_line}: {item.key_or_group} is not a config group")
     found = [name for name in known if fits(name, glob.include) and not fits(name, glob.exclude)]
     if not found:
-        raise InputError(f"{item.input_line}: fits no choice; there are {', '.join(known)}")
+        choices = ", ".join(known)
+        raise InputError(f"{item.input_line}: matches no choice; must match one of {choices}")
     return found
 
 
 def overrides_of(loader: ConfigLoader, base: DictConfig) -> list[Any]:
-    """Parse the overrides of the sweeper's params and of the command line."""
+    """Parse the overrides in `hydra.sweeper.params` and in the command line."""
 
-    def unresolved(node: Any) -> Any:  # an interpolation is resolved for each run by itself
+    def unresolved(node: Any) -> Any:  # an interpolation is resolved for each run separately
         return OmegaConf.to_container(node, resolve=False)
 
     params = unresolved(base.hydra.sweeper).get("params") or {}
@@ -93,5 +94,5 @@ def overrides_of(loader: ConfigLoader, base: DictConfig) -> list[Any]:
 
 
 def has_space(loader: ConfigLoader, base: DictConfig) -> bool:
-    """Return whether an override leaves several values to a search."""
+    """Return whether an override defines several values for a search."""
     return any(item.is_sweep_override() for item in overrides_of(loader, base))

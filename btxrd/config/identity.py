@@ -1,4 +1,7 @@
-"""The settings that can change a metric of a run, taken from the declarations in the schema."""
+"""The settings that the schema declares as part of the identity of a run.
+
+Paths, `device` and `compile` are not part of it, although the last two can change a metric.
+"""
 
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -15,7 +18,7 @@ def identity(node: Any, prefix: str = "") -> Settings:
     value. A new setting therefore leaves the identity of existing runs as it is.
 
     Args:
-        node: A config, or a part of one.
+        node: A config, or a part of it.
         prefix: Key of the part, with a dot at its end.
     """
     found: Settings = {}
@@ -33,7 +36,7 @@ def identity(node: Any, prefix: str = "") -> Settings:
 
 
 def flat(node: Any, prefix: str = "") -> Settings:
-    """Return every setting of a config, or of a part of one, by its dotted key."""
+    """Return every setting of a config, or of a part of it, by its dotted key."""
     found: Settings = {}
     for item in fields(node):
         value = getattr(node, item.name)
@@ -45,7 +48,7 @@ def flat(node: Any, prefix: str = "") -> Settings:
 
 
 def differing(stored: Config, wanted: Config) -> str:
-    """Describe how the config stored in a folder differs from the one that is asked for."""
+    """Describe how the config stored in a folder differs from the requested one."""
     old, new = identity(stored), identity(wanted)
     every, now = flat(stored), flat(wanted)
     changes = [

@@ -1,4 +1,4 @@
-"""What the process of a run is given to do."""
+"""The specification of a run that its process receives."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +15,10 @@ class JobSpec:
 
     Attributes:
         config: Config of the run.
-        choices: Config group options that it was composed from.
+        choices: Config group options from which the config was composed.
         logging: Dictionary for `logging.config`.
-        record: Files of `.hydra/`, by name.
-        environment: Variables that `hydra.job.env_set` gives to its process.
+        record: Content of the files of `.hydra/`, by name.
+        environment: Environment variables from `hydra.job.env_set`.
     """
 
     config: Config
@@ -30,7 +30,7 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class Context:
-    """What a run belongs to.
+    """The sweep that a run belongs to.
 
     Attributes:
         sweep_dir: Folder of the sweep.

@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf in one line, with what would be right."""
+"""Messages of one line for errors of Hydra and OmegaConf, with a correction."""
 
 import difflib
 import os
@@ -20,7 +20,7 @@ from btxrd.config.choices import GROUPS, choices_of
 from btxrd.config.commandline import override
 from btxrd.errors import InputError, describe_error, printable, ran_out_of_memory
 
-EXTRAS = {  # config of a plugin -> what asked for it, and the extra that brings it
+EXTRAS = {  # config of a plugin -> override that needs it, and extra that installs it
     "hydra/sweeper/optuna": ("hydra/sweeper=optuna", "optuna"),
     "hydra/launcher/submitit_slurm": ("hydra/launcher=slurm", "slurm"),
 }
@@ -29,10 +29,10 @@ REPORT = "btxrd: an unexpected error; please report the following lines and the 
 
 @contextmanager
 def one_line_errors(code: int = 1) -> Iterator[None]:
-    """End the process with one line for what a user can correct.
+    """End the process with one line for an error that a user can correct.
 
-    That is wrong input, and what a file system refuses. Other errors are faults of btxrd: they
-    keep their traceback. With HYDRA_FULL_ERROR=1 all have one.
+    These are wrong input and errors of the file system. Other exceptions are bugs of btxrd and
+    keep their traceback. With HYDRA_FULL_ERROR=1, all errors have a traceback.
 
     Args:
         code: Exit status for wrong input.
@@ -64,7 +64,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def explain(error: Exception) -> str:
-    """Return one line for an error of Hydra or OmegaConf, with what would be right."""
+    """Return one line for an error of Hydra or OmegaConf, with a correction."""
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, OSError) and not isinstance(error, HydraException):
@@ -101,10 +101,10 @@ def explain(error: Exception) -> str:
         key, owner, full_key = unknown.groups()
         if full_key in ("experiment", "search"):
             return (
-                f"{full_key}: the file that was chosen must hold keys and values, under a first "
+                f"{full_key}: the chosen file must contain keys and values, under a first "
                 "line '# @package _global_' that no byte order mark precedes"
             )
-        ours = getattr(schema, owner, None)  # None: a node of Hydra's
+        ours = getattr(schema, owner, None)  # None for a node of Hydra
         return f"{full_key}: no such key" + ("" if ours is None else nearest(key, ours))
     merged = re.search(
         r"In '(.*?)': .*Merge error: \w+ is not a subclass of (\w+)", text, re.DOTALL
@@ -130,31 +130,31 @@ def _explain_os(error: OSError) -> str:
         return describe_error(error)
     reason = error.strerror or str(error)
     if error.filename is None:
-        return f"the system refuses: {reason}"
+        return f"error of the operating system: {reason}"
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     names = [re.sub(r"\.\d+\.btxrd\.tmp$", "", name) for name in names]
     return f"{' and '.join(names)}: {reason}"
 
 
 def _explain_override(error: OverrideParseException) -> str:
-    """Say which argument cannot be parsed, and how a text with special characters is given."""
+    """Return which argument cannot be parsed, and how to quote special characters."""
     key, equals, value = error.override.partition("=")
     if not equals:
         return f"{error.override}: must be KEY=VALUE"
     lines = [line for line in str(error).splitlines() if not line.startswith("Error parsing")]
     reason = lines[0].split(" expecting ")[0].removeprefix("HydraException while evaluating ")
     if "LexerNoViableAlt" in reason:
-        reason = "a quote is open, or a character is not known"
+        reason = "a quotation mark is not closed, or a character is not allowed"
     quoted = shlex.quote(override(key, value.strip("'\"")))
     return f"{error.override}: cannot be parsed ({reason}); if it is a text, quote it: {quoted}"
 
 
 def no_choice(error: Exception, overrides: Sequence[str], folders: Sequence[Path]) -> str:
-    """Return one line if a config group was given something other than a choice, otherwise "".
+    """Return one line if the value of a config group is not a valid choice, otherwise "".
 
     Args:
-        error: What was raised.
-        overrides: Such as `training=3`.
+        error: Exception that was raised.
+        overrides: Overrides of the command line, such as `training=3`.
         folders: Folders of configs.
     """
     text = f"{error}\n{error.__cause__}"
@@ -175,15 +175,15 @@ def no_choice(error: Exception, overrides: Sequence[str], folders: Sequence[Path
 
 
 def why_unreadable(error: Exception, folders: Sequence[Path]) -> str:
-    """Return one line for what YAML or Python raise if a file of configs is damaged.
+    """Return one line for the exception that a damaged config file causes.
 
     Args:
-        error: What was raised.
-        folders: Folders of configs, one file of which may be the cause.
+        error: Exception that was raised.
+        folders: Folders of configs, which may contain the damaged file.
     """
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
-        problem = getattr(error, "problem", None) or "is no YAML"
+        problem = getattr(error, "problem", None) or "is not valid YAML"
         hint = "; indent with spaces" if "\\t" in problem else ""
         return f"{mark.name}, line {mark.line + 1}: {problem}{hint}"
     path = _cause(error, folders)
@@ -196,7 +196,7 @@ def why_unreadable(error: Exception, folders: Sequence[Path]) -> str:
 
 
 def _cause(error: Exception, folders: Sequence[Path]) -> Path | None:
-    """Return the file that raises the same error when it is read again."""
+    """Return the file that causes the same exception when it is read again."""
     for path in (path for folder in folders for path in sorted(folder.rglob("*.yaml"))):
         try:
             OmegaConf.load(path)
@@ -207,7 +207,7 @@ def _cause(error: Exception, folders: Sequence[Path]) -> Path | None:
 
 
 def nearest(key: str, owner: type) -> str:
-    """Suggest the key of a dataclass that may have been meant."""
+    """Return a suggestion for a misspelt key of a dataclass."""
     known = [item.name for item in fields(owner)]
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(known)}"

@@ -1,6 +1,6 @@
-"""The form that the arguments and the help of every command have.
+"""The common form of the arguments and of the help of all commands.
 
-This module loads no Hydra, so that help is fast.
+This module does not load Hydra, so that help is fast.
 """
 
 import argparse
@@ -24,19 +24,19 @@ shell completion:
   eval "$(btxrd completion bash)"       add this line to ~/.bashrc
   source <(btxrd completion zsh)        add this line to ~/.zshrc, after compinit
   btxrd completion fish | source        add this line to ~/.config/fish/config.fish"""
-SMALLEST = 40  # columns
+SMALLEST = 40  # columns of a terminal
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser of one command. Wrong arguments are one line."""
+    """Parser of one command. Wrong arguments raise an error of one line."""
 
     def __init__(self, command: str, operands: str, about: str, *sections: str) -> None:
         """Describe a command.
 
         Args:
             command: Name, such as `run`.
-            operands: What follows the options, such as `DIR ...`.
-            about: What the command does, in full sentences.
+            operands: Operands in the usage line, such as `DIR ...`.
+            about: Description of the command, in full sentences.
             sections: Further sections of the help, each with its heading; see `section`.
         """
         super().__init__(
@@ -52,26 +52,26 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("-h", "--help", action="help", help="show this text, and exit")
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
-        """Add an argument, and remember it for completion."""
+        """Add an argument, and record it for completion."""
         self.arguments.append(super().add_argument(*names, **options))
         return self.arguments[-1]
 
     def taking_overrides(self) -> "Parser":
-        """Let the command take settings."""
+        """Add an argument for settings, and return the parser."""
         self.add_argument(
             "overrides", nargs="*", metavar="KEY=VALUE", help="a setting, as of btxrd run"
         )
         return self
 
     def answer_help(self, arguments: Sequence[str]) -> bool:
-        """Print the help if it is asked for; return whether it was."""
+        """Print the help if an argument requests it. Return whether one does."""
         is_asked = not {"-h", "--help"}.isdisjoint(arguments)
         if is_asked:
             self.print_help()
         return is_asked
 
     def error(self, message: str) -> NoReturn:
-        """Raise the error of an argument.
+        """Raise an error for a wrong argument.
 
         Raises:
             InputError: Always.
@@ -95,7 +95,7 @@ def section(heading: str, rows: Mapping[str, str]) -> str:
 
 
 def examples(rows: Mapping[str, str]) -> str:
-    """Format examples: commands, each below what it does."""
+    """Format examples: each command below a description."""
     lines = ["examples:"]
     for command, text in rows.items():
         lines += [f"  # {text}", f"  {command}"]
@@ -103,7 +103,7 @@ def examples(rows: Mapping[str, str]) -> str:
 
 
 def other_commands(command: str) -> str:
-    """Format the list of the commands besides this one."""
+    """Format the list of all commands except this one."""
     others = {f"btxrd {name}": text for name, text in COMMANDS.items() if name != command}
     return section("other commands", others)
 

@@ -49,8 +49,8 @@ def run() -> Parser:
         "also several values, such as seed=0,1,2",
     )
     flag = {"action": "store_true"}
-    add("-m", "--multirun", help="do a run for each combination of the values", **flag)
-    add("-r", "--run", help="do one run (default)", **flag)
+    add("-m", "--multirun", help="execute a run for each combination of the values", **flag)
+    add("-r", "--run", help="execute one run (default)", **flag)
     add("-cd", "--config-dir", metavar="DIR", help="further folder of configs")
     add(
         "-cn",
@@ -63,10 +63,10 @@ def run() -> Parser:
         "-c",
         "--cfg",
         choices=("job", "hydra", "all"),
-        help="show the config of a run in place of doing it: the settings of btxrd (job), those "
-        "of Hydra, or both",
+        help="show the config of a run instead of running it: the settings of btxrd (job), "
+        "those of Hydra, or both",
     )
-    add("--resolve", help="with --cfg: show values in place of references to them", **flag)
+    add("--resolve", help="with --cfg: show values instead of references to them", **flag)
     add("-p", "--package", metavar="KEY", help="with --cfg: show only what is under this key")
     add(
         "-i",
@@ -86,12 +86,12 @@ def summarize() -> Parser:
     parser = Parser(
         "summarize",
         "DIR ...",
-        "Write the summary and the report of a sweep, or of several sweeps together, and print "
-        "what is done and what came of it. Of a single run, write its page.",
+        "Write the summary and the report of a sweep, or of several sweeps together, and print its "
+        "progress and results. For a single run, write its page.",
         examples(
             {
-                "btxrd summarize multirun/first": "the progress and the results of a sweep",
-                "btxrd summarize multirun/first multirun/second --to both": "of two sweeps",
+                "btxrd summarize multirun/first": "show the progress and the results of a sweep",
+                "btxrd summarize multirun/first multirun/second --to both": "summarise two sweeps",
             }
         ),
         other_commands("summarize"),
@@ -121,7 +121,7 @@ def score() -> Parser:
         "DIR ...",
         "Compute the metrics, the plots and the model card of finished runs again, from their CSV "
         "files. The report of a sweep is written again, too.",
-        examples({"btxrd score multirun/first": "all runs of a sweep"}),
+        examples({"btxrd score multirun/first": "score all runs of a sweep"}),
         other_commands("score"),
     )
     parser.add_argument(
@@ -146,7 +146,7 @@ def download() -> Parser:
                 "data.archive.md5=MD5": "the MD5 of its file",
             },
         ),
-        examples({"btxrd download data.root=/data/BTXRD": "the data set, into /data/BTXRD"}),
+        examples({"btxrd download data.root=/data/BTXRD": "fetch the data set into /data/BTXRD"}),
         other_commands("download"),
     )
     return parser.taking_overrides()
@@ -158,13 +158,12 @@ def audit() -> Parser:
         "audit",
         "[KEY=VALUE ...]",
         "Check a data set: its content, its errors, and what leaks between the partitions of each "
-        "split. The page, audit.html, and the same as audit.json are written into hydra.run.dir, "
-        "by default outputs/DATE/TIME.",
+        "split. Writes audit.html and audit.json into hydra.run.dir (default: outputs/DATE/TIME).",
         examples(
             {
-                "btxrd audit data=btxrd data.root=/data/BTXRD": "of BTXRD",
+                "btxrd audit data=btxrd data.root=/data/BTXRD": "audit BTXRD",
                 "btxrd audit data=btxrd data.root=/data/BTXRD split=manifest "
-                "split.manifest=split.csv": "of a split of your own, too",
+                "split.manifest=split.csv": "also check a split of your own",
             }
         ),
         other_commands("audit"),

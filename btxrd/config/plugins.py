@@ -1,4 +1,4 @@
-"""Launchers and sweepers of Hydra that do what btxrd does not: Slurm, and the search by Optuna."""
+"""Use of Hydra plugins: the launcher for Slurm, and the sweeper of Optuna."""
 
 import pickle
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ from btxrd.config.jobspec import Context, JobSpec
 from btxrd.config.request import Point, Request, compose_one_of
 from btxrd.errors import InputError
 
-Result = float | None | Exception  # objective of a run, or why it has none
+Result = float | None | Exception  # objective of a run, or the exception if it failed
 Job = Callable[[Any], float | None]  # a function that a plugin calls with the config of a run
 
 
@@ -32,13 +32,13 @@ def launch(
     settings: dict[str, Any],
     first: int = 0,
 ) -> list[Result]:
-    """Let the launcher plugin that was chosen do runs, and wait for them.
+    """Execute runs with the selected launcher plugin, and wait for them.
 
     Args:
-        request: Composed command line.
-        points: Runs to do.
-        names: Names of their folders under that of the sweep.
-        job: Function of a module that does one run.
+        request: The composed command line.
+        points: Runs to execute.
+        names: Names of their folders in the folder of the sweep.
+        job: Function that executes one run. It must be at the top level of a module.
         settings: Options of the launcher to set, by key.
         first: Number of the first of these runs in the sweep.
     """
@@ -59,12 +59,12 @@ def search(
     settings: dict[str, Any],
     do_batch: Callable[[list[Point], int], list[Result]],
 ) -> None:
-    """Let the sweeper that was chosen make up runs, a batch at a time.
+    """Run a search: the selected sweeper proposes runs in batches.
 
     Args:
-        request: Composed command line.
+        request: The composed command line.
         settings: Options of the sweeper to set, by key.
-        do_batch: Does runs, of which the first has this number in the sweep.
+        do_batch: Function that executes runs; the first of them has the given number in the sweep.
     """
     with _plugins(request, {f"sweeper.{key}": value for key, value in settings.items()}) as (
         context,
@@ -101,7 +101,7 @@ def search(
 def _plugins(
     request: Request, settings: dict[str, Any]
 ) -> Iterator[tuple[HydraContext, DictConfig]]:
-    """Start Hydra again, with options set beside those that were composed."""
+    """Initialise Hydra with the composed config and additional options."""
     base: DictConfig = pickle.loads(request.base)
     for key, value in settings.items():
         OmegaConf.update(base.hydra, key, value, force_add=True)
@@ -111,10 +111,10 @@ def _plugins(
 
 
 def job_of(task: DictConfig) -> tuple[Path, JobSpec, Context]:
-    """Describe the run that a launcher plugin calls a job with: its folder, its work, its sweep.
+    """Return the folder, the specification and the sweep of the run of a launcher's job.
 
     Raises:
-        InputError: If a value is wrong.
+        InputError: If a value of the config is wrong.
     """
     hydra = HydraConfig.get()
     context = Context(

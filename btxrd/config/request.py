@@ -1,4 +1,4 @@
-"""The runs that a command line asks for, each composed once, in the way that Hydra does it."""
+"""The runs of a command line. Each is composed once, as Hydra does it."""
 
 import pickle
 from dataclasses import dataclass, replace
@@ -33,13 +33,13 @@ Shown = Literal["all", "numbered", "warnings"]
 
 @dataclass(frozen=True)
 class Point:
-    """One run.
+    """One run of a command line.
 
     Attributes:
-        overrides: That it was composed with.
+        overrides: Overrides from which the run was composed.
         subdir: Value of `hydra.sweep.subdir`.
-        config: Checked config.
-        composed: The same with Hydra's node; pickled, which takes a tenth of the memory.
+        config: Checked config of the run.
+        composed: The same config with Hydra's node. It is pickled to use a tenth of the memory.
     """
 
     overrides: tuple[str, ...]
@@ -52,7 +52,7 @@ class Point:
         """Check a composed config.
 
         Raises:
-            InputError: For a wrong value.
+            InputError: If a value is wrong.
         """
         whole = pickle.dumps(composed)
         with open_dict(composed):
@@ -84,14 +84,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Launcher:
-    """Where the runs of a sweep are done.
+    """The launcher that executes the runs of a sweep.
 
     Attributes:
         name: Option of hydra/launcher.
-        is_local: Whether btxrd does them on this machine; otherwise a plugin of Hydra does.
-        is_of_slurm: Whether each of them is a job of Slurm.
-        n_jobs: Upper limit of parallel runs on this machine, or -1; None leaves it open.
-        gpus: GPUs of a node that Slurm is asked for; None leaves it open.
+        is_local: Whether btxrd executes the runs on this machine, without a plugin of Hydra.
+        is_of_slurm: Whether each run is a job of Slurm.
+        n_jobs: Upper limit of parallel runs on this machine; -1 means no limit, and None means that
+            the number is measured.
+        gpus: Number of GPUs per node to request from Slurm; None leaves it to btxrd.
     """
 
     name: str
@@ -103,14 +104,15 @@ class Launcher:
 
 @dataclass(frozen=True)
 class Sweeper:
-    """What makes up the runs of a search.
+    """The sweeper that proposes the runs of a search.
 
     Attributes:
         name: Option of hydra/sweeper.
-        storage: URL of Optuna's study; None puts it beside the runs.
+        storage: URL of Optuna's study; None stores it in the folder of the sweep.
         study: Name of the study.
-        trials: Number of complete trials in the end; None if the sweeper is not Optuna's.
-        seed: Seed of Optuna's sampler; None if it has none.
+        trials: Number of complete trials after which the search ends; None for another sweeper than
+            Optuna.
+        seed: Seed of Optuna's sampler; None if it has no seed.
     """
 
     name: str
@@ -122,13 +124,13 @@ class Sweeper:
 
 @dataclass(frozen=True)
 class Request:
-    """What a command line asks for, composed and checked.
+    """The runs of a command line and where to do them, composed and checked.
 
     Attributes:
-        folder: Of the run, or of the sweep.
-        points: The runs in order; of a search, one that stands for all.
-        launcher: Where the runs are done; None for a single run.
-        sweeper: What makes up the runs as it goes; None without a search.
+        folder: Folder of the run or of the sweep.
+        points: The runs in order. A search has one, which represents all.
+        launcher: Launcher of the runs; None for a single run.
+        sweeper: Sweeper that proposes the runs; None without a search.
         base: Config that the runs have in common, pickled, for plugins of Hydra.
         config_dir: Further folder of configs.
         multirun: Content of multirun.yaml, Hydra's record of a sweep.
@@ -144,17 +146,18 @@ class Request:
 
 
 def request(typed: CommandLine) -> Request:
-    """Compose and check one run, or every run of a sweep, or what stands for all of a search.
+    """Compose and check one run, every run of a sweep, or the config that represents a search.
 
     Raises:
-        InputError, HydraException: For the first run that does not compose or has a wrong value.
+        InputError, HydraException: If a run cannot be composed or has a wrong value. The first
+            error is reported.
     """
     with hydra_over_conf(typed.config_dir) as loader, one_kind_of_error(loader, typed.overrides):
         if typed.is_sweep:
             return _request_sweep(loader, typed)
         try:
             composed = compose(loader, typed)
-        except HydraException:  # perhaps of several values for a key
+        except HydraException:  # possibly because a key has several values
             if not makes_sweep(loader, typed):
                 raise
         else:
@@ -166,9 +169,9 @@ def request(typed: CommandLine) -> Request:
 def _request_run(composed: DictConfig, typed: CommandLine) -> Request:
     search = composed.hydra.runtime.choices.get("search")
     if search is not None:
-        raise InputError(f"search={search}: takes many runs; add -m")
+        raise InputError(f"search={search}: needs several runs; add -m")
     folder = Folder.of(composed.hydra.run, "hydra.run.dir")
-    composed.hydra.run.dir = literal(folder.path)  # from now on the same, whatever the clock says
+    composed.hydra.run.dir = literal(folder.path)  # the name contains the time, so it is fixed now
     return Request(folder, (Point.of(composed, tuple(typed.overrides), ""),))
 
 
@@ -188,10 +191,11 @@ def _request_sweep(loader: ConfigLoader, typed: CommandLine) -> Request:
         compose_one_of(loader, base, overrides, number) for number, overrides in numbered
     )
     if not points:
-        raise InputError(f"{' '.join(typed.overrides)}: gives no run at all")
+        given = " ".join(typed.overrides)
+        raise InputError(f"{given}: defines no run; give each key at least one value")
     if sweeper is not None and sweeper.trials is not None and not has_space(loader, base):
         raise InputError(
-            "hydra/sweeper=optuna: has nothing to search; take search=recipe, or give a space, "
+            "hydra/sweeper=optuna: no search space; set search=recipe, or give a space, "
             "such as 'training.lr=tag(log,interval(1e-5,1e-2))'"
         )
     return Request(
@@ -208,10 +212,10 @@ def _request_sweep(loader: ConfigLoader, typed: CommandLine) -> Request:
 def compose_one_of(
     loader: ConfigLoader, base: DictConfig, overrides: tuple[str, ...], number: int = 0
 ) -> Point:
-    """Compose and check one run of a sweep, which has this number in it.
+    """Compose and check the run of a sweep with this number.
 
     Raises:
-        InputError, HydraException: If it does not compose, or a value is wrong.
+        InputError, HydraException: If the run cannot be composed, or if a value is wrong.
     """
     composed = compose_point(loader, base, list(overrides), number)
     return Point.of(composed, overrides, str(composed.hydra.sweep.subdir))

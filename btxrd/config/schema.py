@@ -1,7 +1,7 @@
 """The keys of a config, with their types, ranges, choices and meanings.
 
 Plain dataclasses. Hydra composes the YAML files under `conf/` onto them, so an unknown key or a
-wrong type fails while composing. `btxrd.config.checks` checks what a type cannot say. The
+wrong type fails while composing. `btxrd.config.checks` checks ranges and dependent keys. The
 configuration reference of the documentation is generated from this file: from the declarations
 and from the `Attributes` in the docstrings.
 """
@@ -9,7 +9,7 @@ and from the `Attributes` in the docstrings.
 from dataclasses import dataclass, field
 from typing import Any
 
-REQUIRED: Any = "???"  # OmegaConf's sign for a value that must be given
+REQUIRED: Any = "???"  # OmegaConf's mark for a value that must be given
 
 
 def setting(default: Any, **declared: Any) -> Any:
@@ -17,10 +17,10 @@ def setting(default: Any, **declared: Any) -> Any:
 
     Args:
         default: Value if no YAML file gives one.
-        declared: `identity=False` for a setting that cannot change a metric. `neutral=VALUE` for
-            the value at which a run is what it was before the setting existed. A setting that is
-            added to this file needs one of the two. Otherwise, the runs that were done before it
-            would count as runs of another config.
+        declared: `identity=False` for a setting that is not part of the identity of a run, such
+            as a path or the device. `neutral=VALUE` for the value at which a run is what it was
+            before the setting existed. A setting that is added to this file needs one of the two.
+            Otherwise, the runs that were done before it would count as runs of another config.
     """
     return field(default=default, metadata=declared)
 
@@ -71,8 +71,9 @@ class PhantomConfig:
 
     Attributes:
         cases: Number of images.
-        seed: Seed of everything that is drawn.
-        kind: What is planted in the images or files, such as copies or a letter on each image.
+        seed: Seed of the synthetic images and of the table.
+        kind: Additions to the images and files: none, copies, unusual or damaged files, or a
+            letter that reveals the class.
     """
 
     cases: int = number(560, 60, 20000)
@@ -153,7 +154,7 @@ class SplitConfig:
 
     @property
     def title(self) -> str:
-        """The split in a table, with all that a reader of its figures must know."""
+        """Description of the split in a table, with all settings that affect its metrics."""
         marks = {
             "center": "" if self.held_out == [2, 3] else f"{self.held_out} held out",
             "leave_one_center_out": f"center {self.test_center}",
@@ -189,7 +190,7 @@ class AnnotationsConfig:
 
     @property
     def title(self) -> str:
-        """As in `annotations=...`: the kind, and which control it is."""
+        """Name as in `annotations=...`: the kind, and the control if it is one."""
         return self.kind if self.sham == "none" else f"{self.kind}_{self.sham}"
 
 
@@ -271,7 +272,8 @@ class Config:
         annotations: Use of lesion outlines.
         training: Training recipe.
         report: HTML report.
-        seed: Seed of random weights, of the order of the data, of augmentation and of dropout.
+        seed: Seed of random weights, of the order of the data, of augmentation, of dropout and of
+            sham outlines.
         evaluate: `false` trains only: it writes no predictions or metrics.
         device: `auto` takes CUDA if there is a GPU, then MPS, then the CPU.
         compile: Use of `torch.compile`. `auto` uses it if the training is long enough to gain from

@@ -80,8 +80,8 @@ def warnings_of(config: Config, metrics: RunMetrics) -> list[str]:
     elif auc.low is not None and auc.high is not None and auc.low <= CHANCE and auc.value != 1:
         shown = f"{auc.value:.3f} (95% CI {auc.low:.3f} to {auc.high:.3f})"
         found.append(
-            f"Not better than chance: macro AUC on test is {shown}. Nothing can be concluded from "
-            "the other metrics."
+            f"Not shown to be better than chance: macro AUC on test is {shown}. "
+            "Nothing can be concluded from the other metrics."
         )
     point = metrics.clinical.operating_point if metrics.clinical else None
     if point is not None and judged(point) == "unusable":

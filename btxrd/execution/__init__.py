@@ -1,1 +1,1 @@
-"""Plan runs, and do each in a process of its own."""
+"""Plan runs, and execute each of them in a separate process."""

@@ -21,7 +21,7 @@ from btxrd.runtime.cores import cores, memory, threads
 from btxrd.runtime.files import read_json, read_or_build, write_json
 from btxrd.runtime.placement import Placement, share_of, visible_gpus
 
-VERSION = 2  # of the measurement; raise it when that changes
+VERSION = 2  # raise it if the measurement changes
 WORTH_MEASURING = 500  # images of 224 px in a sweep; fewer take less time than measuring
 GAIN = 1.1  # factor of throughput for which more runs are done in parallel
 TOO_GOOD = 3  # throughput of N runs, as a multiple of N times that of one, which is implausible
@@ -33,12 +33,12 @@ READY = "ready"  # line that a trial prints before it waits for its start
 
 @dataclass(frozen=True)
 class Trial:
-    """What one of several parallel processes measured.
+    """Measurement of one of several parallel processes.
 
     Attributes:
         images_per_second: Throughput of its training steps.
-        memory: Its peak memory, as a share of the machine's.
-        on_gpu: Its peak GPU memory, as a share of the GPU's.
+        memory: Its peak memory, as a share of the memory of the machine.
+        on_gpu: Its peak GPU memory, as a share of the memory of the GPU.
     """
 
     images_per_second: float
@@ -53,17 +53,17 @@ class TrialError(RuntimeError):
 def choose_at_once(
     sweep_dir: Path, runs: list[tuple[Config, int]], use_gpus: bool
 ) -> tuple[int, str]:
-    """Return how many runs of a sweep to do in parallel, and why.
+    """Return the number of parallel runs of a sweep, and the reason for it.
 
-    A resumed sweep does as many as it began with: each run has as many threads as before, and so
-    the same numbers.
+    A resumed sweep keeps its number of parallel runs. Each run then has as many threads as before,
+    so this does not change its results.
 
     Args:
         sweep_dir: Folder of the sweep.
-        runs: Configs of the runs to do, each with the number of its cases.
+        runs: Configs of the runs to execute, each with its number of cases.
         use_gpus: Whether the runs may use GPUs.
     """
-    with contextlib.suppress(DamagedError, OSError):  # it is said once the sweep begins
+    with contextlib.suppress(DamagedError, OSError):  # reported when the sweep begins
         if (sweep_dir / PLAN).is_file():
             return min(read_plan(sweep_dir).at_once, cores()), "as when the sweep began"
     gpus = len(visible_gpus()) if use_gpus else 0
@@ -106,7 +106,7 @@ def _recall_or_measure(config: Config, gpus: int, candidates: list[int]) -> dict
 
 
 def measure(config: Config, candidates: list[int], gpus: int = 0) -> dict[int, float]:
-    """Measure images per second of all runs together, by the number of parallel runs.
+    """Return the total number of images per second for each number of parallel runs.
 
     The numbers are tried in their order, until more runs have no higher throughput, or do not fit
     into memory.
@@ -134,7 +134,7 @@ def measure(config: Config, candidates: list[int], gpus: int = 0) -> dict[int, f
 
 
 def decide(speeds: dict[int, float], config: Config) -> tuple[int, str]:
-    """Choose from what `measure` found: the fewest parallel runs that no number beats by GAIN."""
+    """Return the smallest number of runs whose throughput no other number exceeds by GAIN."""
     what = f"{config.model.backbone}, {config.model.image_size} px"
     if len(speeds) == 1:
         return 1, f"more may not fit into memory ({what}, measured)"
@@ -151,10 +151,10 @@ def decide(speeds: dict[int, float], config: Config) -> tuple[int, str]:
 
 
 def try_out(config: Config, count: int) -> list[Trial]:
-    """Let `count` processes take training steps in parallel.
+    """Execute training steps in `count` parallel processes.
 
     Raises:
-        TrialError: If one of them fails.
+        TrialError: If a process fails.
     """
     gpus = visible_gpus() if config.device in ("auto", "cuda") else []
     processes: list[subprocess.Popen[bytes]] = []
@@ -181,7 +181,7 @@ def try_out(config: Config, count: int) -> list[Trial]:
 
 
 def start(module: str, placement: Placement) -> "subprocess.Popen[bytes]":
-    """Start a module that measures something, with pipes to its stdin and stdout."""
+    """Start a module as a program, with pipes to its stdin and stdout."""
     return subprocess.Popen(
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A short hash of everything that can change a metric of a run."""
+"""A short hash that identifies a run: of its identity settings and of the content of its data."""
 
 import contextlib
 import functools
@@ -20,9 +20,9 @@ from btxrd.runtime.reading import files_below, readable
 def fingerprint(config: Config) -> str:
     """Return the hash of a run's config and of its data.
 
-    The schema declares which settings count. Files count by their content and not by their path:
-    model weights, a manifest, and the table, images and outlines of the data. Synthetic images
-    follow from their config.
+    The schema declares which settings are included. The content of files is included and their path
+    is not: model weights, a manifest, and the table, images and outlines of the data. Synthetic
+    images are included by their config.
     """
     content = identity(config)
     if config.model.weights is not None:
@@ -39,8 +39,8 @@ def fingerprint(config: Config) -> str:
 def _content(root: Path, cache: Path) -> str:
     """Hash the table, the images and the outlines under `root`, their paths included.
 
-    A file is hashed again only if its size, its inode, or the time at which its content or its
-    inode was last changed is another one.
+    A file is hashed again only if its size, its inode, or the time of the last change of its
+    content or inode differs.
     """
     index = cache / f"digests-{_short(str(root.resolve()))}.json"
     known = _read_index(index)
@@ -54,13 +54,13 @@ def _content(root: Path, cache: Path) -> str:
             sha256 = _digest(path)
         found[name] = [*stamp, sha256]
     if found != known:
-        with contextlib.suppress(InputError):  # it only saves time
+        with contextlib.suppress(InputError):  # the stored hashes only save time
             write_json(index, {"checksum": _short(found), "files": found})
     return _short({name: entry[-1] for name, entry in found.items()})
 
 
 def _read_index(path: Path) -> dict[str, list[Any]]:
-    """Read what is known of the files; nothing if it is missing or damaged."""
+    """Read the stored hashes of the files. Return nothing if they are missing or damaged."""
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         known: dict[str, list[Any]] = index["files"]
@@ -83,7 +83,7 @@ def _files(root: Path) -> list[Path]:
 
 def _digest(path: Path) -> str | None:
     """Hash a file; None if it cannot be read, which is reported elsewhere."""
-    if not path.is_file():  # a pipe or a device may never end
+    if not path.is_file():  # reading a pipe or a device may never end
         return None
     with contextlib.suppress(OSError):
         return digest(path)

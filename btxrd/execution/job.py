@@ -1,4 +1,4 @@
-"""Runs on this machine, one at a time or in parallel, each skipped, refused or supervised."""
+"""Execute runs on this machine, one at a time or in parallel."""
 
 import queue
 import sys
@@ -27,20 +27,20 @@ from btxrd.runtime.placement import Placement, placements
 
 
 class NoObjectiveError(RuntimeError):
-    """Tells a search that a run has no objective."""
+    """Error that tells a search that a run has no objective."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What the runs of a sweep share while they are done.
+    """State that the active runs of a sweep share.
 
     Attributes:
         folder: Folder of the sweep.
         launch: Name of this call, as in plan.json.
-        is_search: Whether a sweeper chooses the next runs by the values of these.
+        is_search: Whether a sweeper chooses the next runs by the objectives of these.
         at_once: Number of parallel runs.
         display: Terminal on which a table of the runs is shown; None without one.
-        killing: Set once all runs are to end without saving.
+        killing: Event that is set when all runs must end without saving.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class Sweep:
     killing: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> Stop:
-        """Return whether the runs are to stop."""
+        """Return whether the runs must stop."""
         if self.killing.is_set():
             return Stop.AT_ONCE
         return Stop.SAVING if is_stopped(self.folder) else Stop.NO
@@ -69,17 +69,17 @@ class Work:
 def do_points(
     plan: Plan, points: Sequence[tuple[Path, Point]], sweep: Sweep, job: Job, first: int = 0
 ) -> list[Result]:
-    """Do runs of a sweep, on this machine or by the launcher plugin that was chosen.
+    """Execute runs of a sweep, on this machine or with the selected launcher plugin.
 
     Args:
-        plan: The command line.
+        plan: Plan of the command.
         points: The runs with their folders.
-        sweep: The sweep that they belong to.
-        job: Does one run, if a plugin does them.
-        first: Number of the first of them in the sweep.
+        sweep: The sweep that the runs belong to.
+        job: Function with which a plugin executes one run.
+        first: Number of the first of these runs in the sweep.
 
     Returns:
-        The objective of each run, or why it has none.
+        The objective of each run, or the exception if it has none.
     """
     if plan.launcher.is_local:
         shown: Shown = "warnings" if sweep.display else "numbered"
@@ -99,15 +99,15 @@ def do_points(
 
 
 def do_one(run_dir: Path, job: JobSpec) -> str:
-    """Do a run that belongs to no sweep; return its state."""
+    """Execute a run outside a sweep, and return its state."""
     (placement,) = placements(1, use_gpus=False)
     return _answer(run_dir, partial(supervise, run_dir, job, placement, lambda: Stop.NO))
 
 
 def do_runs(works: Sequence[Work], sweep: Sweep, *, use_gpus: bool) -> list[str]:
-    """Do the runs of a sweep, `at_once` of them in parallel; return their states.
+    """Execute the runs of a sweep, `at_once` of them in parallel. Return their states.
 
-    An exception in the main thread, such as that of a second signal, kills all of them.
+    An exception in the main thread, for example after a second signal, kills all active runs.
     """
     free: queue.PriorityQueue[tuple[int, Placement]] = queue.PriorityQueue()
     for numbered in enumerate(placements(sweep.at_once, use_gpus=use_gpus)):
@@ -136,7 +136,7 @@ def _wait(future: Future[str]) -> str:
 
 
 def _do(work: Work, sweep: Sweep, placement: Placement) -> str:
-    """Do a run, unless it has failed in this call or the sweep is to stop."""
+    """Execute a run, unless it failed in this call or the sweep must stop."""
     run_dir = work.run_dir
     if sweep.stop() != Stop.NO or has_failed(run_dir, sweep.launch):
         return state_of(run_dir)
@@ -162,19 +162,19 @@ def _limit_failures(run_dir: Path, job: JobSpec, sweep: Sweep) -> None:
 
 
 def _answer(run_dir: Path, doing: Callable[[], str]) -> str:
-    """Return the state of a run that is supervised; say why if it was not done."""
+    """Supervise a run, and return its state. Print the reason if it was not executed."""
     try:
         state = doing()
-    except (InputError, OSError) as error:  # of another config, or nothing can be written
-        print(f"{run_dir}: not done ({error})", file=sys.stderr)
+    except (InputError, OSError) as error:  # another config, or a folder that is not writable
+        print(f"{run_dir}: not executed ({error})", file=sys.stderr)
         return "refused"
     if state == "running":
-        print(f"{run_dir}: not done (another process is doing it)", file=sys.stderr)
+        print(f"{run_dir}: not executed (another process is executing it)", file=sys.stderr)
     return state
 
 
 def objective_of(run_dir: Path, state: str) -> float | NoObjectiveError:
-    """Return the objective of a run on val, or why a search gets none."""
+    """Return the objective of a run on val, or the exception if it has none."""
     status = read_status(run_dir) if state == "complete" else None
     if status is None:
         return NoObjectiveError(f"{run_dir.name}: {state}")
@@ -184,18 +184,18 @@ def objective_of(run_dir: Path, state: str) -> float | NoObjectiveError:
 
 
 def do_job(run_dir: Path, job: JobSpec, context: Context) -> float | None:
-    """Do a run that a launcher plugin has started, as a job of Slurm; return its objective.
+    """Execute a run in a process that a launcher plugin started, and return its objective.
 
     Raises:
         NoObjectiveError: In a search, if the run is not complete.
-        SystemExit: If the job is to end without a result.
+        SystemExit: If the job must end without a result.
     """
     sweep_dir = context.sweep_dir
     sweep = Sweep(sweep_dir, read_plan(sweep_dir).launch, context.is_search)
     (state,) = do_runs([Work(run_dir, lambda: job)], sweep, use_gpus=False)
     is_over = sweep.stop() != Stop.NO
     if state != "complete" and is_over and context.is_search:
-        while runs_in_state("running", sweep_dir):  # they are saving
+        while runs_in_state("running", sweep_dir):  # until they have saved their state
             time.sleep(POLL_SECONDS)
         sys.exit(1)  # no result: a search tries this run again
     if state == "interrupted" and not is_over and slurm.is_job():

@@ -1,4 +1,4 @@
-"""Launch a sweep: check its runs, do them, write the summary, and return the exit status."""
+"""Launch a sweep: check its runs, execute them, write the summary, and return the exit status."""
 
 import _thread
 import logging
@@ -36,10 +36,10 @@ ENDING = signals("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 def check(runs: dict[Path, Config], *, fail_fast: bool, is_local: bool = True) -> Findings:
-    """Check runs, and print what is wrong with some of them; see `check_runs`.
+    """Check runs, and print the errors of those that cannot be executed; see `check_runs`.
 
     Raises:
-        InputError: If none could be done, and with `fail_fast` for the first error.
+        InputError: If no run can be executed, or at the first error with `fail_fast`.
     """
     found = check_runs(runs, is_local=is_local)
     for run_dir in found.complete:
@@ -63,7 +63,7 @@ def launch(
     job: Job,
     summarize: Callable[[], bool],
 ) -> int:
-    """Do the runs of a sweep that are not complete, and then write its summary.
+    """Execute the incomplete runs of a sweep, and then write its summary.
 
     The summary is also written after a failure and after a first signal. It is not written after a
     second signal or if this process is killed.
@@ -73,7 +73,7 @@ def launch(
         found: Result of `check`.
         at_once: Number of parallel runs on this machine.
         command: Arguments of the command.
-        job: Function that a launcher plugin calls to do one run.
+        job: Function with which a launcher plugin executes one run.
         summarize: Function that writes the summary and returns whether all runs are complete.
 
     Returns:
@@ -113,18 +113,18 @@ def launch(
 
 @dataclass
 class End:
-    """How a command ends: `is_over` if the same command would have nothing left to do."""
+    """The end of a command. With `is_over`, the same command would have nothing left to do."""
 
     is_over: bool = False
 
 
 @contextmanager
 def saying_how_to_resume(command: str) -> Iterator[End]:
-    """Print the command that resumes, however the block ends, unless nothing is left to do."""
+    """Print the command that resumes at the end of the block, unless nothing is left to do."""
     end = End()
     try:
         yield end
-    except InputError:  # nothing has begun
+    except InputError:  # no run has started
         raise
     except BaseException:
         _say(command)
@@ -134,12 +134,12 @@ def saying_how_to_resume(command: str) -> Iterator[End]:
 
 
 def _say(command: str) -> None:
-    with suppress(OSError):  # nobody may be left to read it
+    with suppress(OSError):  # the reader of the output may have ended
         print(f"To resume: {command}", file=sys.stderr, flush=True)
 
 
 def _do(plan: Plan, found: Findings, sweep: Sweep, job: Job) -> int:
-    """Do the runs that are left; return 1 if that did not come to its end."""
+    """Execute the remaining runs. Return 1 if this stopped before its end, otherwise 0."""
     try:
         if plan.sweeper is not None:
             search(plan, sweep, job)
@@ -147,11 +147,11 @@ def _do(plan: Plan, found: Findings, sweep: Sweep, job: Job) -> int:
         done = {*found.complete, *found.refused}
         do_points(plan, [item for item in plan.points.items() if item[0] not in done], sweep, job)
         return 0
-    except SystemExit:  # it was said why
+    except SystemExit:  # the reason was printed before
         return 1
     except InputError:
         raise
-    except Exception as error:  # of a plugin
+    except Exception as error:  # raised by a plugin
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exc()
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
@@ -195,7 +195,7 @@ def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
         )
         alarm.start()
 
-    alarm = threading.Timer(PATIENCE + 30, _thread.interrupt_main)  # as a second signal
+    alarm = threading.Timer(PATIENCE + 30, _thread.interrupt_main)  # acts like a second signal
     alarm.daemon = True
     for number in ENDING:
         under_nohup = number in signals("SIGHUP") and signal.getsignal(number) is signal.SIG_IGN

@@ -1,4 +1,4 @@
-"""The runs that a command line asks for, each with its folder, before anything runs."""
+"""The runs of a command line, each with its folder, before any of them starts."""
 
 import hashlib
 import os
@@ -29,11 +29,11 @@ FORBIDDEN = re.compile(  # in a name on Windows; elsewhere all characters are al
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command line asks for, composed and checked, before anything runs.
+    """The runs of a command line, composed and checked, before any of them starts.
 
     Attributes:
         request: The composed command line.
-        points: The runs in order, by their folders; of a search, one that stands for all.
+        points: The runs in order, by their folders. A search has one, which represents all.
     """
 
     request: Request
@@ -51,28 +51,28 @@ class Plan:
 
     @property
     def is_sweep(self) -> bool:
-        """Whether several runs were asked for."""
+        """Whether the command line defines a sweep."""
         return self.request.launcher is not None
 
     @property
     def launcher(self) -> Launcher:
-        """Where the runs of a sweep are done."""
+        """Launcher of the runs of a sweep; None for a single run."""
         assert self.request.launcher is not None
         return self.request.launcher
 
     @property
     def is_local(self) -> bool:
-        """Whether the runs are done on this machine."""
+        """Whether btxrd executes the runs on this machine."""
         return not self.is_sweep or self.launcher.is_local
 
     @property
     def sweeper(self) -> Sweeper | None:
-        """What makes up the runs of a search; None without one."""
+        """Sweeper that proposes the runs of a search; None without a search."""
         return self.request.sweeper
 
     @property
     def fail_fast(self) -> bool:
-        """Whether the first failure ends it all."""
+        """Whether the first failure stops the sweep."""
         return any(config.fail_fast for config in self.runs.values())
 
     @property
@@ -91,10 +91,10 @@ class Plan:
         return any(config.device in ("auto", "cuda") for config in self.runs.values())
 
     def at_once(self, found: Findings) -> int:
-        """Return how many runs this machine does in parallel; say why if that was left open.
+        """Return the number of parallel runs on this machine. Print the reason if btxrd chose it.
 
-        Runs that are complete count: a resumed sweep gives each run as many threads as before, and
-        so the same numbers.
+        Complete runs count, too: a resumed sweep gives each run as many threads as before, so
+        this does not change its results.
         """
         n_jobs = self.launcher.n_jobs
         if not self.launcher.is_local or (n_jobs is None and self.sweeper is not None):
@@ -114,10 +114,10 @@ class Plan:
 
 
 def plan(typed: CommandLine) -> Plan:
-    """Compose and check what a command line asks for.
+    """Compose and check the runs of a command line.
 
     Raises:
-        InputError, HydraException: For what does not compose, or has a wrong value.
+        InputError, HydraException: If a run cannot be composed, or if a value is wrong.
     """
     asked = request(typed)
     folder = asked.folder.path
@@ -129,10 +129,10 @@ def plan(typed: CommandLine) -> Plan:
 
 
 def folders_of(sweep_dir: Path, points: Sequence[Point]) -> dict[Path, Point]:
-    """Name the folder of each run.
+    """Return each run with its folder.
 
     Raises:
-        InputError: If two runs would share a folder, or one has no name.
+        InputError: If two runs would share a folder, or if a run has no name.
     """
     found: dict[Path, Point] = {}
     constant = set.intersection(*(set(point.overrides) for point in points)) if points else set()
@@ -149,11 +149,11 @@ def folders_of(sweep_dir: Path, points: Sequence[Point]) -> dict[Path, Point]:
 
 
 def folder_of(sweep_dir: Path, point: Point, constant: Collection[str] = ()) -> Path:
-    """Name the folder of a run: one folder directly under its sweep.
+    """Return the folder of a run, which is directly in the folder of its sweep.
 
-    A slash in its name becomes a dot. Up to version 0.1 it made nested folders; a run that is in
-    such folders stays there. A name that is too long is shortened, and a character that Windows
-    forbids is replaced there.
+    A slash in the name becomes a dot. Up to version 0.1, it created nested folders; a run in such
+    folders stays there. A name that is too long is shortened. On Windows, a forbidden character is
+    replaced.
 
     Args:
         sweep_dir: Folder of the sweep.
@@ -161,7 +161,7 @@ def folder_of(sweep_dir: Path, point: Point, constant: Collection[str] = ()) -> 
         constant: Overrides that all runs of the sweep have.
 
     Raises:
-        InputError: If there is no name.
+        InputError: If the run has no name.
     """
     subdir = Path(point.subdir)
     is_inside = not subdir.is_absolute() and ".." not in subdir.parts
@@ -179,16 +179,16 @@ def folder_of(sweep_dir: Path, point: Point, constant: Collection[str] = ()) -> 
     if not name.strip("."):
         raise InputError(f"hydra.sweep.subdir={point.subdir}: must be the name of a folder")
     if "\0" in name:
-        raise InputError(f"hydra.sweep.subdir={name!r}: is no name of a folder")
+        raise InputError(f"hydra.sweep.subdir={name!r}: is not a valid folder name")
     is_usable = len(os.fsencode(name)) <= LONGEST_NAME and FORBIDDEN.search(name) is None
     return sweep_dir / (name if is_usable else _shortened(name, constant))
 
 
 def _shortened(name: str, constant: Collection[str]) -> str:
-    """Shorten the name of a folder: the same one each time, and another one for each name.
+    """Return a short name for a folder. Equal names have equal short names, others have others.
 
-    It lacks what all runs have, and the digits of long numbers. The hash of the whole name tells
-    runs apart whose short names are equal.
+    The overrides that all runs have and the last digits of long numbers are left out. A hash of
+    the whole name distinguishes runs with equal short names.
     """
     kept = name
     for text in constant:

@@ -1,4 +1,4 @@
-"""A run from its first word on disk to its last, whoever is left to write it."""
+"""Record the start and the end of a run on disk, also if its process was killed."""
 
 import logging
 import os
@@ -43,9 +43,11 @@ from btxrd.runtime.interruption import signals
 
 log = logging.getLogger(__name__)
 
-RESERVED = 256 * 1024  # bytes
-CRASH = "Fatal Python error"  # how faulthandler begins
-OF_USERS = signals("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2", "SIGBREAK")  # interrupt, not failure
+RESERVED = 256 * 1024  # bytes in the file that keeps space for the final status
+CRASH = "Fatal Python error"  # start of the output of faulthandler
+OF_USERS = signals(
+    "SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2", "SIGBREAK"
+)  # these count as an interruption and not as a failure
 
 
 def begin(
@@ -59,15 +61,15 @@ def begin(
 ) -> None:
     """Write config.yaml and the first status of an attempt; the caller holds the lock of the run.
 
-    If the folder holds an incomplete run of another config, its files are moved aside.
+    If the folder contains an incomplete run of another config, its files are moved.
 
     Args:
-        run_dir: Folder of the run; not that of a complete run.
+        run_dir: Folder of the run, which is not complete.
         config: Config of the run.
-        choices: Config group options that it was composed from.
+        choices: Config group options from which the config was composed.
         threads: CPU threads that the run may use.
         gpu: GPU that the run may use, as a value for CUDA_VISIBLE_DEVICES.
-        launch: Name of the call that the attempt belongs to.
+        launch: Identifier of the command that the attempt belongs to.
     """
     before = read_status(run_dir)
     remove_leftovers(run_dir)
@@ -91,22 +93,22 @@ def begin(
 
 
 def _set_aside(run_dir: Path, name: str) -> None:
-    """Move what another run left into a new folder, named by its fingerprint."""
+    """Move the files of another run into a new folder, which is named by its fingerprint."""
     left = [path for result in (*RESULTS, RUN_PAGE) if os.path.lexists(path := run_dir / result)]
     if left:
         aside = free_name(run_dir / f"of-{name}")
         aside.mkdir()
         for path in left:
             path.replace(aside / path.name)
-        log.warning("What a run of another config left here was moved to %s", aside)
+        log.warning("Files of an incomplete run of another config were moved to %s", aside)
 
 
 def record(run_dir: Path, work: Callable[[], Outcome]) -> State:
-    """Do the work of a run that was begun, and record how it ends.
+    """Execute a run that was begun, and record how it ends.
 
     Args:
         run_dir: Folder of the run.
-        work: Does the run.
+        work: Function that executes the run.
 
     Returns:
         `complete` or `failed`. An exception is recorded and not raised; an interrupt is recorded
@@ -149,13 +151,13 @@ def record(run_dir: Path, work: Callable[[], Outcome]) -> State:
 
 
 def settle(run_dir: Path, code: int, seconds: float, log_from: int = 0) -> State:
-    """Record how a run ended whose process may not have been able to do so.
+    """Record how a run ended, if its process has not recorded it.
 
     Args:
         run_dir: Folder of the run; the caller holds its lock.
         code: Exit status of its process; -N or 128 + N if signal N ended it.
         seconds: Duration of the attempt.
-        log_from: Size of the log when this attempt began.
+        log_from: Size of the log in bytes when this attempt began.
 
     Returns:
         The state of the run.
@@ -189,7 +191,7 @@ def _begun(run_dir: Path) -> RunStatus:
 
 
 def _crash(run_dir: Path, log_from: int) -> str:
-    """What faulthandler wrote into the log, if it did."""
+    """Return the output of faulthandler in the log, or an empty text."""
     path = run_dir / LOG
     log = path.read_bytes()[log_from:] if path.is_file() else b""
     text = log.decode(errors="replace")
@@ -202,7 +204,7 @@ def _describe(error: BaseException) -> RunError:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of what a number depends on, without loading it."""
+    """Return the versions of the packages that results depend on, without importing them."""
     found: dict[str, str | None] = {"python": platform.python_version(), "btxrd": __version__}
     found |= {name: version(name) for name in ("torch", "timm")}
     here = Path(__file__).resolve().parent

@@ -1,4 +1,4 @@
-"""A search: Optuna proposes runs, which are done in batches, and a killed search is resumed."""
+"""A search: Optuna proposes runs, which are executed in batches. A killed search can be resumed."""
 
 import logging
 import sys
@@ -16,20 +16,20 @@ from btxrd.execution.job import Sweep, do_points
 from btxrd.execution.planning import Plan, folder_of
 from btxrd.execution.stop import Stop
 
-Settings = dict[str, Any]  # options of a sweeper, by dotted key
+Settings = dict[str, Any]  # options of a sweeper by dotted key
 
 
 def search(plan: Plan, sweep: Sweep, job: Job) -> None:
-    """Let the sweeper of a plan make up runs, and do them a batch at a time.
+    """Let the sweeper of a plan propose runs, and execute them in batches.
 
     Args:
-        plan: The command line.
+        plan: Plan of the command.
         sweep: The sweep that the runs belong to.
-        job: Does one run, if a launcher plugin does them.
+        job: Function with which a launcher plugin executes one run.
 
     Raises:
-        InputError: If the study is over another config.
-        SystemExit: If the sweep is to stop; a trial that has no result is tried again.
+        InputError: If the study belongs to another config.
+        SystemExit: If the sweep must stop. A trial without a result is tried again later.
     """
     assert plan.sweeper is not None
     (fixed,) = plan.points.values()
@@ -50,18 +50,18 @@ def search(plan: Plan, sweep: Sweep, job: Job) -> None:
 
 
 def resume(sweeper: Sweeper, sweep_dir: Path, config: str) -> Settings:
-    """Prepare a study of Optuna to begin or to resume; return options of the sweeper.
+    """Prepare a new study of Optuna, or one to resume. Return the options of the sweeper.
 
-    Trials that were interrupted are tried again first, with the same values and so in the same
-    folders. A sampler with a fixed seed would propose again what was tried, so the seed moves on.
+    Interrupted trials are repeated first, with the same values and therefore in the same folders. A
+    sampler with a fixed seed would propose the same values again, so the seed is raised.
 
     Args:
-        sweeper: Options that were asked for.
+        sweeper: Requested options.
         sweep_dir: Folder of the sweep.
-        config: Fingerprint of what the search does not vary.
+        config: Fingerprint of the settings that the search does not vary.
 
     Raises:
-        InputError: If the study is over another config.
+        InputError: If the study belongs to another config.
     """
     import optuna
     from optuna.trial import TrialState
@@ -75,7 +75,7 @@ def resume(sweeper: Sweeper, sweep_dir: Path, config: str) -> Settings:
     )
     if study.user_attrs.setdefault("config", config) != config:
         raise InputError(
-            f"{storage}: holds a search over another config; name another hydra.sweep.dir"
+            f"{storage}: contains a search over another config; set another hydra.sweep.dir"
         )
     study.set_user_attr("config", config)
     queued = [
@@ -94,7 +94,7 @@ def resume(sweeper: Sweeper, sweep_dir: Path, config: str) -> Settings:
         "storage": storage,
         "study_name": name,
         "direction": "maximize",  # val macro AUC
-        "max_failure_rate": 1.0,  # of a batch; max_failed limits the whole search
+        "max_failure_rate": 1.0,  # in a batch; max_failed limits the whole search
         "n_trials": max(0, (sweeper.trials or 0) - complete),
     }
     if sweeper.seed is not None:
@@ -103,6 +103,6 @@ def resume(sweeper: Sweeper, sweep_dir: Path, config: str) -> Settings:
 
 
 def _url(path: Path) -> str:
-    """Return the URL of an SQLite file; with special characters in its path, that of a URI."""
+    """Return the URL of an SQLite file. A path with special characters is written as a URI."""
     quoted = quote(str(path))
     return f"sqlite:///{path}" if quoted == str(path) else f"sqlite:///file:{quoted}?uri=true"

@@ -39,7 +39,7 @@ def read_status(run_dir: Path) -> RunStatus | None:
     with lock(run_dir / LOCK) as handle:
         if handle is None:
             return status
-        status = artifact.read_status(run_dir)  # it may have ended just now
+        status = artifact.read_status(run_dir)  # the run may just have ended
         if status is not None and status.state == "running":
             worker = status.worker
             of = "its process" if worker is None else f"process {worker.pid} on {worker.host}"
@@ -119,7 +119,7 @@ def is_complete(run_dir: Path, config: Config) -> bool:
             or cannot be written. In the first case, the message names the keys that differ.
     """
     begun = {*BEGUN, *inside(run_dir, config.data.root, config.data.cache)}
-    place = str(run_dir if run_dir.name else run_dir.absolute())  # a dot alone names no folder
+    place = str(run_dir if run_dir.name else run_dir.absolute())  # the folder `.` has no name
     refuse_foreign(run_dir, place, lambda: _holds_run(run_dir), begun)
     status = artifact.read_status(run_dir)
     if status is None or status.state != "complete":
@@ -127,7 +127,10 @@ def is_complete(run_dir: Path, config: Config) -> bool:
         return False
     if status.fingerprint != fingerprint(config):
         changes = differing(read_config(run_dir).config, config)
-        raise InputError(f"{run_dir}: holds a complete run of another config ({changes})")
+        raise InputError(
+            f"{run_dir}: contains a complete run of another config ({changes}); set another "
+            "hydra.run.dir or hydra.sweep.dir"
+        )
     return True
 
 

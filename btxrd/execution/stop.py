@@ -35,13 +35,13 @@ def record_launch(
 ) -> str:
     """Record the runs of this command in plan.json. Those of earlier commands stay in it.
 
-    A run that version 0.1 planned in nested folders, and that never began, is now planned in one
+    A run that version 0.1 planned in nested folders, and that never started, is now planned in one
     folder. A damaged plan is kept under another name.
 
     Args:
         sweep_dir: Folder of the sweep.
         names: Names of the runs.
-        refused: Why some of them are not done, by name.
+        refused: Reasons for which runs are refused, by name.
         at_once: Number of parallel runs.
         command: Arguments of the command.
         images: Whether the report shows images.

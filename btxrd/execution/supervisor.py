@@ -33,7 +33,7 @@ def supervise(
     launch: str | None = None,
     forward: Callable[[IO[bytes]], Any] | None = None,
 ) -> str:
-    """Do a run in its own process, and make sure that its final status is recorded.
+    """Execute a run in its own process, and ensure that its final status is recorded.
 
     The process has ended when this function returns or raises an exception. After an exception,
     such as one that a signal causes, the process is first asked to save its state.
@@ -42,12 +42,13 @@ def supervise(
         run_dir: Folder of the run.
         job: Description of the run.
         placement: Cores and GPU of the run.
-        stop: Function that is called repeatedly and tells whether the run must stop.
+        stop: Function that is called repeatedly and returns whether the run must stop.
         launch: Identifier of the command that the run belongs to.
-        forward: Function that takes the output of the run; None if it shares that of this process.
+        forward: Function that takes the output of the run. None means that the run writes to the
+            output of this process.
 
     Returns:
-        The state of the run, or `running` if another process is doing it.
+        The state of the run, or `running` if another process is executing it.
 
     Raises:
         InputError: If the folder contains a complete run of another config.

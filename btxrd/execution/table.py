@@ -1,4 +1,4 @@
-"""The table of the runs of a sweep, updated in place on a terminal while they are done."""
+"""The table of the runs of a sweep, which is updated on a terminal while they are executed."""
 
 import csv
 import sys
@@ -31,13 +31,13 @@ ORDER = ("running", "failed", "interrupted", "complete", "waiting", "refused")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
-        state: As in status.json; `waiting` before this call has begun it; `refused`.
+        state: State as in status.json, or `refused`, or `waiting` before this call starts the run.
         epoch: Number of finished epochs.
         epochs: Largest number of epochs.
-        val_macro_auc: Macro AUC on val: of the last epoch, or of the best one once complete.
+        val_macro_auc: Macro AUC on val of the last epoch, or of the best epoch of a complete run.
         seconds: Duration of the run, if it has ended.
         seconds_left: Longest time that the training may still take.
     """
@@ -58,12 +58,12 @@ class Progress:
 
 
 def read_progress(run_dir: Path, epochs: int, launch: str) -> Progress:
-    """Read how far a run is; what cannot be read counts as not begun.
+    """Read the progress of a run. If its files cannot be read, it counts as not started.
 
     Args:
         run_dir: Folder of the run.
         epochs: Largest number of epochs.
-        launch: Name of the present call, as in plan.json.
+        launch: Name of this call, as in plan.json.
     """
     try:
         status = read_status(run_dir)
@@ -77,7 +77,7 @@ def read_progress(run_dir: Path, epochs: int, launch: str) -> Progress:
 
 def _progress(status: RunStatus, rows: Sequence[dict[str, str]], epochs: int) -> Progress:
     auc, left = status.val_macro_auc, None
-    with suppress(ValueError, TypeError, LookupError, ZeroDivisionError):  # no whole row
+    with suppress(ValueError, TypeError, LookupError, ZeroDivisionError):  # an incomplete row
         auc = float(rows[-1]["val_macro_auc"]) if auc is None else auc
         pace = sum(float(row["seconds"]) for row in rows) / len(rows)
         left = pace * (epochs - len(rows)) if status.state == "running" else None
@@ -96,12 +96,12 @@ class RunTable:
     """The runs of a sweep, read from their folders."""
 
     def __init__(self, plan: Plan, refused: Sequence[Path], launch: str) -> None:
-        """Begin with the runs that are planned.
+        """Create the table of the planned runs.
 
         Args:
-            plan: The command line.
-            refused: Folders of the runs that are left alone.
-            launch: Name of the present call, as in plan.json.
+            plan: Plan of the command.
+            refused: Folders of the runs that are not executed.
+            launch: Name of this call, as in plan.json.
         """
         self.plan, self.launch, self.refused = plan, launch, set(refused)
         self.heading, self.names = _names(plan)
@@ -113,7 +113,7 @@ class RunTable:
     def read(self) -> None:
         """Read again the runs that may have changed."""
         any_run = next(iter(self.plan.runs.values()))
-        if self.plan.sweeper is not None:  # the sweeper makes up the runs as it goes
+        if self.plan.sweeper is not None:  # the sweeper proposes the runs later
             begun = sorted(path.parent for path in self.plan.folder.glob(f"*/{STATUS}"))
             self.names |= {run_dir: run_dir.name for run_dir in begun}
         for run_dir in self.names:
@@ -130,7 +130,7 @@ class RunTable:
 
         Args:
             width: Number of columns of the terminal.
-            height: Number of its lines. Runs for which there is no line are only counted.
+            height: Number of lines of the terminal. Runs that do not fit are only counted.
         """
         headings = ["state", "epoch", "val macro AUC", "time"][: 4 if width >= NARROW else 2]
         numbered = list(enumerate(self.found.items()))
@@ -173,7 +173,7 @@ class RunTable:
 
 
 def _names(plan: Plan) -> tuple[str, dict[Path, str]]:
-    """Return the keys that tell the runs apart, and their values in each run."""
+    """Return the keys in which the runs differ, and their values in each run."""
     if plan.sweeper is not None:
         return "run", {}
     typed = {
@@ -207,25 +207,25 @@ class Display:
     """A terminal with a table of runs at its end, which is updated in place."""
 
     def __init__(self, console: Console) -> None:
-        """Take a terminal."""
+        """Create a display on a terminal."""
         self.console = console
 
     @classmethod
     def here(cls) -> "Display | None":
-        """Return the terminal of this process; None if there is none, or a simple one."""
+        """Return the terminal of this process. None if there is none, or if it is a simple one."""
         console = Console()
         is_terminal = sys.stdout.isatty() and sys.stderr.isatty() and console.is_interactive
         return cls(console) if is_terminal else None
 
     @contextmanager
     def showing(self, runs: RunTable) -> Iterator[None]:
-        """Show a table until the block ends. What is printed meanwhile appears above it."""
+        """Show a table until the block ends. Other output appears above it."""
 
         def render() -> RenderableType:
             try:
                 runs.read()
                 return runs.render(self.console.width, self.console.height)
-            except Exception as error:  # what only shows a sweep must not end it
+            except Exception as error:  # an error of the display must not end the sweep
                 return Text(f"The table of runs cannot be shown: {describe_error(error)}")
 
         with Live(
@@ -238,7 +238,7 @@ class Display:
             yield
 
     def forward(self, stream: IO[bytes]) -> None:
-        """Print what comes from a stream above the table, until the stream ends."""
+        """Print the lines of a stream above the table, until the stream ends."""
 
         def copy() -> None:
             with stream:

@@ -13,7 +13,7 @@ from btxrd.report.generalisation import UNSEEN
 from btxrd.report.runs import Run, ScoredRun
 from btxrd.report.sentences.wording import count
 
-STATES = ("complete", "running", "interrupted", "failed", "killed", "damaged", "missing")
+STATES = ("complete", "running", "interrupted", "failed", "damaged", "missing")
 SECTIONS = {  # name in the header by anchor, in the order of the page
     "findings": "Findings",
     "settings": "Settings",

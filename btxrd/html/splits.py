@@ -73,7 +73,7 @@ def kind_of(strategy: str) -> MarkKind:
 
 
 def chunks(columns: Sequence[SplitColumn]) -> list[list[SplitColumn]]:
-    """Divide the columns into those that are shown side by side."""
+    """Split the columns into blocks of at most SIDE_BY_SIDE."""
     return [list(columns[at : at + SIDE_BY_SIDE]) for at in range(0, len(columns), SIDE_BY_SIDE)]
 
 

@@ -63,7 +63,7 @@ def fetch(name: str) -> tuple[Path, str]:
                 return _of_hub(repository), repository
             assert url
             return _of_url(url), url
-    except Exception as error:  # the libraries below the hub's have exception types of their own
+    except Exception as error:  # the HTTP libraries raise exceptions of their own types
         if ran_out_of_memory(error):
             raise
         raise UnavailableError(name, _reason(error)) from error

@@ -120,7 +120,7 @@ class Flaws:
 
         unlisted = self.root / "images" / f"IMG{len(self.rows) + 1:06d}.jpeg"
         shutil.copyfile(path, unlisted.with_suffix(".png"))
-        self.planted["film without case"] = [unlisted.stem]
+        self.planted["image without case"] = [unlisted.stem]
         self._outline(self._victim("no outline", tumour=True)).unlink()
         tiny = self._victim("tiny", tumour=True)
         self._shape(tiny, self._points(tiny).mean(0) + np.array([[0, 0], [1, 0], [0, 1]]))
@@ -135,9 +135,9 @@ class Flaws:
     def _damage(self) -> None:
         for column, value in (("center", None), ("age", "forty"), ("malignant", 2), ("tumor", 1)):
             self.rows[self._victim("rows", tumour=False)][column] = value
-        self._image(self._victim("no film", tumour=False)).unlink()
+        self._image(self._victim("no image", tumour=False)).unlink()
         for damage in ("truncated", "empty", "text", "blank", "CMYK"):
-            path = self._image(self._victim("films", tumour=False))
+            path = self._image(self._victim("images", tumour=False))
             content = path.read_bytes()
             if damage in ("blank", "CMYK"):
                 image = Image.open(path)

@@ -27,7 +27,7 @@ LOCK, CONTENT = "lock", "whole"  # names inside the temporary folder
 VERSION = 2  # of the drawing; raise it when an image changes
 SHORTCUT = "shortcut"  # kind of data set in which a letter on each image reveals the class
 CENTER_SHARES = (0.72, 0.14, 0.14)
-TIE = 0.9  # share of the images of center 1 whose identification plate is that of their class
+TIE = 0.9  # at center 1: probability that the plate follows the class; otherwise it is random
 CLASS_SHARES = (0.4, 0.36, 0.24)
 BONES = {"femur": 2, "tibia": 2, "humerus": 1, "radius": 1}  # site -> index of its region + 1
 
@@ -128,7 +128,7 @@ def _remove_leftovers(root: Path) -> None:
             if re.fullmatch(re.escape(f".{root.name}-") + "[a-z0-9_]{8}", folder.name):
                 content = {path.name for path in folder.iterdir()}
                 if not content or content - {LOCK, CONTENT}:
-                    continue  # just created by another process, or not ours
+                    continue  # just created by another process, or not a temporary folder of btxrd
                 with lock(folder / LOCK) as handle:
                     if handle is not None:
                         shutil.rmtree(folder, ignore_errors=True)  # Windows keeps the open lock

@@ -45,8 +45,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to. If the block succeeds, rename it to `path`.
 
     Raises:
-        InputError: If the file cannot be written: the file system is full, whatever exception the
-            writer raises, a quota or a limit is reached, or the folder is not writable.
+        InputError: If the file cannot be written: the file system is full (for any exception of the
+            writer), a quota or a limit is reached, or the folder is not writable.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
@@ -142,7 +142,9 @@ def remove_abandoned(folder: Path) -> None:
 
     for path in folder.glob(f"*{TEMPORARY}"):
         pid = path.name.removesuffix(TEMPORARY).rpartition(".")[2]
-        with suppress(OSError, OverflowError):  # OverflowError: no process has so large a number
+        with suppress(
+            OSError, OverflowError
+        ):  # OverflowError: the number is too large for a process
             if pid.isdecimal() and not psutil.pid_exists(int(pid)):
                 path.unlink()
 
@@ -153,10 +155,10 @@ def lock(
 ) -> Iterator[int | None]:
     """Hold a lock file.
 
-    The lock belongs to the open file, and the system releases it when the process ends, in whatever
-    way. Except on Windows, a child process that inherits the descriptor holds the lock too. While
-    another thread starts a program, that program also holds it for some milliseconds. A lock that
-    was just released may therefore still be taken, so a caller that needs it has to wait.
+    The lock belongs to the open file, and the system releases it whenever the process ends. Except
+    on Windows, a child process that inherits the descriptor holds the lock too. While another
+    thread starts a program, that program also holds it for some milliseconds. A lock that was just
+    released may therefore still be taken, so a caller that needs it has to wait.
 
     Args:
         path: Path to the lock file, which is not removed.
@@ -214,7 +216,7 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
         if target.is_file():
             try:
                 return read(target)
-            except Exception as error:  # each kind of damage raises a type of its own
+            except Exception as error:  # the type depends on the kind of damage
                 log.warning("%s is damaged (%s) and will be rebuilt", target, error)
         _remove_leftovers_of(target)
         with atomic_write(target) as temporary:
@@ -223,7 +225,7 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
 
 
 def free_name(path: Path) -> Path:
-    """Return a path at which nothing exists: this one, or one with a number appended."""
+    """Return a path at which nothing exists: `path`, or `path` with a number appended."""
     for number in itertools.count(2):
         if not os.path.lexists(path):
             return path

@@ -79,9 +79,9 @@ def inside(folder: Path, *paths: str) -> set[str]:
 def refuse_readonly(folder: Path, place: str) -> None:
     """Refuse a folder that cannot be written into or cannot be created.
 
-    Permissions do not tell everything: root may write anywhere except on a read-only file system,
-    or in a folder such as /proc. So a file is created, which has no name or
-    one of its own: several threads may ask at the same time.
+    Permissions alone are not sufficient: root may write anywhere except on a read-only file system,
+    or in a folder such as /proc. Therefore, a file is created. It has no name
+    or a unique one, because several threads may check at the same time.
 
     Raises:
         InputError: If the folder cannot be written into.

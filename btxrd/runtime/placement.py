@@ -10,12 +10,12 @@ from btxrd.runtime.cores import THREADS, cores, threads
 
 @dataclass(frozen=True)
 class Placement:
-    """What a run is given.
+    """The resources of one run.
 
     Attributes:
         threads: Number of CPU threads.
-        gpu: Value for CUDA_VISIBLE_DEVICES; None leaves all GPUs that are visible.
-        in_parallel: Whether other runs are done on this machine at the same time.
+        gpu: Value for CUDA_VISIBLE_DEVICES; None does not set it.
+        in_parallel: Whether other runs use this machine at the same time.
     """
 
     threads: int
@@ -34,10 +34,10 @@ class Placement:
 
 
 def runs_at_once(wanted: int, runs: int | None, runs_per_gpu: int, *, use_gpus: bool) -> int:
-    """Return how many runs this machine does in parallel.
+    """Return the number of runs that this machine executes in parallel.
 
     Args:
-        wanted: `hydra.launcher.n_jobs`; -1 means as many as fit, -2 leaves one core free.
+        wanted: `hydra.launcher.n_jobs`; -1 means one per core, -2 leaves one core free.
         runs: Number of runs in the sweep; None if it is not known.
         runs_per_gpu: Number of runs that may share a GPU.
         use_gpus: Whether the runs may use GPUs.
@@ -49,15 +49,15 @@ def runs_at_once(wanted: int, runs: int | None, runs_per_gpu: int, *, use_gpus: 
 
 
 def share_of(at_once: int) -> int:
-    """Return the threads of each of so many runs; a run by itself gets all that it may use."""
+    """Return the number of threads of each of `at_once` runs. A single run gets all threads."""
     return threads() if at_once == 1 else min(threads(), max(1, cores() // at_once))
 
 
 def placements(at_once: int, *, use_gpus: bool) -> list[Placement]:
     """Divide this machine among `at_once` parallel runs.
 
-    Each gets its own share of the cores, and a GPU that the fewest others share. A run that has the
-    machine to itself sees all of it.
+    Each run gets a share of the cores, and a GPU that the fewest other runs share. A single run can
+    use the whole machine.
     """
     gpus = visible_gpus() if use_gpus and at_once > 1 else []
     return [
@@ -67,7 +67,7 @@ def placements(at_once: int, *, use_gpus: bool) -> list[Placement]:
 
 
 def visible_gpus() -> list[str]:
-    """Name the NVIDIA GPUs that a process started from here would see; loads no torch."""
+    """Return the NVIDIA GPUs that a child process would see, without loading torch."""
     limited = os.environ.get("CUDA_VISIBLE_DEVICES")
     if limited is not None:
         names = [name.strip() for name in limited.split(",")]

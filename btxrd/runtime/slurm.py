@@ -1,4 +1,4 @@
-"""A run as a Slurm job: its GPUs and its return to the queue."""
+"""A run as a Slurm job: the GPUs of the cluster, and requeueing."""
 
 import os
 import re

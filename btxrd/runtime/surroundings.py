@@ -1,6 +1,6 @@
-"""What a command is started in: streams that may be closed or break, and settings of other tools.
+"""The environment of a command: streams that may be closed, and settings of other tools.
 
-A sweep must not end because nobody reads its output any more.
+A sweep must not end because its output is no longer read.
 """
 
 import io
@@ -12,8 +12,8 @@ from typing import Any, cast
 
 
 def settle_in() -> None:
-    """Prepare a process for whatever it was started in; each command calls this first."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it is ignored under nohup &
+    """Prepare the streams, signals and settings of a process. Each command calls this first."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise it is ignored
         signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))
     _open_streams()
     for name in ("stdout", "stderr"):
@@ -21,13 +21,15 @@ def settle_in() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for a terminal without UTF-8
             setattr(sys, name, _Forgiving(stream))
-    os.environ["MPLBACKEND"] = "agg"  # read when Matplotlib is imported; a notebook sets another
-    os.environ.pop("PYTHONWARNINGS", None)  # those of libraries would be errors
+    os.environ["MPLBACKEND"] = (
+        "agg"  # read when Matplotlib is imported; a notebook sets another backend
+    )
+    os.environ.pop("PYTHONWARNINGS", None)  # it could turn warnings of libraries into errors
     cast(Any, warnings.filters)[:] = [kept for kept in warnings.filters if kept[0] != "error"]
 
 
 def _open_streams() -> None:
-    """Open the standard streams that are closed: a file would get their number otherwise."""
+    """Open the standard streams that are closed. Otherwise, a file would get their number."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(number)
@@ -37,7 +39,7 @@ def _open_streams() -> None:
 
 
 class _Forgiving:
-    """A stream that swallows what cannot be written, as when the reader of a pipe is gone."""
+    """A stream that discards text that cannot be written, for example after a pipe was closed."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         self._stream = stream

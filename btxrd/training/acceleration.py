@@ -68,7 +68,7 @@ def _keep_in_float32(layer: nn.Module) -> None:
 def compile_if_worthwhile(
     model: BTXRDClassifier, wanted: str, images: int, size: int, *, twice: bool = False
 ) -> bool:
-    """Compile the parts of a model that gain from it, if enough training remains.
+    """Compile the parts of a model that gain from it, if the training is long enough.
 
     On a CPU, these parts are the attention modules in the blocks of a ResNet: compiled, they read
     the memory once instead of several times. Convolutions are faster in oneDNN. On CUDA, the whole
@@ -80,7 +80,7 @@ def compile_if_worthwhile(
     Args:
         model: Model on its device; compiled in place.
         wanted: `auto`, `always` or `never`.
-        images: Smallest number of images that the remaining training will process.
+        images: Smallest number of images that the whole training will process.
         size: Height and width of an image in pixels.
         twice: Whether the loss needs a second derivative, as the loss on Grad-CAM does.
 
@@ -105,7 +105,7 @@ def compile_if_worthwhile(
         log.info("torch.compile not used: %s", reason)
         return False
     what = "the network" if model in parts else "the attention modules"
-    log.info("torch.compile used for %s: at least %d training images remain", what, images)
+    log.info("torch.compile used for %s: at least %d training images in total", what, images)
     for part in parts:
         if part is not model:
             _keep_in_float32(part)  # the compiled gradient is NaN in bfloat16 (torch 2.14)
@@ -126,7 +126,7 @@ def _reason_against(
     needed = BREAK_EVEN_IMAGES_CUDA if on_cuda else BREAK_EVEN_IMAGES_CPU * cores()
     needed = round(needed * (224 / size) ** 2)
     if images < needed:
-        return f"{images} training images at {size} px remain; compiling pays off from {needed}"
+        return f"{images} training images at {size} px in total; compiling pays off from {needed}"
     return None
 
 

@@ -27,8 +27,8 @@ class SettingEstimate(Estimate):
 
     Attributes:
         sd: Standard deviation over the seeds; None for one seed.
-        set: Letters of the compact letter display. Two settings of one split that share a letter
-            are not significantly different.
+        set: Letters of the compact letter display. Two settings with the same test set that
+            share a letter are not significantly different.
     """
 
     sd: float | None = None
@@ -69,8 +69,8 @@ class SettingRow:
         key: Hash that is equal for settings that differ in the split alone.
         split_hash: Hash of split.csv.
         planned: Number of runs that were planned for the setting.
-        skill: `above_chance` if the interval of macro AUC on test is above 0.5, otherwise
-            `at_chance`; `not_known` if there are too few groups to tell.
+        skill: `above_chance` if the interval of macro AUC on test is above 0.5 or the value is 1,
+            otherwise `at_chance`; `not_known` if there are too few groups to tell.
         constant: Class that a run predicts for all test cases, by the name of the run; without the
             runs that predict several classes.
         difference: Macro AUC minus that of the selected setting; None for the selected setting, and
@@ -226,7 +226,8 @@ class MetricGap:
         unseen: The metric at the centers without training cases.
         gap: `seen` minus `unseen`.
         class_balanced_gap: The gap with equal class weights on both sides.
-        prior_shift: `gap` minus `class_balanced_gap`: the part that is due to class frequencies.
+        prior_shift: `gap` minus `class_balanced_gap`: the effect of different class frequencies. It
+            can be negative.
     """
 
     seen: float | None

@@ -1,6 +1,6 @@
 """An estimate of how long a sweep takes on this machine, from a few steps of each model.
 
-The measurement is done by processes of their own: `python -m btxrd.execution.ahead.forecast`.
+Separate processes make the measurement: `python -m btxrd.execution.ahead.forecast`.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from btxrd.runtime.cores import cores
 from btxrd.runtime.files import read_json, write_json
 from btxrd.runtime.placement import Placement, share_of, visible_gpus
 
-VERSION = 1  # of the measurement; raise it if that changes
+VERSION = 1  # raise it if the measurement changes
 WITH_LESIONS = ("lesion", "cam")  # kinds of annotations with another training step
 SPEEDS = "speeds.json"  # file in `data.cache`: measurements by the name of what was measured
 TIMEOUT = 120  # seconds for all measurements; without a result, no estimate is printed
@@ -43,7 +43,7 @@ OVERHEAD = 2.5  # time of a run outside the network, in times of loading PyTorch
 
 @dataclass(frozen=True)
 class Speed:
-    """What one of several parallel processes measured for a model, in seconds.
+    """Measurement of one of several parallel processes for a model, in seconds.
 
     Attributes:
         load: Time to load PyTorch and the other libraries.
@@ -62,8 +62,8 @@ def describe_duration(plan: Plan, found: Findings, at_once: int) -> str | None:
     """Return one line with the expected duration of a sweep.
 
     Returns:
-        None if it cannot be measured here in advance, as on a GPU, on Slurm or in a search, or if
-        there is too little to do.
+        None if the duration cannot be measured in advance, as on a GPU, on Slurm or in a search,
+        or if there is too little to do.
     """
     if not plan.is_local or plan.sweeper is not None or (plan.use_gpus and visible_gpus()):
         return None
@@ -113,7 +113,7 @@ def run_seconds(config: Config, counts: Counts, speed: Speed, finished: int = 0)
 
 
 def makespan(times: Iterable[float], at_once: int) -> float:
-    """Return when the last of some runs ends, each of which starts once a place is free."""
+    """Return the time at which the last run ends. At most `at_once` runs are active at a time."""
     places = [0.0] * at_once
     for seconds in times:
         heapq.heapreplace(places, places[0] + seconds)
@@ -143,7 +143,7 @@ def _name(config: Config, at_once: int) -> str:
 def _recall_or_measure(
     configs: dict[str, Config], at_once: int, *, is_worthwhile: bool
 ) -> dict[str, Speed]:
-    """Return the known measurements, by name; measure those that are missing if worthwhile."""
+    """Return the measurements by name. Missing ones are measured if this is worthwhile."""
     known: dict[str, Speed] = {}
     missing = dict(configs)
     for cache in {Path(config.data.cache) for config in configs.values()}:
@@ -160,7 +160,7 @@ def _recall_or_measure(
 
 
 def _measure(configs: list[Config], at_once: int) -> list[Speed]:
-    """Return the mean of what `at_once` parallel processes measure; empty if that fails."""
+    """Return the mean of what `at_once` parallel processes measure; empty if this fails."""
     placement = Placement(share_of(at_once))
     processes = [start("btxrd.execution.ahead.forecast", placement) for _ in range(at_once)]
     deadline = time.monotonic() + TIMEOUT
@@ -217,7 +217,7 @@ def _speed(config: Config, load: float) -> Speed:
     make_reproducible(0)
     device, kind = choose_device(config.device), config.annotations.kind
     if device.type != "cpu":
-        raise RuntimeError(f"{device}: nothing is measured on it")
+        raise RuntimeError(f"{device}: durations are measured on CPUs only")
     settings = asdict(replace(config.model, pretrained=False, weights=None))
     del settings["_target_"]
     with without_draws():

@@ -1,4 +1,4 @@
-"""Checks before anything runs: the folders, models, data and splits of the runs."""
+"""Checks before the first run: the folders, models, data and splits of the runs."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -27,15 +27,15 @@ OF_SWEEP = (
 
 @dataclass
 class Findings:
-    """What `check_runs` found.
+    """The result of `check_runs`.
 
     Attributes:
-        complete: Folders of the runs that are complete already.
-        refused: Why a folder must not be touched, by folder: it contains the run of another config.
-        faults: What is wrong with the model, data or split of a run, by folder; it will fail.
+        complete: Folders of the complete runs.
+        refused: Reason for which a run is refused, by folder: the folder contains another run.
+        faults: Error in the model, data or split of a run, by folder. The run would fail.
         counts: Number of cases of each other run, by folder.
         sizes: Size of the weights of each run in bytes, by folder; 0 if unknown.
-        warnings: What may go wrong.
+        warnings: Warnings about possible problems, such as scarce disk space.
     """
 
     complete: list[Path] = field(default_factory=list)
@@ -51,16 +51,16 @@ class Findings:
         return list(dict.fromkeys(chain(self.refused.values(), *self.faults.values())))
 
     def add_fault(self, folders: Iterable[Path], fault: str) -> None:
-        """Record what is wrong with the runs of some folders."""
+        """Record an error of the runs in some folders."""
         for folder in folders:
             self.faults.setdefault(folder, []).append(fault)
 
 
 def check_sweep_folder(sweep_dir: Path, runs: Iterable[Config]) -> None:
-    """Check the folder of a sweep, in which the data and the cache of its runs may lie.
+    """Check the folder of a sweep, which may contain the data and the cache of its runs.
 
     Raises:
-        InputError: If it is not one that btxrd made, or cannot be written into.
+        InputError: If btxrd did not create the folder, or if it is not writable.
     """
     place = f"hydra.sweep.dir={sweep_dir}"
     if (sweep_dir / STATUS).is_file():
@@ -72,7 +72,7 @@ def check_sweep_folder(sweep_dir: Path, runs: Iterable[Config]) -> None:
 
 
 def _holds_sweep(sweep_dir: Path) -> bool:
-    """Return whether a folder holds the plan of a sweep, or its runs and nothing else."""
+    """Return whether a folder contains the plan of a sweep, or only runs."""
     with suppress(DamagedError, OSError):  # the next plan replaces it
         plan = read_plan(sweep_dir)
         if plan.runs or plan.launched:
@@ -86,14 +86,14 @@ def _holds_sweep(sweep_dir: Path) -> bool:
 
 
 def check_runs(runs: dict[Path, Config], *, is_local: bool = True) -> Findings:
-    """Check the folders, the models, the data and the splits of runs that are to be done.
+    """Check the folders, the models, the data and the splits of runs.
 
     Args:
         runs: Configs by folder.
-        is_local: Whether they are done on this machine, which must have their device.
+        is_local: Whether this machine executes the runs. It must then have their device.
 
     Raises:
-        InputError: If a disk is too small for them.
+        InputError: If a disk has too little space for the runs.
     """
     found = Findings()
     to_come: dict[Path, Config] = {}
@@ -164,5 +164,5 @@ def _check_data(data: DataConfig, runs: dict[Path, Config], found: Findings) -> 
 
 
 def _distinct(items: list[T]) -> list[T]:
-    """Return equal items once; configs have no hash."""
+    """Return the items without duplicates. Configs have no hash."""
     return [item for place, item in enumerate(items) if item not in items[:place]]

@@ -67,7 +67,7 @@ def count(cases: "pd.DataFrame", outlines: Collection[str]) -> Counts:
 
 
 def phantom_needs(data: DataConfig) -> list[Need]:
-    """Estimate the disk space of the synthetic data that a config asks for, if it is missing."""
+    """Estimate the disk space of the synthetic data of a config, if it is missing."""
     root = Path(data.root)
     if data.phantom is None or root.exists():
         return []
@@ -85,10 +85,10 @@ def needs(
     """Estimate the disk space that the caches and the folders of runs need in addition.
 
     Args:
-        runs: Configs of the runs to do, by folder.
+        runs: Configs of the runs to execute, by folder.
         counts: Numbers of cases, by folder.
         sizes: Sizes of the weights in bytes, by folder.
-        is_local: Whether the runs are done on this machine, and so at most one per core at a time.
+        is_local: Whether this machine executes the runs, with at most one run per core at a time.
     """
     if not runs:
         return []

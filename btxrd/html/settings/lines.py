@@ -165,7 +165,7 @@ def _tags(cells: Sequence[Cell | None]) -> tuple[tuple[str, str], ...]:
         elif row.constant:
             found[f"{len(row.constant)} of {len(row.runs)} seeds constant"] = "bad"
         if row.skill == "at_chance" and not row.constant:
-            found["not better than chance"] = "bad"
+            found["not shown to be better than chance"] = "bad"
         if len(row.runs) < row.planned:
             found[f"{len(row.runs)} of {row.planned} runs"] = "warn"
     if any(row.annotations.endswith(SHAMS) for row in rows):

@@ -60,7 +60,7 @@ FIND = {
 }  # function by the key of the question
 SHORT_REASONS = {
     "above_chance": "constant predictor",
-    "at_chance": "not better than chance",
+    "at_chance": "not shown to be better than chance",
     "not_known": "too few test images",
 }  # reason why nothing is concluded, by the skill of the setting
 
@@ -156,7 +156,8 @@ def _at_chance(one: Unselected, sentence: str) -> Finding:
     best = mark(one.best, kind, "highest macro AUC")
     plot = IntervalPlot(*axis([best], 0.4, 0.6), (best,), (("chance", CHANCE),))
     beside = format_estimate(one.best, interval="")
-    return Finding("references", "refuted", "Not better than chance", beside, sentence, plot)
+    short = "Not shown to be better than chance"
+    return Finding("references", "refuted", short, beside, sentence, plot)
 
 
 def written(summary: Summary, section: str) -> tuple[Statement, ...]:

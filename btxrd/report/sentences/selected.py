@@ -43,7 +43,7 @@ class Selected:
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        """Generalisation gaps of the setting, at seen or at unseen centers."""
+        """The gaps between seen and unseen centers that a run of the setting is part of."""
         mine = set(self.row.runs)
         return tuple(gap for gap in self.summary.generalisation_gap if mine & set(gap.runs))
 
@@ -102,7 +102,7 @@ def chance_reason(row: SettingRow) -> str | None:
         return "macro AUC is undefined on test"
     return {
         "above_chance": None,
-        "at_chance": "it is not better than chance",
+        "at_chance": "it is not shown to be better than chance",
         "not_known": "there are too few test images to tell whether it is better than chance",
     }[row.skill]
 

@@ -63,7 +63,7 @@ def tag_of(row: SettingRow, run: str | None = None) -> str:
         return f"{text} ({len(row.constant)} of {count(len(row.runs), 'seed')})" if few else text
     return {
         "above_chance": "",
-        "at_chance": "not better than chance",
+        "at_chance": "not shown to be better than chance",
         "not_known": "not known to be better than chance",
     }[row.skill]
 
@@ -104,13 +104,14 @@ def unselected_headline(one: Unselected, row: SettingRow | None) -> tuple[str, s
     if one.best.value is None:
         return none, "macro AUC is undefined", f"{none}: macro AUC is undefined."
     if one.best.low is not None and one.best.low > CHANCE:
-        reason = f"{one.setting}, the best on validation, is not better than chance on test"
+        best_on_val = f"{one.setting}, the best on validation"
+        reason = f"{best_on_val}, is not shown to be better than chance on test"
         text = f"{none}: {reason}. The highest macro AUC on test is {best}; test metrics must not "
         return none, reason, f"{text}select."
     if one.of == 1:
-        text = f"The setting is not better than chance: its macro AUC is {best}. {none}."
-        return "Not better than chance", f"macro AUC {best}", text
-    text = f"No setting is better than chance: the highest macro AUC is {best}. {none}."
+        text = f"The setting is not shown to be better than chance: macro AUC {best}. {none}."
+        return "Not shown to be better than chance", f"macro AUC {best}", text
+    text = f"No setting is shown to be better than chance: the highest macro AUC is {best}. {none}."
     if one.best.high is not None and one.best.high < CHANCE:
         text += " That is below chance: check the labels and the order of the classes."
-    return "No setting is better than chance", f"the highest macro AUC is {best}", text
+    return "No setting is shown to be better than chance", f"the highest macro AUC is {best}", text
