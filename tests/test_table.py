@@ -94,6 +94,17 @@ def test_the_table_fits_the_terminal(width, height, planned):
     assert any(line.startswith("40") and "running" in line for line in lines)
 
 
+@pytest.mark.parametrize("width", [40, 80])
+def test_what_a_terminal_echoes_of_two_ctrl_c_fits_after_the_last_line(width, planned):
+    lines = drawn(RunTable(planned(seed=range(4)), [], "this"), width)
+    assert len(lines[-1] + "^C" * 2) < width
+
+
+def test_a_run_that_is_resumed_shows_no_earlier_duration(tmp_path):
+    begin(tmp_path, replace(STATUS, seconds=57))
+    assert read_progress(tmp_path, 10, "this").seconds is None
+
+
 @pytest.mark.parametrize("damage", ["", "{", '{"state": 1}'])
 def test_a_run_that_cannot_be_read_has_not_begun(damage, tmp_path):
     (tmp_path / "status.json").write_text(damage)

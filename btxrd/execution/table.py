@@ -24,6 +24,7 @@ from btxrd.pages import duration
 
 REFRESH_SECONDS = 1.0
 OTHER_LINES = 7  # head of the table, counts, bar, and one for the cursor
+ECHO = 8  # columns after the bar, for the ^C that a terminal shows there: no line may be wrapped
 NARROW, WIDE = 56, 80  # columns; below, not all columns and not all headings fit
 STYLES = {"running": "bold", "failed": "red", "complete": "green", "refused": "yellow"}
 ORDER = ("running", "failed", "interrupted", "complete", "waiting", "refused")
@@ -81,7 +82,8 @@ def _progress(status: RunStatus, rows: Sequence[dict[str, str]], epochs: int) ->
         auc = float(rows[-1]["val_macro_auc"]) if auc is None else auc
         pace = sum(float(row["seconds"]) for row in rows) / len(rows)
         left = pace * (epochs - len(rows)) if status.state == "running" else None
-    return Progress(status.state, len(rows), epochs, auc, status.seconds, left)
+    took = None if status.state == "running" else status.seconds  # of earlier attempts
+    return Progress(status.state, len(rows), epochs, auc, took, left)
 
 
 def _history(run_dir: Path) -> list[dict[str, str]]:
@@ -152,7 +154,7 @@ class RunTable:
             table.add_column(heading, width=needed)
         for state, *cells in rows:
             table.add_row(*map(Text, cells), style=STYLES.get(state, "dim"))
-        bar = ProgressBar(total=1.0, completed=self._share(), width=max(10, width - 1))
+        bar = ProgressBar(total=1.0, completed=self._share(), width=max(10, width - ECHO))
         return Group(table, Text(self._counts()), bar)
 
     def _share(self) -> float:
