@@ -1,6 +1,7 @@
 """The summary in the terminal: what is said first, and what a newcomer reads of the findings."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,24 @@ def test_every_run_fits_the_terminal_with_its_state_and_metrics(columns, monkeyp
     table = text[: text.index("Winner")]
     assert max(map(len, table.splitlines())) <= columns
     assert " ".join(table.split()).count("complete") == len(two_splits().runs) + 1
+
+
+def test_the_name_of_a_single_run_fits_the_terminal(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 20)))
+    name = ",".join(f"data.long_name_of_a_key_{n}=3" for n in range(5))
+    text = text_of(summary(setting(name, seeds=(0,))))
+    assert max(map(len, text[: text.index("Winner")].splitlines())) <= 80
+
+
+def test_a_standard_deviation_stays_beside_its_mean(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    for columns in range(40, 90):
+        size = os.terminal_size((columns, 20))
+        monkeypatch.setattr("shutil.get_terminal_size", lambda size=size: size)
+        lines = text_of(two_splits()).split("standard deviation on test:")[1].splitlines()
+        assert max(map(len, lines)) <= columns
+        assert not any(re.search(r"\+-$|^ *\+-", line) for line in lines)
 
 
 def test_signs_are_those_of_every_terminal():

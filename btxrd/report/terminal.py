@@ -24,6 +24,7 @@ from btxrd.report.sentences.findings import (
 )
 from btxrd.report.sentences.wording import MINUS
 
+UNBROKEN = "\N{NO-BREAK SPACE}"
 WIDTH = 20  # of a metric with its interval
 PLAIN = {MINUS: "-", "·": ",", "“": '"', "”": '"'}  # signs that a terminal may lack
 
@@ -43,7 +44,7 @@ def as_text(folder: Path, summary: Summary, paths: dict[str, Path]) -> str:
     several = [row for row in summary.settings if len(row.seeds) > 1]
     if several:
         lines += ["", "Over seeds, mean and standard deviation on test:"]
-        lines += [_over_seeds(row) for row in several]
+        lines += [line for row in several for line in _over_seeds(row)]
     return "\n".join([*lines, "", f"{folder / 'report.html'}"])
 
 
@@ -198,11 +199,12 @@ def _plain(text: str) -> str:
     return text
 
 
-def _over_seeds(row: SettingRow) -> str:
+def _over_seeds(row: SettingRow) -> list[str]:
     shown = []
     for column in columns_of([row.class_names]):
         found = row.compared.get(column.key) if column.key in COMPARED else None
         if found is not None and found.value is not None and found.sd is not None:
-            shown.append(f"{column.heading} {found.value:.3f} +- {found.sd:.3f}")
+            shown.append(f"{column.heading} {found.value:.3f}{UNBROKEN}+-{UNBROKEN}{found.sd:.3f}")
     seeds = ", ".join(map(str, row.seeds))
-    return f"  {row.setting}, {row.split}, seeds {seeds}: {', '.join(shown)}"
+    text = f"{row.setting}, {row.split}, seeds {seeds}: {', '.join(shown)}"
+    return [line.replace(UNBROKEN, " ") for line in _wrapped(text, indent=2)]
