@@ -139,7 +139,7 @@ WRONG = {
     "annotations.kind=some": r"annotations.kind=some: must be one of none, guided, lesion, cam",
     "device=gpu": r"device=gpu: must be one of auto, cpu, cuda, mps",
     "data=btxrd": r"data.root: has no value; give it as data.root=VALUE",
-    "model=null": r".*Got NoneType",
+    "model=null": r"model=null: is not the name of a choice; must be one of .*",
     "split.test=0.5,split.val=0.5": r"split.val=0.5, split.test=0.5: must leave .*",
     "model.weights=w.pth": r"model.weights=w.pth: needs model.pretrained=true",
     "model._target_=os.system": r"model._target_=os.system: must be one of .*create_model",

@@ -158,7 +158,7 @@ def audit() -> Parser:
         "audit",
         "[KEY=VALUE ...]",
         "Check a data set: its content, its errors, and what leaks between the partitions of each "
-        "split. Writes audit.html and audit.json into hydra.run.dir (default: outputs/DATE/TIME).",
+        "split. Write audit.html and audit.json into hydra.run.dir (default: outputs/DATE/TIME).",
         examples(
             {
                 "btxrd audit data=btxrd data.root=/data/BTXRD": "audit BTXRD",
