@@ -29,18 +29,18 @@ WRONG_FILES = {
     b"seed: 1\0\n": r"mine.yaml: cannot be read \(unacceptable character",
     b"seed: " + b"9" * 5000 + b"\n": r"mine.yaml: cannot be read \(Exceeds the limit",
     b"seed:1\n": r"seed:1: Key 'seed:1' not in 'Config'",
-    b"seed\n": r"experiment: the file that was chosen|seed: Incompatible value 'None'",
-    b"seed: [1, 2]\n": r"seed: Value '\[1, 2\]' of type 'ListConfig' could not be",
-    b"seed: 2020-01-01\n": r"seed: Value '2020-01-01'",
+    b"seed\n": r"seed=null: must have a value",
+    b"seed: [1, 2]\n": r"seed=\[1, 2\]: must be an integer",
+    b"seed: 2020-01-01\n": r"seed=2020-01-01: must be an integer",
     b"seed: ${seed}\n": r"seed: Recursive interpolation detected",
     b"seed: ${max_failed}\nmax_failed: ${seed}\n": r"(seed|max_failed): Recursive interpolation",
-    b"seed: ${nope}\n": r"seed: Interpolation key 'nope' not found",
+    b"seed: ${nope}\n": r"seed: refers to \$\{nope\}, but there is no such key",
     b"seed: ${nope:1}\n": r"seed: Unsupported interpolation type nope",
     b"seed: ${oc.env:NOT_SET}\n": r"seed: KeyError raised .*NOT_SET",
     b"seed: ${\n": r"seed: no viable alternative",
-    b"evaluate: maybe\n": r"evaluate: Value 'maybe' is not a valid bool",
+    b"evaluate: maybe\n": r"evaluate=maybe: must be true or false",
     b"training: 3\n": r"experiment/mine.yaml: training: must contain keys and values",
-    b"training: null\n": r"training: field 'training' is not Optional",
+    b"training: null\n": r"training=null: must have a value",
     b"training: {lrr: 1}\n": r"training.lrr: no such key; did you mean lr\?",
     b"trainig: {lr: 1}\n": r"trainig: no such key; did you mean training\?",
     b"training.lr: 0.1\n": r"training.lr: Key 'training.lr' not in 'Config'",
@@ -49,18 +49,25 @@ WRONG_FILES = {
     b"defaults: [override /model: nope]\n": r"model=nope: no such choice; must be one of",
     b"defaults: [nope]\n": r"In 'experiment/mine': Could not load 'experiment/nope'.",
     b"defaults: [mine]\n": r"cannot be composed: a config includes or refers to itself",
-    b"defaults: [override /nope: x]\n": r"In 'experiment/mine': Could not override 'nope'",
+    b"defaults: [override /nope: x]\n": r"mine.yaml: override /nope: no such group; known here",
     b"defaults: 3\n": r"cannot be composed: Invalid defaults list in 'experiment/mine'",
     b"defaults: [{a: 1, b: 2}]\n": r"cannot be composed: .*Too many keys in default item",
     b"hydra: {nope: 3}\n": r"hydra.nope: no such key",
     b"hydra: {mode: FOO}\n": r"hydra.mode: Invalid value 'FOO', expected one of",
-    b"hydra: {run: {dir: '${nope}'}}\n": r"hydra.run.dir: Interpolation key 'nope' not found",
+    b"hydra: {run: {dir: '${nope}'}}\n": r"hydra.run.dir: refers to \$\{nope\}, but",
     b"hydra: {searchpath: ['file:///x']}\n": r".*hydra.searchpath is only supported from the pri",
     b"hydra: {job: {env_copy: [NOT_SET]}}\n": r"cannot be composed: hydra.job.env_copy: .*NOT_SET",
     b"hydra: {callbacks: {a: {_target_: x}}}\n": r"hydra.callbacks: not supported; remove them",
-    b"hydra: {job_logging: null}\n": r"hydra.job_logging: field",
+    b"hydra: {job_logging: null}\n": r"hydra.job_logging=null: must have a value",
 }
-WITHOUT_A_HEADER = [b"", b"- a\n", b"seed: 1\n", b"\xef\xbb\xbf" + GLOBAL + b"seed: 1\n"]
+WITHOUT_SETTINGS = {
+    b"": "is empty; write keys and values, under a first line '# @package _global_'",
+    b"seed: 1\n": "lacks the first line '# @package _global_'; add it, above keys and values",
+    b"\xef\xbb\xbf" + GLOBAL + b"seed: 1\n": (
+        "begins with a byte order mark; save it as UTF-8 without one"
+    ),
+    GLOBAL + b"- a\n": "must contain keys and values, such as seed: 1",
+}
 
 WRONG_ARGUMENTS = {
     "seed": r"seed: must be KEY=VALUE",
@@ -72,14 +79,14 @@ WRONG_ARGUMENTS = {
     "seed=foo(3)": r"seed=foo\(3\): cannot be parsed \('foo\(3\)': Unknown function 'foo'\)",
     "seed=0,": r"seed=0,: cannot be parsed",
     "seed=0,1": r"seed=0,1: has several values; add -m .* 'seed=\[0,1\]', .*",
-    "seed.x=1": r"seed: Value '\{\}' of type 'dict' could not be",
+    "seed.x=1": r"seed: holds a value, not further keys; give seed=VALUE",
     "model=[a]": r"In 'config': Could not load 'model/a'.",
     "model=../x": r"model=../x: no such choice",
     "~nope": r"Could not delete from config. 'nope' does not exist.",
     "~model.backbone": r"model.backbone: .* does not support deletion",
     "model@foo=x": r"Could not override 'model@foo'.",
     "hydra.run.dir=": r"hydra.run.dir='': is not a valid folder name",
-    "hydra.run.dir=null": r"hydra.run.dir: field 'hydra.run.dir' is not Optional",
+    "hydra.run.dir=null": r"hydra.run.dir=null: must have a value",
     "hydra.run.dir=[a]": r"hydra.run.dir: Cannot convert 'list' to string",
     "hydra.searchpath=3": r"hydra.searchpath must be a list of strings",
     "hydra.searchpath=[/nowhere]": r"cannot be composed: .*path=/nowhere is not available",
@@ -87,11 +94,17 @@ WRONG_ARGUMENTS = {
     "hydra/job_logging=nope": r"hydra/job_logging=nope: no such choice",
     "data.root=": r"data.root='': must not be empty",
     "data.cache=": r"data.cache='': must not be empty",
-    "data.phantom=null": r"data.root: Interpolation key 'data.phantom.cases' not found",
+    "data.phantom=null": r"data.root: refers to \$\{data.phantom.cases\}, but there",
     "training.lr=inf": r"training.lr=inf: must be between",
     "seed=${hydra:nope}": r"seed: While dereferencing interpolation",
     "-m seed=0,(": r"""seed=0,\(: cannot be parsed .* quote it: 'seed="0,\("'""",
-    "-m seed=range(0)": r"seed=range\(0\): defines no run",
+    "training.lr=tag(log,interval(0.1,1))": r".*: has several values; add -m and hydra/sweeper=o",
+    "data=btxrd data.root=/d data.phantom.cases=6": (
+        r"data.phantom.cases=6: data.phantom is null with data=btxrd; leave it out"
+    ),
+    "foo=1": r"foo: no such key; known here: model, .*, experiment, search",
+    "-m seed=range(0,0) training.epochs=1": r"seed=range\(0,0\): gives no value",
+    "-m seed=range(0)": r"seed=range\(0\): gives no value; give at least one",
     "-m seed=range(0,9,0)": r"cannot be composed: range\(\) arg 3 must not be zero",
     "-m seed=interval(0,1)": r"seed=interval\(0,1\): needs a search",
     "-m seed=glob(*)": r"seed=glob\(\*\): seed is not a config group",
@@ -100,8 +113,8 @@ WRONG_ARGUMENTS = {
     "training=3": r"training=3: is not the name of a choice; must be one of full, generalise",
     "+seed=1": r"\+seed: there is such a key; leave out the \+, as in seed=VALUE",
     "-m hydra.sweep.dir=a,b seed=0": r"Sweeping over Hydra's configuration is not supported",
-    "-m hydra.sweep.subdir=${nope} seed=0": r"hydra.sweep.subdir: Interpolation key 'nope'",
-    "-m hydra/launcher=nope": r"hydra/launcher=nope: no such choice; must be one of basic",
+    "-m hydra.sweep.subdir=${nope} seed=0": r"hydra.sweep.subdir: refers to \$\{nope\}",
+    "-m hydra/launcher=nope": r".*no such choice; must be one of default, basic, joblib, slurm$",
     "-m hydra.sweeper=null seed=0,1": r"hydra.sweeper|cannot be composed",
     "-m hydra/sweeper=optuna hydra/sweeper/sampler=nope": r"hydra/sweeper/sampler=nope: no such",
 }
@@ -136,10 +149,10 @@ def test_a_wrong_file_is_one_line(content, configs):
     assert re.match(WRONG_FILES[content], text), text
 
 
-@pytest.mark.parametrize("content", WITHOUT_A_HEADER)
-def test_an_experiment_needs_its_header(content, configs):
+@pytest.mark.parametrize("content", WITHOUT_SETTINGS)
+def test_an_experiment_without_settings_says_what_it_lacks(content, configs):
     message = message_of_file(content, configs)
-    assert message.startswith(f"{configs}/mine.yaml: must contain keys and values, under a first")
+    assert message == f"{configs}/mine.yaml: {WITHOUT_SETTINGS[content]}"
 
 
 @pytest.mark.parametrize("typed", WRONG_ARGUMENTS)

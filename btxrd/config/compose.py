@@ -24,11 +24,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from btxrd.config import messages
 from btxrd.config.checks import check
 from btxrd.config.choices import conf_dir
 from btxrd.config.commandline import CommandLine
 from btxrd.config.jobspec import LOG, JobSpec
-from btxrd.config.messages import nearest, no_choice, why_unreadable
 from btxrd.config.schema import Config
 from btxrd.errors import InputError
 
@@ -79,7 +79,7 @@ def _refuse_unknown(node: DictConfig, owner: type, prefix: str = "") -> None:
     """Refuse keys that `+key=value` added: a typed node accepts them without an error."""
     for key in map(str, node):
         if key not in {item.name for item in fields(owner)}:
-            raise InputError(f"{prefix}{key}: no such key{nearest(key, owner)}")
+            raise InputError(f"{prefix}{key}: no such key{messages.nearest(key, owner)}")
         child = node._get_node(key)
         inner = OmegaConf.get_type(child) if isinstance(child, DictConfig) else None
         if isinstance(child, DictConfig) and inner is not None:
@@ -190,17 +190,17 @@ def one_kind_of_error(loader: ConfigLoader, overrides: list[str]) -> Iterator[No
             warnings.filterwarnings("error", "provider=.* is not available")  # searchpath
             yield
     except (HydraException, OmegaConfBaseException) as error:
-        if line := no_choice(error, overrides, _folders(loader, overrides)):
+        folders = _folders(loader, overrides)
+        if line := messages.no_choice(error, overrides) or messages.why_wrong_file(error, folders):
             raise InputError(line) from error
         raise
     except (InputError, MemoryError):
         raise
     except AssertionError as error:  # raised by OmegaConf if the parent of a key is null
-        line = f"{' '.join(overrides)}: the parent of this key is null ({error})"
-        raise InputError(line) from error
+        raise InputError(messages.sets_null(overrides)) from error
     except Exception as error:  # only the input can cause an exception here
         folders = _folders(loader, overrides)
-        line = no_choice(error, overrides, folders) or why_unreadable(error, folders)
+        line = messages.no_choice(error, overrides) or messages.why_unreadable(error, folders)
         raise InputError(line) from error
 
 

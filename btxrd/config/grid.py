@@ -37,6 +37,8 @@ def grid(loader: ConfigLoader, base: DictConfig, *, fixed_only: bool) -> Iterato
             values[key] = [f"{key}={name}" for name in _matching(loader, base, item)]
         elif item.is_discrete_sweep():
             values[key] = [f"{key}={value}" for value in item.sweep_string_iterator()]
+            if not values[key]:
+                raise InputError(f"{item.input_line}: gives no value; give at least one")
             if len(set(values[key])) < len(values[key]):
                 raise InputError(f"{item.input_line}: contains a value twice; give each value once")
         else:

@@ -16,13 +16,25 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from btxrd.config import schema
-from btxrd.config.choices import GROUPS, choices_of
+from btxrd.config.choices import GROUPS, PLUGINS, choices_of, why_no_mapping
 from btxrd.config.commandline import override
 from btxrd.errors import InputError, describe_error, printable, ran_out_of_memory
 
 EXTRAS = {  # config of a plugin -> override that needs it, and extra that installs it
     "hydra/sweeper/optuna": ("hydra/sweeper=optuna", "optuna"),
     "hydra/launcher/submitit_slurm": ("hydra/launcher=slurm", "slurm"),
+}
+VALUES = {  # what OmegaConf says of the value of a key -> what to say
+    r"(?:Value '\{\}' of type|Cannot convert) 'dict'": (
+        "{key}: holds a value, not further keys; give {key}=VALUE"
+    ),
+    r"Value '(.*)' of .* could not be converted to Integer": "{key}={0}: must be an integer",
+    r"Value '(.*)' of .* could not be converted to Float": "{key}={0}: must be a number",
+    r"Value '(.*)' is not a valid bool": "{key}={0}: must be true or false",
+    r"field .* is not Optional|Incompatible value 'None'": "{key}=null: must have a value",
+    r"Interpolation key '(.*)' not found": (
+        "{key}: refers to ${{{0}}}, but there is no such key; give {key}=VALUE"
+    ),
 }
 REPORT = "btxrd: an unexpected error; please report the following lines and the command"
 
@@ -81,7 +93,7 @@ def explain(error: Exception) -> str:
             choices = choices_of(group)
         else:  # Hydra's own, such as hydra/launcher
             group, _, name = error.missing_cfg_file.rpartition("/")
-            choices = sorted(error.options)
+            choices = list(PLUGINS.get(group, sorted(error.options)))
         return f"{group}={name}: no such choice; must be one of {', '.join(choices)}"
     text = str(error)
     ambiguous = re.match(r"Ambiguous value for argument '(.*)'\n", text)
@@ -91,6 +103,11 @@ def explain(error: Exception) -> str:
             f"{ambiguous[1]}: has several values; add -m for a run of each, or give a list, "
             f"{shlex.quote(f'{key}=[{value}]')}, or a text, {shlex.quote(override(key, value))}"
         )
+    swept = re.match(r"Sweep parameters '(.*)' requires --multirun", text)
+    if swept:
+        is_range = re.search(r"\binterval\(", swept[1])
+        right = "-m and hydra/sweeper=optuna for a search" if is_range else "-m for a run of each"
+        return f"{swept[1]}: has several values; add {right}"
     added = re.match(r"Could not append to config\. An item is already at '(.*)'", text)
     if added:
         return f"+{added[1]}: there is such a key; leave out the +, as in {added[1]}=VALUE"
@@ -99,11 +116,6 @@ def explain(error: Exception) -> str:
     unknown = re.search(r"Key '(\w+)' (?:is )?not in '(\w+)'\s+full_key: (\S+)", text)
     if unknown:
         key, owner, full_key = unknown.groups()
-        if full_key in ("experiment", "search"):
-            return (
-                f"{full_key}: the chosen file must contain keys and values, under a first "
-                "line '# @package _global_' that no byte order mark precedes"
-            )
         ours = getattr(schema, owner, None)  # None for a node of Hydra
         return f"{full_key}: no such key" + ("" if ours is None else nearest(key, ours))
     merged = re.search(
@@ -116,13 +128,20 @@ def explain(error: Exception) -> str:
         return f"--config-name {missing}: no such config"
     wrong = re.search(r"(.*)\s+full_key: (\S+)", text)
     if wrong:
-        return f"{wrong[2]}: {wrong[1]}"
+        return _explain_value(wrong[2], wrong[1])
     lines = (line.strip() for line in text.split("Config search path:")[0].splitlines())
     return "; ".join(
         line.removesuffix(":")
         for line in lines
         if line and not re.match(r"\w+_type=|full_key:", line)
     )
+
+
+def _explain_value(key: str, problem: str) -> str:
+    for pattern, line in VALUES.items():
+        if found := re.match(pattern, problem):
+            return line.format(*found.groups(), key=key)
+    return f"{key}: {problem}"
 
 
 def _explain_os(error: OSError) -> str:
@@ -149,28 +168,46 @@ def _explain_override(error: OverrideParseException) -> str:
     return f"{error.override}: cannot be parsed ({reason}); if it is a text, quote it: {quoted}"
 
 
-def no_choice(error: Exception, overrides: Sequence[str], folders: Sequence[Path]) -> str:
-    """Return one line if the value of a config group is not a valid choice, otherwise "".
-
-    Args:
-        error: Exception that was raised.
-        overrides: Overrides of the command line, such as `training=3`.
-        folders: Folders of configs.
-    """
+def no_choice(error: Exception, overrides: Sequence[str]) -> str:
+    """Return one line if an override, such as `training=3`, names no choice, otherwise ""."""
     text = f"{error}\n{error.__cause__}"
     for given in reversed(overrides):
-        group, _, name = given.lstrip("+").partition("=")
+        group = given.lstrip("+").partition("=")[0]
         if "Config group override must be a string" in text and group in GROUPS:
             choices = ", ".join(choices_of(group))
             return f"{given}: is not the name of a choice; must be one of {choices}"
-        path = next(
-            (at for at in (one / group / f"{name}.yaml" for one in folders) if at.is_file()), None
-        )
-        if path is not None and re.search(rf"full_key: {group}$", text, re.MULTILINE):
+    return ""
+
+
+def sets_null(overrides: Sequence[str]) -> str:
+    """Return one line for an override of a key in a group of keys that is null."""
+    chosen = "".join(f" with {given}" for given in overrides if given.startswith("data="))
+    for given in overrides:
+        parent = given.lstrip("+").rpartition("=")[0].rpartition(".")[0]
+        if parent in ("data.phantom", "data.archive"):
+            choices = ", ".join(choices_of("data"))
             return (
-                f"{path}: must contain keys and values, under a first line "
-                "'# @package _global_' that no byte order mark precedes"
+                f"{given}: {parent} is null{chosen}; leave it out, or set data to one of {choices}"
             )
+    return f"{' '.join(overrides)}: sets a key in a group of keys that is null; leave it out"
+
+
+def why_wrong_file(error: Exception, folders: Sequence[Path]) -> str:
+    """Return one line if a file in folders of configs is no mapping or lacks its header, or ""."""
+    text = f"{error}\n{error.__cause__}"
+    place = re.match(r"In '(.+?)': ", text)
+    paths = [folder / f"{place[1]}.yaml" for folder in folders] if place else []
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None or place is None:
+        return ""
+    group = place[1].partition("/")[0]
+    overridden = re.search(r"Could not override '(.+)'\. No match in the defaults list", text)
+    if overridden:
+        nearest_group = _nearest_of(overridden[1], [*GROUPS, *PLUGINS])
+        return f"{path}: override /{overridden[1]}: no such group{nearest_group}"
+    is_list = "Cannot merge DictConfig with ListConfig" in text
+    if is_list or re.search(rf"full_key: {group}$", text, re.MULTILINE):
+        return f"{path}: {why_no_mapping(path)}"
     return ""
 
 
@@ -209,5 +246,11 @@ def _cause(error: Exception, folders: Sequence[Path]) -> Path | None:
 def nearest(key: str, owner: type) -> str:
     """Return a suggestion for a misspelt key of a dataclass."""
     known = [item.name for item in fields(owner)]
+    if owner is schema.Config:
+        known += [group for group in GROUPS if group not in known]
+    return _nearest_of(key, known)
+
+
+def _nearest_of(key: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(known)}"

@@ -190,9 +190,6 @@ def _request_sweep(loader: ConfigLoader, typed: CommandLine) -> Request:
     points = tuple(
         compose_one_of(loader, base, overrides, number) for number, overrides in numbered
     )
-    if not points:
-        given = " ".join(typed.overrides)
-        raise InputError(f"{given}: defines no run; give each key at least one value")
     if sweeper is not None and sweeper.trials is not None and not has_space(loader, base):
         raise InputError(
             "hydra/sweeper=optuna: no search space; set search=recipe, or give a space, "
