@@ -39,17 +39,17 @@ def check(runs: dict[Path, Config], *, fail_fast: bool, is_local: bool = True) -
     """Check runs, and print the errors of those that cannot be executed; see `check_runs`.
 
     Raises:
-        InputError: If no run can be executed, or at the first error with `fail_fast`.
+        InputError: If no run can be executed, or with `fail_fast` if one cannot.
     """
     found = check_runs(runs, is_local=is_local)
     for run_dir in found.complete:
         print(f"{run_dir}: complete already")
-    for line in found.lines[1:]:
+    for line in found.lines[:-1]:
         print(line, file=sys.stderr)
     if found.lines:
         if fail_fast or len(found.refused) + len(found.faults) == len(runs):
-            raise InputError(found.lines[0])
-        print(found.lines[0], file=sys.stderr)
+            raise InputError(found.lines[-1])
+        print(found.lines[-1], file=sys.stderr)
     for line in found.warnings:
         print(line, file=sys.stderr)
     return found
