@@ -16,7 +16,8 @@ from btxrd.artifacts.archive import MARKER, ArchiveMarker
 from btxrd.config import parsers
 from btxrd.data.archive import require_space, unpack
 from btxrd.errors import InputError
-from btxrd.runtime.files import lock
+from btxrd.runtime.files import describe_os_error, lock
+from btxrd.runtime.folders import refuse_readonly
 from btxrd.runtime.surroundings import settle_in
 
 BLOCK = 1 << 18  # bytes
@@ -62,6 +63,7 @@ def download(root: Path, url: str, md5: str) -> None:
     md5, root = md5.lower(), root.resolve()
     if not root.name:
         raise InputError(f"data.root={root}: must be a folder inside another one")
+    refuse_readonly(root.parent, f"data.root={root}")
     archive, part, lock_path = (_beside(root, suffix) for suffix in (".zip", ".zip.part", ".lock"))
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +78,10 @@ def download(root: Path, url: str, md5: str) -> None:
                 archive.unlink()
         lock_path.unlink(missing_ok=True)
     except OSError as error:
-        path = error.filename or root
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        place, why = error.filename or root, describe_os_error(error)
+        raise InputError(
+            f"{place}: cannot be written ({why}); make room, or name another folder"
+        ) from error
     print(f"{root}: {message}")
 
 

@@ -1,10 +1,8 @@
 """Download a small archive in the layout of the release from a local server with faults."""
 
-import errno
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import signal
@@ -303,7 +301,7 @@ def test_a_disk_that_fills_up_keeps_the_part_file(server, tmp_path, release):
     command = [sys.executable, "-c", LIMITED, str(limit), *overrides(server, tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert re.match(rf".*d: cannot be written \({os.strerror(errno.EFBIG)}\)\n$", done.stderr)
+    assert re.match(r".*d: cannot be written \(it would be larger .*; make room, or", done.stderr)
     assert (tmp_path / "d.zip.part").stat().st_size == limit
     download(tmp_path / "d", server.url, server.md5)
     assert server.asked == [0, limit]
@@ -312,8 +310,10 @@ def test_a_disk_that_fills_up_keeps_the_part_file(server, tmp_path, release):
 def test_a_folder_that_cannot_be_written_is_reported(server, tmp_path):
     (tmp_path / "file").write_text("no folder")
     line = fails(tmp_path / "file" / "d", server.url, server.md5)
-    assert "cannot be written" in line
-    assert str(tmp_path / "file") in line
+    assert line == (
+        f"data.root={tmp_path / 'file' / 'd'}: {tmp_path / 'file'} is not a folder; "
+        "name another one"
+    )
 
 
 def entry(name, mode=stat.S_IFREG | 0o644):

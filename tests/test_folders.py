@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 def test_a_folder_in_which_even_root_cannot_create_a_file_is_one_line():
-    with pytest.raises(InputError, match=r"^x=1: cannot be written \(/proc: .*\); name another"):
+    with pytest.raises(InputError, match=r"^x=1: cannot be written \(/proc: no file can be"):
         refuse_readonly(Path("/proc/nonesuch/run"), "x=1")
 
 

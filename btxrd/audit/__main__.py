@@ -22,13 +22,17 @@ def main() -> int:
         from btxrd.audit.findings import audit
         from btxrd.audit.page import as_text, claim_audit_folder, write_audit
         from btxrd.errors import InputError
+        from btxrd.runtime.files import describe_os_error
 
         claim_audit_folder(plan.folder, config.data)
         found, report = audit(config.data, config.split)
         try:
             write_audit(plan.folder, found, report)
         except OSError as error:
-            raise InputError(f"hydra.run.dir={plan.folder}: cannot be written ({error})") from error
+            why = describe_os_error(error)
+            raise InputError(
+                f"hydra.run.dir={plan.folder}: cannot be written ({why}); name another folder"
+            ) from error
         print(as_text(report))
         print(plan.folder / "audit.html")
     return 0

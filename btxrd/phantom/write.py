@@ -20,7 +20,8 @@ from btxrd.errors import InputError
 from btxrd.phantom.anatomy import Lesion, Limb, outline
 from btxrd.phantom.flaws import Flaws
 from btxrd.phantom.image import draw_image, with_letter, with_plate
-from btxrd.runtime.files import lock, write_json
+from btxrd.runtime.files import describe_os_error, lock, write_json
+from btxrd.runtime.folders import refuse_readonly
 
 MARKER = "phantom.json"  # written last: a folder without it is incomplete
 LOCK, CONTENT = "lock", "whole"  # names inside the temporary folder
@@ -109,11 +110,15 @@ def _temporary_folder(root: Path) -> Iterator[Path]:
     Raises:
         InputError: If the parent of `root` cannot be written.
     """
+    refuse_readonly(root.parent, f"data.root={root}")
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}-"))
     except OSError as error:
-        raise InputError(f"data.root={root}: cannot be written ({error.strerror})") from error
+        why = describe_os_error(error)
+        raise InputError(
+            f"data.root={root}: cannot be written ({why}); name another folder"
+        ) from error
     try:
         with lock(folder / LOCK):
             yield folder / CONTENT

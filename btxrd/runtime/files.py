@@ -211,7 +211,8 @@ def read_or_build(target: Path, read: Callable[[Path], T], build: Callable[[Path
             stack.enter_context(lock(target.with_name(target.name + ".lock"), math.inf))
         except OSError as error:
             raise InputError(
-                f"data.cache={target.parent}: cannot be written ({error.strerror})"
+                f"data.cache={target.parent}: cannot be written ({describe_os_error(error)}); "
+                "name another folder"
             ) from error
         if target.is_file():
             try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from btxrd.errors import InputError
-from btxrd.runtime.files import describe_os_error, is_temporary
+from btxrd.runtime.files import REASONS, is_temporary
 
 OF_SYSTEM = {".DS_Store", "lost+found"}
 MARGIN = 1.2  # factor of the expected space, below which free space is reported as scarce
@@ -94,8 +94,9 @@ def refuse_readonly(folder: Path, place: str) -> None:
     try:
         TemporaryFile(dir=at).close()
     except OSError as error:
+        why = REASONS.get(error.errno or 0, "no file can be created in it")
         raise InputError(
-            f"{place}: cannot be written ({at}: {describe_os_error(error)}); name another folder"
+            f"{place}: cannot be written ({at}: {why}); name another folder"
         ) from error
 
 

@@ -108,15 +108,25 @@ def check_runs(runs: dict[Path, Config], *, is_local: bool = True) -> Findings:
             found.refused[run_dir] = str(error)
         except OSError as error:
             found.refused[run_dir] = f"{error.filename or run_dir}: {error.strerror}"
+    _check_caches(to_come, found)
+    to_come = {folder: to_come[folder] for folder in to_come if folder not in found.faults}
     _check_models(to_come, found, is_local)
-    for cache in {Path(config.data.cache) for config in to_come.values()}:
-        remove_leftovers_of_cache(cache)
     for data in _distinct([config.data for config in to_come.values()]):
         of_data = {folder: config for folder, config in to_come.items() if config.data == data}
         _check_data(data, of_data, found)
     sound = {folder: config for folder, config in to_come.items() if folder in found.counts}
     found.warnings += check_space(needs(sound, found.counts, found.sizes, is_local=is_local))
     return found
+
+
+def _check_caches(runs: dict[Path, Config], found: Findings) -> None:
+    for cache in dict.fromkeys(config.data.cache for config in runs.values()):
+        try:
+            refuse_readonly(Path(cache), f"data.cache={cache}")
+            remove_leftovers_of_cache(Path(cache))
+        except InputError as error:
+            of_cache = [folder for folder in runs if runs[folder].data.cache == cache]
+            found.add_fault(of_cache, str(error))
 
 
 def _check_models(runs: dict[Path, Config], found: Findings, is_local: bool) -> None:
