@@ -3,19 +3,23 @@ import os
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from btxrd.artifacts.plan import SweepPlan, read_plan, write_plan
 from btxrd.artifacts.status import Outcome, write_status
+from btxrd.config.jobspec import JobSpec
 from btxrd.errors import InputError
+from btxrd.execution import supervisor
 from btxrd.execution.fingerprint import _content, fingerprint
 from btxrd.execution.launch import backup_checkpoints
 from btxrd.execution.record import begin, record
 from btxrd.execution.status import has_failed, is_complete, read_status
-from btxrd.execution.stop import record_launch
+from btxrd.execution.stop import Stop, record_launch
 from btxrd.runtime.files import lock, write_json
+from btxrd.runtime.placement import placements
 
 ON_CPU = Outcome("cpu (a machine)", "hash", None)
 
@@ -136,6 +140,28 @@ def test_interrupt_is_recorded_and_passed_on(config, tmp_path):
     assert read_status(tmp_path).state == "interrupted"
     attempt(tmp_path, config, {}, lambda: ON_CPU)
     assert read_status(tmp_path).attempts == 2
+
+
+def test_an_interrupt_is_acknowledged_before_the_run_has_saved(
+    config, tmp_path, monkeypatch, capsys
+):
+    said = []
+
+    def poll(process):
+        if not process.asked:
+            raise KeyboardInterrupt
+        said.append(capsys.readouterr().err)
+        return 0
+
+    process = SimpleNamespace(stdout=None, asked=[], poll=lambda: None, kill=list, wait=list)
+    process.send_signal = process.asked.append
+    monkeypatch.setattr(supervisor, "_start", lambda *_, **__: process)
+    monkeypatch.setattr(supervisor, "_poll", poll)
+    job = JobSpec(config, {}, {}, {}, {})
+    (placement,) = placements(1, use_gpus=False)
+    with pytest.raises(KeyboardInterrupt):
+        supervisor.supervise(tmp_path, job, placement, lambda: Stop.NO)
+    assert said == ["Stopping: the run is saving its state. Interrupt again to quit immediately.\n"]
 
 
 def test_other_config_does_not_go_on_from_what_is_there(config, tmp_path):

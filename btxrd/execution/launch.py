@@ -24,7 +24,7 @@ from btxrd.execution.planning import Plan
 from btxrd.execution.search import search
 from btxrd.execution.status import LOCK
 from btxrd.execution.stop import STOP, record_launch, request_stop
-from btxrd.execution.supervisor import PATIENCE
+from btxrd.execution.supervisor import PATIENCE, STOPPING
 from btxrd.execution.table import Display, RunTable
 from btxrd.runtime.files import atomic_write, lock, remove_abandoned, write_text
 from btxrd.runtime.interruption import signals
@@ -189,10 +189,7 @@ def _stopping_in_order(sweep_dir: Path, received: list[int]) -> Iterator[None]:
             sys.exit(128 + received[0])
         received.append(number)
         request_stop(sweep_dir, signal.Signals(number).name)
-        print(
-            "Stopping: active runs are saving their state. Interrupt again to quit immediately.",
-            file=sys.stderr,
-        )
+        print(STOPPING.format("active runs are saving their"), file=sys.stderr)
         alarm.start()
 
     alarm = threading.Timer(PATIENCE + 30, _thread.interrupt_main)  # acts like a second signal

@@ -21,6 +21,7 @@ from btxrd.runtime.interruption import ASKING
 from btxrd.runtime.placement import Placement
 from btxrd.runtime.slurm import is_job
 
+STOPPING = "Stopping: {} state. Interrupt again to quit immediately."
 POLL_SECONDS = 0.2
 PATIENCE = 60  # seconds for a run to save its state and end, and to wait for another process
 
@@ -84,6 +85,9 @@ def supervise(
                     break
         except BaseException:
             is_ended = process.poll() is not None
+            if not is_ended:
+                with suppress(OSError):  # the terminal may be closed
+                    print(STOPPING.format("the run is saving its"), file=sys.stderr, flush=True)
             code = -signal.SIGTERM if is_ended else _end(process, stop)
             settle(run_dir, code, time.monotonic() - start)
             raise
