@@ -1,6 +1,7 @@
 """The command `btxrd`: its commands, their help, and shell completion."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,13 +84,21 @@ def test_what_is_wrong_is_one_line(typed, code, stream, line):
     assert (done.stdout + done.stderr).count("\n") == 1
 
 
+def test_help_hides_what_only_a_shell_gives():
+    assert not re.search("^  LINE|^  line", PARSERS["completion"]().format_help(), re.MULTILINE)
+
+
 COMPLETIONS = {
     "btxrd su": ["summarize "],
     "btxrd run tr": ["training.", "training="],
     "btxrd run training.ep": ["training.epochs="],
     "btxrd run split=c": ["split=center "],
     "btxrd run -m seed=0,1 split=center,str": ["split=center,stratified"],
-    "btxrd run +model.pooling=l": ["+model.pooling=lesion "],
+    "btxrd run -m split=center,center,c": [],
+    "btxrd run ++model.pooling=l": ["++model.pooling=lesion "],
+    "btxrd run +model.pooling=l": [],
+    "btxrd run ~mod": [],
+    "btxrd run model._": [],
     "btxrd run evaluate=": ["evaluate=false ", "evaluate=true "],
     "btxrd run data.phantom.k": ["data.phantom.kind="],
     "btxrd run data.phantom.kind=cl": ["data.phantom.kind=clean "],

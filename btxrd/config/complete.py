@@ -74,6 +74,8 @@ def _overrides(word: str, typed: Sequence[str]) -> list[str]:
     """Complete KEY=VALUE. Of several values, the last one is completed."""
     sign = word[: len(word) - len(word.lstrip("+~"))]
     key, equals, value = word[len(sign) :].partition("=")
+    if sign in ("+", "~"):  # no key can be added or removed
+        return []
     if not equals:
         return [f"{sign}{found}" for found in _keys(key)]
     if key in PLUGINS:
@@ -86,7 +88,7 @@ def _overrides(word: str, typed: Sequence[str]) -> list[str]:
         return [FILES]
     earlier, comma, last = value.rpartition(",")
     end = "" if {"-m", "--multirun"} & set(typed) else " "
-    found = _beginning(sorted(set(values)), last)
+    found = _beginning(sorted(set(values) - set(earlier.split(","))), last)
     return [f"{sign}{key}={earlier}{comma}{one}{end}" for one in found]
 
 
@@ -102,7 +104,7 @@ def _keys(start: str) -> list[str]:
     node = _type_of(path)
     found = []
     if is_dataclass(node):
-        for name in get_type_hints(node):
+        for name in (name for name in get_type_hints(node) if name != "_target_"):
             key = f"{path}.{name}" if path else name
             found.append(f"{key}." if is_dataclass(_type_of(key)) else f"{key}=")
     if not path:

@@ -3,6 +3,7 @@
 This module loads no Hydra, so that help and completion are fast.
 """
 
+from argparse import SUPPRESS
 from pathlib import Path
 
 from btxrd import __version__
@@ -182,7 +183,7 @@ def completion() -> Parser:
         other_commands("completion"),
     )
     parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
-    parser.add_argument("line", metavar="LINE", nargs="?", help="command line to complete")
+    parser.add_argument("line", nargs="?", help=SUPPRESS)
     return parser
 
 
