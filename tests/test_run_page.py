@@ -77,6 +77,18 @@ def test_page_of_a_complete_run_has_all_parts(sweep):
     assert "The 2 seeds of this setting" in page
 
 
+def test_page_of_a_constant_predictor_begins_with_the_warning_of_its_card(tmp_path):
+    run_dir = write_run(tmp_path, "alone")
+    (run,) = read_runs(tmp_path)
+    test = run.metrics.test
+    confusion = [[sum(cases), 0, 0] for cases in test.confusion]
+    metrics = replace(run.metrics, test=replace(test, confusion=confusion))
+    write_run_page(replace(run, metrics=metrics), Origin())
+    page = (run_dir / "run.html").read_text()
+    banner = f"<b>Constant predictor:</b> all {test.n} test images are predicted normal."
+    assert f'<p class="banner bad">{banner}</p>' in page
+
+
 def test_pictures_of_a_run_are_shown_from_its_folder(sweep):
     page = page_of(sweep, "experiment=a,seed=0")
     shown = re.findall(r'<img[^>]* src="([^"]+)"', page)

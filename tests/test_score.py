@@ -416,6 +416,16 @@ def test_the_line_of_a_run_shows_the_metrics_of_the_terminal(run):
         assert f"{metric.title} {value:.3f}" in message
 
 
+def test_the_terminal_names_a_constant_predictor(run, caplog):
+    path = run / "predictions.csv"
+    rows = pd.read_csv(path)
+    rows[[column for column in rows if column.startswith("prob_")]] = (0.8, 0.1, 0.1)
+    rows.to_csv(path, index=False)
+    n = score(run).test.n
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"Constant predictor: all {n} test images are predicted normal." in warnings
+
+
 def test_metrics_of_a_newer_format_are_not_replaced(run):
     path = run / "metrics.json"
     path.write_text('{"format": 99, "btxrd": "7.8.9"}')

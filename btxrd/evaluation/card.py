@@ -64,11 +64,20 @@ def card_of(run_dir: Path, metrics: RunMetrics) -> str:
 
 
 def warnings_of(config: Config, metrics: RunMetrics) -> list[str]:
-    """Return the warnings at the top of a card: synthetic data, no skill, unusable threshold."""
+    """Return the warnings at the top of a card: synthetic data, and those about the metrics."""
+    found = warnings_about(metrics)
+    if config.data.phantom is None:
+        return found
+    drawn = f"{config.data.phantom.cases} drawn radiographs, not patients"
+    return [f"Synthetic data: {drawn}. {NO_EVIDENCE}", *found]
+
+
+def warnings_about(metrics: RunMetrics) -> list[str]:
+    """Return warnings about the metrics of a run: no skill, unusable threshold.
+
+    Each has a title, a colon and a sentence.
+    """
     found = []
-    if config.data.phantom is not None:
-        drawn = f"{config.data.phantom.cases} drawn radiographs, not patients"
-        found.append(f"Synthetic data: {drawn}. {NO_EVIDENCE}")
     names, test = metrics.class_names, metrics.test
     counts = zip(names.names, zip(*test.confusion, strict=True), strict=True)
     predicted = [name for name, cases in counts if sum(cases)]

@@ -41,7 +41,7 @@ from btxrd.artifacts.tables import (
 from btxrd.errors import DamagedError
 from btxrd.evaluation.bootstrap import Groups, partition_metrics
 from btxrd.evaluation.calibration import calibrate
-from btxrd.evaluation.card import CARD, card_of
+from btxrd.evaluation.card import CARD, card_of, warnings_about
 from btxrd.evaluation.formulas import Floats, Labels
 from btxrd.evaluation.localisation import summarize_localisation
 from btxrd.evaluation.metrics import METRICS
@@ -123,6 +123,8 @@ def score(run_dir: Path, writing: AbstractContextManager[object] | None = None) 
         draw_plots(run_dir / "figures", test.labels, test.probs, history, names.names)
         write_text(run_dir / CARD, card)
     log.info("Test: %s", describe(metrics))
+    for warning in warnings_about(metrics):
+        log.warning(warning)
     return metrics
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from btxrd.artifacts.metrics import OperatingPoint
 from btxrd.config.commandline import override
 from btxrd.config.identity import identity
 from btxrd.errors import InputError
+from btxrd.evaluation.card import warnings_about
 from btxrd.evaluation.metrics import METRICS
 from btxrd.evaluation.selection import is_at_bound
 from btxrd.html.charts.run import class_curves, learning_curves
-from btxrd.html.charts.square import Chart
 from btxrd.html.evidence import UNIT, VARIANTS, parts_of
 from btxrd.html.gallery import Gallery, Shown, gallery_of
 from btxrd.html.head import Note, Page, without_mark
@@ -99,7 +98,6 @@ def _of_scored(run: ScoredRun, origin: Origin) -> dict[str, object]:
     point = metrics.clinical.operating_point if metrics.clinical else None
     has_images = origin.images and config.report.images
     shown = Shown(run.name, "", config.split.title)
-    curves: Sequence[Chart] = class_curves(run)
     return {
         "metrics": metrics,
         "columns": columns_of([names]),
@@ -107,7 +105,7 @@ def _of_scored(run: ScoredRun, origin: Origin) -> dict[str, object]:
         "headings": {metric.name: metric.title for metric in METRICS},
         "spread": _spread(origin.row),
         "kind": kind_of(config.split.strategy),
-        "curves": curves,
+        "curves": class_curves(run),
         "point": point,
         "at_bound": metrics.clinical is not None and is_at_bound(metrics.clinical.temperature),
         "at_point": None if point is None else _at(run, point),
@@ -130,11 +128,14 @@ def _page(run: Run, history: pd.DataFrame | None) -> Page:
     absent = {"learning"} if history is None or history.empty else set()
     if not isinstance(run, ScoredRun):
         absent |= {"errors", "focus", "attention"}
-    banner = (Note("synthetic", "Synthetic data.", without_mark(synthetic)),) if synthetic else ()
+    banners = [Note("synthetic", "Synthetic data.", without_mark(synthetic))] if synthetic else []
+    if isinstance(run, ScoredRun):
+        parts = (warning.split(": ", 1) for warning in warnings_about(run.metrics))
+        banners += [Note("bad", f"{title}:", text) for title, text in parts]
     return Page(
         title=run.name,
         synthetic=synthetic is not None,
-        banners=banner,
+        banners=tuple(banners),
         about="",
         runs="1 run",
         states=((run.row.state, 1),),
