@@ -94,6 +94,7 @@ def test_pictures_of_a_run_are_shown_from_its_folder(sweep):
     shown = re.findall(r'<img[^>]* src="([^"]+)"', page)
     assert len(shown) == 2 * 9
     assert all((sweep / "experiment=a,seed=0" / path).is_file() for path in shown)
+    assert "<h3>Images by the most probable class" in page
 
 
 def test_page_of_a_failed_run_says_why_and_how_to_resume_it(sweep):
