@@ -87,6 +87,16 @@ def test_errors_are_the_first_finding(audited):
     assert all(line in as_text(report) for _, line in lines)
 
 
+def test_the_terminal_shows_the_first_errors_and_counts_the_warnings(audited):
+    written, _, _ = audited
+    lines = as_text(AuditReport.from_content(written)).splitlines()
+    errors = [line for kind in written["errors"].values() for line in kind.values()]
+    assert [line.strip() for line in lines[2 : 2 + len(errors[:3])]] == errors[:3]
+    assert (f"and {len(errors) - 3} more, which" in "\n".join(lines)) == (len(errors) > 3)
+    warned = sum(len(names) for names in written["warnings"].values())
+    assert any(f"Warnings: {warned};" in line for line in lines) == (warned > 0)
+
+
 def test_a_refused_split_has_a_reason(phantom, tmp_path):
     manifest = tmp_path / "short.csv"
     manifest.write_text("image_id,partition\nIMG000001,train\n")

@@ -15,6 +15,7 @@ from btxrd.runtime.folders import inside, refuse_foreign, refuse_readonly
 
 SHOWN = 60  # largest number of drawn pairs, and of drawn outlines of each kind
 EXAMPLES = 3  # images of each class and center
+PRINTED = 3  # largest number of errors in the terminal
 
 
 def claim_audit_folder(folder: Path, data: DataConfig) -> None:
@@ -111,10 +112,21 @@ def verdicts(report: AuditReport) -> list[tuple[bool, str]]:
     return found + [(False, f"{row.split} would be refused: {row.refused}") for row in refused]
 
 
+def _first_errors(report: AuditReport) -> list[str]:
+    errors = [line for lines in report.errors.values() for line in lines.values()]
+    more = len(errors) - PRINTED
+    rest = [f"and {more} more, which audit.html lists"] if more > 0 else []
+    return [f"      {line}" for line in [*errors[:PRINTED], *rest]]
+
+
 def as_text(report: AuditReport) -> str:
-    """Return the main findings and the leaks of each split as text for a terminal."""
+    """Return the first errors, the main findings and the leaks of each split for a terminal."""
     lines = [f"{report.cases} cases in {report.root}"]
-    lines += [f"  {'ok' if well else '!!'}  {line}" for well, line in verdicts(report)]
+    (mark, line), *others = [("ok" if well else "!!", line) for well, line in verdicts(report)]
+    lines += [f"  {mark}  {line}", *_first_errors(report)]
+    if warned := sum(len(names) for names in report.warnings.values()):
+        others.insert(0, ("!!", f"Warnings: {warned}; audit.html lists them, a run continues"))
+    lines += [f"  {mark}  {line}" for mark, line in others]
     names = ("groups=whole", "groups=none")
     lines += ["", f"{'test cases with their group in train':36}{names[0]:>20}{names[1]:>20}"]
     for row in report.splits:
