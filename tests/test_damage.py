@@ -341,6 +341,27 @@ def test_damage_stops_a_run_with_one_line_and_leaves_nothing(kind, folder, tmp_p
     assert after == before
 
 
+def test_a_cache_that_cannot_be_written_is_found_before_the_data_are_read(folder, tmp_path):
+    (tmp_path / "file.csv").touch()
+    config = config_of(folder)
+    config = replace(config, data=replace(config.data, root="", cache=str(tmp_path / "file.csv")))
+    with pytest.raises(InputError, match=r"^data.cache=.*is not a folder; name another one$"):
+        check({tmp_path / "run": config}, fail_fast=False)
+
+
+def test_errors_are_printed_in_the_order_of_the_runs(folder, tmp_path, capsys):
+    runs = {}
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.csv").touch()
+        config = config_of(folder)
+        cache = str(tmp_path / f"{name}.csv")
+        runs[tmp_path / name] = replace(config, data=replace(config.data, cache=cache))
+    with pytest.raises(InputError, match=r"c\.csv"):
+        check(runs, fail_fast=False)
+    first, second = capsys.readouterr().err.splitlines()
+    assert "a.csv" in first and "b.csv" in second
+
+
 def test_at_least_thirty_kinds_of_damage_are_tested():
     assert len(DAMAGE) >= 30
 

@@ -105,6 +105,7 @@ def test_installed_weights_are_the_initial_weights(name):
             {"backbone": "resnet51"},
             "model.backbone=resnet51: timm has no such model; did you mean resnet",
         ),
+        ({"backbone": "efficientnet_bo"}, "did you mean efficientnet_b0 or efficientnet_b3 or"),
         ({"backbone": "efficientnet_b0", "attn_layer": "cbam"}, "efficientnet_b0 takes none"),
         (
             {"backbone": "resnet18.nonesuch"},
