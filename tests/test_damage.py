@@ -130,7 +130,10 @@ DAMAGE = {
         TABLE + r"cannot be read as a table",
     ),
     "empty table": (lambda f: f.table(lambda t: t[:0]), TABLE + r"contains no cases"),
-    "semicolons": (lambda f: as_csv(f, sep=";"), TABLE + r"lacks the columns .*image_id;center"),
+    "semicolons": (
+        lambda f: as_csv(f, sep=";"),
+        TABLE + r"is separated by semicolons; save it with commas",
+    ),
     "Latin-1": (
         lambda f: (f.cell("gender", "m\u00e4nnlich"), as_csv(f, encoding="latin-1")),
         TABLE + r"cannot be read as a table",

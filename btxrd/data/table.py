@@ -56,8 +56,9 @@ def read_table(source: Path) -> pd.DataFrame:
             has a column twice.
     """
     content = io.BytesIO(read_bytes(source))
+    read = _read_excel if source.suffix == ".xlsx" else _read_csv
     try:
-        table = _read_excel(content, source) if source.suffix == ".xlsx" else _read_csv(content)
+        table = read(content, source)
     except (InputError, MemoryError):
         raise
     except UnicodeDecodeError as error:
@@ -117,8 +118,10 @@ def normal_form(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _read_csv(content: io.BytesIO) -> pd.DataFrame:
+def _read_csv(content: io.BytesIO, source: Path) -> pd.DataFrame:
     header = pd.read_csv(content, nrows=0, index_col=False).columns
+    if len(header) == 1 and ";" in header[0]:
+        raise InputError(f"{source}: is separated by semicolons; save it with commas")
     content.seek(0)
     types: dict[Any, Any] = {name: str for name in header if name.strip() == "image_id"}
     with warnings.catch_warnings():
