@@ -195,7 +195,10 @@ def _is_worse(line: Line, at: int) -> bool:
 
 
 REFERENCES = {
-    "table": ("Table", "age, gender, site, region, view, center, image size"),
+    "table": (
+        "Table",
+        "center and image size; age, gender, site, region and view if the table has them",
+    ),
     "center_and_size": ("Center and image size", ""),
 }
 
