@@ -147,6 +147,11 @@ def test_restored_model_returns_the_same_logits(tmp_path):
     assert replace(sidecar, sha256=None) == sidecar_of(model)
 
 
+def test_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"run/checkpoints: no such folder; give the folder"):
+        load_checkpoint(tmp_path / "run" / "checkpoints")
+
+
 @pytest.mark.parametrize("damage", ["weights", "sidecar", "other"])
 def test_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
     model = create_model(backbone="resnet18", pretrained=False)

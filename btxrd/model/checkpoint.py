@@ -49,6 +49,8 @@ def verify_checkpoint(folder: Path, fingerprint: str | None = None) -> Sidecar:
     """
     path = folder / WEIGHTS
     try:
+        if not is_there(folder):
+            raise InputError(f"{folder}: no such folder; give the folder checkpoints of a run")
         sidecar = codec.read(folder / SIDECAR, Sidecar)
         is_next = (folder / NEXT).is_file() and digest(folder / NEXT) == sidecar.sha256
         if is_next:  # the process was killed before it could rename the file
