@@ -4,10 +4,12 @@ import re
 from itertools import accumulate
 
 import numpy as np
+import pandas as pd
 import pytest
 from sweeps import cases_of, edit_val, summary_in_memory, write_run, write_scored
 
 from btxrd.html.charts.curves import charts_of
+from btxrd.html.charts.run import learning_curves
 from btxrd.html.charts.square import BOTTOM, LEFT, RIGHT, TOP, Frame, Scale, unit
 from btxrd.html.sweep import _chance_levels, _first_pairs
 
@@ -104,6 +106,13 @@ def test_bars_and_points_of_calibration_are_of_the_same_bins(summary, charts):
     x, y = values_at(chart, [(dot.left, dot.top) for dot in chart.dots])
     assert x == pytest.approx(curve.predicted, abs=0.001)
     assert y == pytest.approx(curve.observed, abs=0.001)
+
+
+def test_training_loss_of_a_single_epoch_is_a_point():
+    history = pd.DataFrame({"epoch": [1], "train_loss": [0.9], "val_loss": [0.8]})
+    chart = learning_curves(history.assign(val_macro_auc=0.7))[0]
+    assert [dot.style for dot in chart.dots] == ["raw", "h1"]
+    assert chart.frame.x.ticks == (1.0,)
 
 
 def test_line_ends_where_it_leaves_the_frame():

@@ -33,17 +33,19 @@ def _learning(
     ys = {name: history[name].to_numpy(float) for name in columns}
     known = [float(value) for values in ys.values() for value in values if np.isfinite(value)]
     axis = axis_over(known)
-    last = max(float(epochs[-1]), 2.0)
+    last, is_single = float(epochs[-1]), len(epochs) == 1
     step = max(1, round(last / 6))
     ticks = tuple(float(epoch) for epoch in range(1, int(last) + 1, step))
-    frame = Frame(Scale("epoch", 1.0, last, ticks), Scale(label, axis.start, axis.end, axis.ticks))
+    room = 0.5 if is_single else 0.0  # a point has no line, and its axis needs a length
+    across = Scale("epoch", 1.0 - room, last + room, ticks)
+    frame = Frame(across, Scale(label, axis.start, axis.end, axis.ticks))
     best = int(history["val_loss"].to_numpy().argmin())
     dots = []
     lines = []
     for name, (style, _) in columns.items():
         finite = np.isfinite(ys[name])
         lines.append(Drawn("", style, frame.line(epochs[finite], ys[name][finite])))
-        if name.startswith("val") and finite[best]:
+        if (is_single or name.startswith("val")) and finite[best]:
             at = frame.left(epochs[best]), frame.top(ys[name][best])
             dots.append(Dot("", style, *at, f"epoch {epochs[best]:.0f}: {ys[name][best]:.3f}"))
     return Chart(
