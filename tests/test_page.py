@@ -376,3 +376,25 @@ def test_rows_open_and_the_filter_hides_others(page, tmp_path):
       return states;
     """
     assert in_browser(page, script, tmp_path, 1280) == [True, False, "true", 1]
+
+
+def test_pictures_take_the_room_of_missing_subgroups(tmp_path):
+    page = page_of(tmp_path, replace(two_splits(), subgroups=()))
+    script = """
+      const width = (name) => document.querySelector(`.errors > .${name}`).clientWidth;
+      return [width("pictures") / width("matrices"), width("subgroups") - width("matrices")];
+    """
+    ratio, wider = in_browser(page, script, tmp_path, 1440)
+    assert (ratio > 2, wider) == (True, 0)
+
+
+def test_both_columns_of_statements_begin_below_the_heading(page, tmp_path):
+    script = """
+      const fold = document.querySelector("details.fold");
+      const box = '<aside class="written"><h3>Title</h3><p>One.</p><p>Two.</p></aside>';
+      fold.insertAdjacentHTML("beforeend", box);
+      const places = [...fold.lastElementChild.children].map((one) => one.getBoundingClientRect());
+      const [title, first, second] = places;
+      return [first.left < second.left, first.top === second.top, title.bottom <= first.top];
+    """
+    assert in_browser(page, script, tmp_path, 1440) == [True, True, True]
