@@ -742,7 +742,7 @@ def test_single_seeds(rows, sentence):
     ("row", "tag"),
     [
         (setting(), ""),
-        (setting(skill="not_known"), "not known to be better than chance"),
+        (setting(skill="not_known"), "too few test images to tell if better than chance"),
         (setting(skill="at_chance"), "not shown to be better than chance"),
         (setting(skill="at_chance", seeds=(0,), constant={"a": "normal"}),
          "constant: every image “normal”"),

@@ -64,7 +64,7 @@ def tag_of(row: SettingRow, run: str | None = None) -> str:
     return {
         "above_chance": "",
         "at_chance": "not shown to be better than chance",
-        "not_known": "not known to be better than chance",
+        "not_known": "too few test images to tell if better than chance",
     }[row.skill]
 
 
