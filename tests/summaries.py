@@ -4,21 +4,15 @@ from dataclasses import replace
 
 from btxrd.artifacts.evidence.comparison import Gap, MetricGap, SettingEstimate, SettingRow
 from btxrd.artifacts.evidence.verdicts import JudgedDifference, Subgroup, Unselected
-from btxrd.artifacts.metrics import (
-    UNDEFINED,
+from btxrd.artifacts.scores.clinical import (
     Calibration,
     CalibrationChange,
-    CenterMetrics,
-    ClassMetrics,
     Clinical,
-    Estimate,
-    Localisation,
-    MapCounts,
-    MapScore,
     OperatingPoint,
     PointMetrics,
-    VariantMetrics,
 )
+from btxrd.artifacts.scores.estimates import UNDEFINED, CenterMetrics, ClassMetrics, Estimate
+from btxrd.artifacts.scores.localisation import Localisation, MapCounts, MapScore, VariantMetrics
 from btxrd.artifacts.summary import Summary, SummaryRow, Winner
 
 CLASSES = ("normal", "benign", "malignant")

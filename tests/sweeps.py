@@ -10,15 +10,9 @@ import pandas as pd
 
 from btxrd.artifacts.classes import ClassNames
 from btxrd.artifacts.config import write_config
-from btxrd.artifacts.metrics import (
-    Estimate,
-    Localisation,
-    MapCounts,
-    MapScore,
-    RunMetrics,
-    read_metrics,
-    write_metrics,
-)
+from btxrd.artifacts.metrics import RunMetrics, read_metrics, write_metrics
+from btxrd.artifacts.scores.estimates import Estimate
+from btxrd.artifacts.scores.localisation import Localisation, MapCounts, MapScore
 from btxrd.artifacts.status import RunStatus, Worker, write_status
 from btxrd.artifacts.summary import write_summary
 from btxrd.artifacts.tables import HISTORY, PREDICTIONS, PROBABILITY, SPLIT, write_table

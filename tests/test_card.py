@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from btxrd.artifacts.metrics import Estimate, read_metrics
+from btxrd.artifacts.metrics import read_metrics
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.evaluation import card as cards
 from btxrd.evaluation.metrics import METRICS
 

@@ -20,7 +20,7 @@ from summaries import (
 
 from btxrd.artifacts.evidence.comparison import PairedComparison
 from btxrd.artifacts.evidence.verdicts import OptionContrast, OptionPair, Reference
-from btxrd.artifacts.metrics import UNDEFINED
+from btxrd.artifacts.scores.estimates import UNDEFINED
 from btxrd.artifacts.summary import SummaryRow
 from btxrd.report.sentences.findings import (
     QUESTIONS,

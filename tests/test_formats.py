@@ -28,14 +28,10 @@ from btxrd.artifacts.audit import (
 )
 from btxrd.artifacts.config import CONFIG, read_config, write_config
 from btxrd.artifacts.gallery import Gallery, GalleryImage
-from btxrd.artifacts.metrics import (
-    METRICS_FILE,
-    Estimate,
-    MapScore,
-    read_metrics,
-    write_metrics,
-)
+from btxrd.artifacts.metrics import METRICS_FILE, read_metrics, write_metrics
 from btxrd.artifacts.plan import PLAN, SweepPlan, read_plan, write_plan
+from btxrd.artifacts.scores.estimates import Estimate
+from btxrd.artifacts.scores.localisation import MapScore
 from btxrd.artifacts.sidecar import CHECKPOINTS, SIDECAR, read_sidecar
 from btxrd.artifacts.status import STATUS, RunError, RunStatus, Worker, read_status, write_status
 from btxrd.artifacts.summary import Summary

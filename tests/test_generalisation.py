@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 from sweeps import cases_of, config_of, summary_in_memory, write_run, write_scored
 
 from btxrd.artifacts.config import write_config
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.report.comparison_sets import SeedVariance
 
 SEEN = cases_of("stratified-test", 60, 0.3)

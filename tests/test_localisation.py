@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from btxrd.artifacts.classes import ClassNames
-from btxrd.artifacts.metrics import MapCounts, MapScore
+from btxrd.artifacts.scores.localisation import MapCounts, MapScore
 from btxrd.evaluation.bootstrap import bootstrap_weights
 from btxrd.evaluation.localisation import summarize_localisation
 

@@ -17,7 +17,7 @@ from summaries import est, gap, judged, point, setting, subgroup, summary, unsel
 
 from btxrd.artifacts.evidence.comparison import SettingEstimate
 from btxrd.artifacts.evidence.verdicts import OptionContrast, OptionPair, Reference
-from btxrd.artifacts.metrics import CenterMetrics
+from btxrd.artifacts.scores.estimates import CenterMetrics
 from btxrd.artifacts.summary import SummaryRow
 from btxrd.html.axes import axis_over
 from btxrd.html.sweep import write_report

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from sweeps import edit_metrics, rows_of, summary_of, text_of, write_run
 
-from btxrd.artifacts.metrics import Estimate, read_metrics
+from btxrd.artifacts.metrics import read_metrics
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.evaluation import metrics
 from btxrd.evaluation.metrics import Metric
 from btxrd.html.publish import summarize

@@ -16,7 +16,8 @@ import yaml
 from checkout import environment
 from sklearn.metrics import roc_auc_score
 
-from btxrd.artifacts.metrics import Estimate, read_metrics
+from btxrd.artifacts.metrics import read_metrics
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.artifacts.status import read_status, write_status
 from btxrd.artifacts.tables import labels_and_probs
 from btxrd.errors import InputError

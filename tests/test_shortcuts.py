@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.evaluation.bootstrap import bootstrap_weights
 from btxrd.evaluation.formulas import macro_auc
 from btxrd.evaluation.shortcuts import score_shortcuts

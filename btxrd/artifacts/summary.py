@@ -13,7 +13,7 @@ from btxrd.artifacts import codec
 from btxrd.artifacts.evidence.comparison import Gap, PairedComparison, SettingRow
 from btxrd.artifacts.evidence.curves import CurveSet
 from btxrd.artifacts.evidence.verdicts import OptionContrast, Reference, Subgroup, Unselected
-from btxrd.artifacts.metrics import Count, Estimates
+from btxrd.artifacts.scores.estimates import Count, Estimates
 from btxrd.runtime.files import write_text
 
 SUMMARY_JSON, SUMMARY_CSV = "summary.json", "summary.csv"

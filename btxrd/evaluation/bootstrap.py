@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from btxrd.artifacts.classes import ClassNames
-from btxrd.artifacts.metrics import (
+from btxrd.artifacts.scores.estimates import (
     UNDEFINED,
     CenterMetrics,
     ClassMetrics,

@@ -6,16 +6,14 @@ from typing import Literal
 import numpy as np
 
 from btxrd.artifacts.classes import ClassNames
-from btxrd.artifacts.metrics import (
-    UNDEFINED,
+from btxrd.artifacts.scores.clinical import (
     Calibration,
     CalibrationChange,
     Clinical,
-    Count,
-    Estimate,
     OperatingPoint,
     PointMetrics,
 )
+from btxrd.artifacts.scores.estimates import UNDEFINED, Count, Estimate
 from btxrd.evaluation.bootstrap import (
     Groups,
     bootstrap_weights,

@@ -10,7 +10,8 @@ import yaml
 from btxrd.artifacts.checked import read_split
 from btxrd.artifacts.codec import DAMAGE
 from btxrd.artifacts.config import NO_EVIDENCE, read_config
-from btxrd.artifacts.metrics import UNDEFINED, RunMetrics
+from btxrd.artifacts.metrics import RunMetrics
+from btxrd.artifacts.scores.estimates import UNDEFINED
 from btxrd.artifacts.sidecar import read_sidecar
 from btxrd.artifacts.tables import PARTITIONS
 from btxrd.config.schema import Config

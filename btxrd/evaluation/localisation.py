@@ -3,7 +3,7 @@
 import pandas as pd
 
 from btxrd.artifacts.classes import ClassNames
-from btxrd.artifacts.metrics import Localisation, MapCounts, MapScore
+from btxrd.artifacts.scores.localisation import Localisation, MapCounts, MapScore
 from btxrd.evaluation.bootstrap import bootstrap_weights, estimate, with_sample
 from btxrd.evaluation.formulas import Floats, mean
 

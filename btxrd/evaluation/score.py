@@ -21,14 +21,9 @@ from btxrd.artifacts.checked import (
 )
 from btxrd.artifacts.classes import ClassNames
 from btxrd.artifacts.config import read_config
-from btxrd.artifacts.metrics import (
-    METRICS_FILE,
-    Localisation,
-    PartitionMetrics,
-    RunMetrics,
-    VariantMetrics,
-    write_metrics,
-)
+from btxrd.artifacts.metrics import METRICS_FILE, RunMetrics, write_metrics
+from btxrd.artifacts.scores.estimates import PartitionMetrics
+from btxrd.artifacts.scores.localisation import Localisation, VariantMetrics
 from btxrd.artifacts.sidecar import read_sidecar
 from btxrd.artifacts.tables import (
     GRADCAM,

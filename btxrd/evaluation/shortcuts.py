@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from btxrd.artifacts.metrics import VariantMetrics
+from btxrd.artifacts.scores.localisation import VariantMetrics
 from btxrd.evaluation.bootstrap import Groups, bootstrap_weights, estimate, units_of, with_sample
 from btxrd.evaluation.formulas import Floats, Labels, macro_auc, rate
 

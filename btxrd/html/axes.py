@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 
 
 @dataclass(frozen=True)

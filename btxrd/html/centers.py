@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from btxrd.artifacts.evidence.comparison import Gap
-from btxrd.artifacts.metrics import UNDEFINED, Count, Estimate
+from btxrd.artifacts.scores.estimates import UNDEFINED, Count, Estimate
 from btxrd.artifacts.summary import Summary
 from btxrd.html.axes import Axis, axis_over, ends
 from btxrd.html.splits import SplitColumn, split_columns

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.evidence.verdicts import Subgroup
-from btxrd.artifacts.metrics import Count, Estimate, Localisation, MapScore
+from btxrd.artifacts.scores.estimates import Count, Estimate
+from btxrd.artifacts.scores.localisation import Localisation, MapScore
 from btxrd.artifacts.summary import Summary
 from btxrd.html.axes import Axis, axis_over, ends
 from btxrd.html.gallery import Shown

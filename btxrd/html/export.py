@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from btxrd import __version__
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.artifacts.summary import Summary
 from btxrd.config.schema import Config, SplitConfig, TrainingConfig
 from btxrd.evaluation.bootstrap import RESAMPLES

@@ -11,7 +11,7 @@ from btxrd.artifacts.checked import read_history
 from btxrd.artifacts.config import CONFIG, StoredConfig, read_config
 from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.hashes import RUN_PAGE
-from btxrd.artifacts.metrics import OperatingPoint
+from btxrd.artifacts.scores.clinical import OperatingPoint
 from btxrd.config.commandline import override
 from btxrd.config.identity import identity
 from btxrd.errors import InputError

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from btxrd.artifacts.evidence.comparison import SettingRow
-from btxrd.artifacts.metrics import Count
+from btxrd.artifacts.scores.estimates import Count
 from btxrd.artifacts.summary import Summary, Winner
 from btxrd.report.generalisation import UNSEEN
 from btxrd.report.sentences.findings import MarkKind

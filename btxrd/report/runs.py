@@ -10,8 +10,9 @@ from btxrd.artifacts.checked import read_history, read_predictions, read_split
 from btxrd.artifacts.classes import ClassNames
 from btxrd.artifacts.config import StoredConfig, read_config
 from btxrd.artifacts.hashes import verify
-from btxrd.artifacts.metrics import METRICS_FILE, UNDEFINED, Estimates, RunMetrics, read_metrics
+from btxrd.artifacts.metrics import METRICS_FILE, RunMetrics, read_metrics
 from btxrd.artifacts.plan import SweepPlan, read_usable_plan
+from btxrd.artifacts.scores.estimates import UNDEFINED, Estimates
 from btxrd.artifacts.status import STATUS, RunStatus
 from btxrd.artifacts.summary import SummaryRow
 from btxrd.artifacts.tables import HISTORY, labels_and_probs

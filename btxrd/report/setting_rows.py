@@ -9,7 +9,7 @@ import numpy as np
 
 from btxrd.artifacts.evidence.comparison import PairedComparison, SettingEstimate, SettingRow
 from btxrd.artifacts.evidence.verdicts import JudgedDifference, Skill
-from btxrd.artifacts.metrics import Estimates
+from btxrd.artifacts.scores.estimates import Estimates
 from btxrd.evaluation.bootstrap import estimate, units_of
 from btxrd.evaluation.calibration import calibration_slope
 from btxrd.evaluation.metrics import Cases, Floats, denominators, headline_metrics

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from btxrd.artifacts.evidence.comparison import SettingRow
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.artifacts.summary import Summary, SummaryRow
 from btxrd.config.jobspec import LOG
 from btxrd.pages import duration

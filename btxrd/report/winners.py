@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from btxrd.artifacts.evidence.verdicts import Skill, Unselected, UnselectedReason
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.artifacts.summary import Winner
 from btxrd.evaluation.selection import choose_winner
 from btxrd.report.comparison_sets import FEWEST_IN_CLASS, ComparisonSet

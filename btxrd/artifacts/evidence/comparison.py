@@ -7,18 +7,17 @@ import msgspec
 from btxrd.artifacts import codec
 from btxrd.artifacts.classes import ClassNames
 from btxrd.artifacts.evidence.verdicts import GapVerdict, JudgedDifference, Skill
-from btxrd.artifacts.metrics import (
+from btxrd.artifacts.metrics import spread
+from btxrd.artifacts.scores.clinical import Clinical
+from btxrd.artifacts.scores.estimates import (
     UNDEFINED,
     CenterMetrics,
     ClassMetrics,
-    Clinical,
     Count,
     Estimate,
     Estimates,
-    Localisation,
-    VariantMetrics,
-    spread,
 )
+from btxrd.artifacts.scores.localisation import Localisation, VariantMetrics
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from btxrd.artifacts.metrics import Count, Estimate
+from btxrd.artifacts.scores.estimates import Count, Estimate
 
 DifferenceVerdict = Literal["better", "worse", "no_difference", "not_enough_data", "not_tested"]
 GapVerdict = Literal["loss", "gain", "no_loss", "not_enough_data", "not_assessed"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.evidence.verdicts import JudgedDifference
-from btxrd.artifacts.metrics import Estimate, PointMetrics
+from btxrd.artifacts.scores.clinical import PointMetrics
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.artifacts.summary import Summary, SummaryRow
 from btxrd.html.splits import SplitColumn
 from btxrd.report.columns import Column

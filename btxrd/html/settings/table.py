@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.artifacts.summary import Summary
 from btxrd.html.axes import Axis, axis_over, ends
 from btxrd.html.settings.lines import Line, difference, lines_of, value

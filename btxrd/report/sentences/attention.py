@@ -1,6 +1,6 @@
 """Sentences about the Grad-CAM localisation of the selected setting, and about masking."""
 
-from btxrd.artifacts.metrics import Localisation, MapScore
+from btxrd.artifacts.scores.localisation import Localisation, MapScore
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import CHANCE, Selected, mark, not_assessed
 from btxrd.report.sentences.wording import count, flipped, format_estimate, margin_of, percent

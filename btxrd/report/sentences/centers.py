@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from btxrd.artifacts.evidence.comparison import Gap, MetricGap, SettingRow
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.artifacts.summary import Summary
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Mark, MarkKind, Verdict
 from btxrd.report.sentences.selected import (

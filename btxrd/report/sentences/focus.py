@@ -1,7 +1,8 @@
 """Sentences about the operating point and the calibration of the selected setting."""
 
 from btxrd.artifacts.evidence.comparison import SettingRow
-from btxrd.artifacts.metrics import Clinical, Count, Estimate, OperatingPoint
+from btxrd.artifacts.scores.clinical import Clinical, OperatingPoint
+from btxrd.artifacts.scores.estimates import Count, Estimate
 from btxrd.evaluation.calibration import (
     PointVerdict,
     judged,

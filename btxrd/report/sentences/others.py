@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from btxrd.artifacts.evidence.comparison import SettingRow
 from btxrd.artifacts.evidence.verdicts import JudgedDifference
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.artifacts.summary import Summary
 from btxrd.report.comparison_sets import FEWEST_GROUPS, FEWEST_IN_CLASS
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from btxrd.artifacts.evidence.verdicts import Reference
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.report.sentences.finding import Finding, IntervalPlot, Verdict
 from btxrd.report.sentences.selected import CHANCE, Selected, axis, mark
 from btxrd.report.sentences.wording import all_of, flipped, format_estimate, margin_of

@@ -7,7 +7,7 @@ from math import ceil, floor
 
 from btxrd.artifacts.evidence.comparison import Gap, SettingRow
 from btxrd.artifacts.evidence.verdicts import Reference, Subgroup
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.artifacts.summary import Summary, Winner
 from btxrd.report.generalisation import UNSEEN
 from btxrd.report.sentences.finding import Finding, Mark, MarkKind

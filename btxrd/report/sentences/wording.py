@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from btxrd.artifacts.evidence.verdicts import JudgedDifference
-from btxrd.artifacts.metrics import Estimate
+from btxrd.artifacts.scores.estimates import Estimate
 from btxrd.pages import percent as percent
 
 MINUS = "−"  # the minus sign, not a hyphen
